@@ -1,0 +1,38 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Both make .venv first.
+# A laptop without a GPU gets torch's small CPU build with TORCH_INDEX=<the CPU address on pytorch.org's install page>.
+PYTHON ?= python3
+TORCH_INDEX ?=
+PIP = .venv/bin/pip --disable-pip-version-check install --quiet -c constraints.txt
+IN = .venv/bin
+
+.PHONY: demo test check bench chaos docs clean
+
+demo: .venv/ready
+	$(IN)/unrolled demo language
+
+test: .venv/ready
+	$(IN)/python -m pytest
+
+check: .venv/ready
+	$(IN)/ruff check unrolled tests bench
+	$(IN)/ruff format --check unrolled tests bench
+	$(IN)/mypy unrolled
+
+bench: .venv/ready
+	$(IN)/python -m bench $(BENCH)
+
+chaos: .venv/ready
+	$(IN)/python -m pytest -m slow tests/test_chaos.py
+
+docs: .venv/ready
+	$(IN)/python docs/generate.py
+
+# torch first, by itself: a package that finds it there leaves it alone
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(PIP) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache

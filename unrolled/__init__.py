@@ -1,0 +1,34 @@
+"""Recurrent sequence models, from the lecture's equations to a running product.
+
+The names below load when first used, so that `import unrolled` and `unrolled --help` stay instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .api import load, train
+    from .cells import CELLS
+    from .errors import UserError
+    from .recurrent import GRU, LSTM, RNN
+
+_HOMES = {
+    "train": "api",
+    "load": "api",
+    "RNN": "recurrent",
+    "GRU": "recurrent",
+    "LSTM": "recurrent",
+    "CELLS": "cells",
+    "UserError": "errors",
+}
+__all__ = ["CELLS", "GRU", "LSTM", "RNN", "UserError", "load", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module `unrolled` has no attribute `{name}`")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,0 +1,222 @@
+"""What Python callers and the command line share: train a task, go on with a run, load one."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+
+from . import config as options
+from . import fit, tasks
+from . import run as folders
+from .data.vocab import Codec
+from .errors import UserError
+from .progress import Progress, minutes
+
+MARGIN = 0.97  # of the time left goes to planned steps; the rest is for a minute slower than the measured one
+
+
+class Run(NamedTuple):
+    """A trained model: `run.task.sample(run, …)` and its like take it."""
+
+    folder: Path
+    config: Any
+    codec: Codec
+    model: torch.nn.Module
+    task: ModuleType
+
+
+def load(folder: str | Path, which: str = "best") -> Run:
+    """A run from its folder, on the CPU, every byte checked; a UserError says what is missing or damaged."""
+    folder = Path(folder)
+    run = _open(folder)
+    take_weights(run.model, folders.load_step(folder, which).weights, folder)
+    return run._replace(model=run.model.eval())
+
+
+def _open(folder: Path) -> Run:
+    """A run with the model still untrained."""
+    about = folders.read_config(folder)
+    page = tasks.load(about["task"])
+    config = options.build(page.Config, about["config"], str(folder / "config.json"))
+    codec = Codec.from_json(folders.read_json(folder / "codec.json"))
+    torch.manual_seed(config.seed)
+    return Run(folder, config, codec, page.Model(config, codec), page)
+
+
+def take_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """load_state_dict with a message a person can use."""
+    own = {name: value.shape for name, value in model.state_dict().items()}
+    found = {name: value.shape for name, value in weights.items()}
+    if own != found:
+        name = next(name for name in sorted(own.keys() | found.keys()) if own.get(name) != found.get(name))
+        raise UserError(f"the weights in `{folder}` do not fit its config at `{name}`", str(folder))
+    model.load_state_dict(weights)
+
+
+def train(
+    task: str,
+    data: str | Path | Iterable[str | Path],
+    *,
+    out: str | Path | None = None,
+    start_from: str | Path | None = None,
+    quiet: bool = False,
+    began: float | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a task on data and return the finished run.
+
+    out         the run folder; runs/<task>, with a number if that is taken, when None
+    start_from  a run whose weights to start from
+    began       time.monotonic() from which `minutes` counts; now if None
+    settings    the fields of the task's Config (`hidden=512, minutes=10`)
+    """
+    began = time.monotonic() if began is None else began
+    names = [data] if isinstance(data, (str, Path)) else list(data)
+    settings = {**settings, "data": tuple(map(str, names))}
+    folder = Path(out) if out is not None else _free_name(task)
+    prepared: list[Any] = [None]
+    processes = PartialState(cpu=settings.get("device") == "cpu")
+    if processes.is_main_process:
+        try:
+            _prepare(tasks.load(task), task, folder, start_from, settings, Progress(quiet), began)
+            prepared = [folder]
+        except UserError as error:
+            prepared = [error]
+    broadcast_object_list(prepared)
+    if isinstance(prepared[0], UserError):
+        raise prepared[0]
+    return resume(prepared[0], quiet=quiet)
+
+
+def resume(folder: str | Path, *, quiet: bool = False) -> Run:
+    """Go on with a run exactly where it stopped, to its end, and return it."""
+    folder, processes = Path(folder), PartialState()
+    progress = Progress(quiet or not processes.is_main_process)
+    run = _open(folder)
+    if (folder / "report.json").exists():
+        fix = f"to train further, start from its weights: unrolled train {run.task.__name__.split('.')[-1]} DATA --from {folder}"
+        raise UserError(f"`{folder}` is finished: it took all its {run.config.steps} steps", fix=fix)
+    about = folders.read_config(folder)
+    data = run.task.reopen(run.codec, about["data"], folder / "tokens")
+    settings = run.task.settings(run.config, data)
+    written = _Samples(run, progress)
+    standing = fit.fit(
+        folder, run.model, run.task.batches(run.config, data),
+        lambda model: run.task.evaluate(model, run.codec, data.dev, limit=about["evaluate"]["while_training"]),
+        settings, progress, written,
+    )  # fmt: skip
+    if processes.is_main_process:
+        _report(folder, data, about, standing, progress)
+    processes.wait_for_everyone()
+    return load(folder)
+
+
+class _Samples:
+    """Keeps and shows what the model writes as it learns."""
+
+    def __init__(self, run: Run, progress: Progress):
+        self.run, self.progress = run, progress
+
+    def __call__(self, model: torch.nn.Module, step: int) -> None:
+        page = self.run.task
+        if not hasattr(page, "glimpse"):
+            return
+        text = page.glimpse(self.run._replace(model=model))
+        path = self.run.folder / "samples" / f"{step}.txt"
+        path.parent.mkdir(exist_ok=True)
+        folders.write_bytes(path, text.encode("utf-8", "replace"))
+        self.progress.say("    " + text[:120].replace("\n", "⏎"))
+
+
+def _prepare(
+    page: ModuleType, task: str, folder: Path, start_from: str | Path | None, given: dict[str, Any], progress: Progress,
+    began: float,
+) -> None:  # fmt: skip
+    """Read, choose sizes, measure the speed, and leave a run folder at step 0."""
+    base = load(start_from) if start_from is not None else None
+    if base is not None:
+        given = {**page.inherited(base.config, given), **given}
+    config = options.build(page.Config, given)
+    with folders.creating(folder) as staging:
+        data = page.read(config, staging / "tokens", base.codec if base else None)
+        config = page.plan(config, data)
+        torch.manual_seed(config.seed)
+        model = page.Model(config, data.codec)
+        if base is not None:
+            page.grow(model, base.model)
+        for line in page.describe(config, data, model):
+            progress.say(line)
+        floors = page.baselines(data)
+        for name, measures in floors.items():
+            progress.say(f"baseline {name}: " + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if key in SHOWN))
+        config, evaluation = _schedule(page, config, data, model, began, progress)
+        shutil.rmtree(staging / "tokens" / "spool", ignore_errors=True)
+        folders.write_json(staging / "codec.json", data.codec.to_json())
+        about = {
+            "format": folders.FORMAT, "task": task, "config": options.to_json(config), "data": data.accounts,
+            "baselines": floors, "evaluate": evaluation, "from": str(start_from) if start_from else None,
+        }  # fmt: skip
+        folders.write_json(staging / "config.json", about)
+        first = folders.Step(0, model.state_dict(), {}, dataclasses.asdict(fit.Standing()))
+        folders.save_step(staging, first, best=True)
+        folders.publish(staging, folder)
+
+
+SHOWN = ("bits_per_character", "accuracy")  # the measures a baseline line shows
+
+
+def _schedule(
+    page: ModuleType, config: Any, data: Any, model: torch.nn.Module, began: float, progress: Progress
+) -> tuple[Any, dict[str, int | None]]:
+    """Turn minutes into steps once, from the measured speed, and see that evaluations take little of them."""
+    if config.steps is not None:
+        return config, {"while_training": 512, "at_the_end": None}
+    total = config.minutes * 60
+    settings, batches = page.settings(config, data), page.batches(config, data)
+    per_step = fit.seconds_per_step(model, batches, settings, budget=min(2.0, 0.02 * total))
+    clock = time.monotonic()
+    probe = page.evaluate(model, data.codec, data.dev, limit=64)
+    per_symbol = (time.monotonic() - clock) / (probe["symbols"] + 32 * 256)
+    limit = max(64, int(0.02 * total / config.evaluations / per_symbol / 32) - 256)
+    at_the_end = None if len(data.dev) * per_symbol < 0.1 * total else int(0.1 * total / per_symbol / 32)
+    last = per_symbol * min(len(data.dev), 32 * (at_the_end or len(data.dev)))
+    often = config.evaluations * (per_symbol * 32 * (256 + min(limit, len(data.dev) / 32)) + 0.1)
+    left = (total - (time.monotonic() - began)) * MARGIN - last - often
+    steps = int(left / per_step)
+    if steps < 10:
+        raise UserError(
+            f"`--minutes {config.minutes:g}` leaves time for {max(0, steps)} steps of {per_step:.2g} s after reading",
+            fix="give more minutes, or a smaller --hidden",
+        )
+    progress.say(f"{steps:,} steps of {per_step * 1000:.0f} ms, {page.passes(config, data, steps)}; about {minutes(left + last + often)}")
+    return dataclasses.replace(config, steps=steps), {"while_training": limit, "at_the_end": at_the_end}
+
+
+def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standing, progress: Progress) -> None:
+    """Measure the best step on the validation data and write report.json beside the baselines."""
+    run = load(folder)
+    measures = run.task.evaluate(run.model, run.codec, data.dev, limit=about["evaluate"]["at_the_end"])
+    report = {
+        "task": about["task"], "dev": measures, "baselines": about["baselines"], "steps": run.config.steps,
+        "best_step": standing.best_step, "seconds": round(standing.seconds, 1), "rollbacks": standing.rollbacks,
+        "weights": sum(p.numel() for p in run.model.parameters()), "environment": folders.environment(),
+    }  # fmt: skip
+    folders.write_json(folder / "report.json", report)
+    shutil.rmtree(folder / "tokens", ignore_errors=True)
+    progress.say(f"{folder}: " + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if isinstance(value, float) and key != "characters"))
+
+
+def _free_name(task: str) -> Path:
+    """runs/<task>, else the first of runs/<task>-2, -3, … that is free."""
+    names = itertools.chain([task], (f"{task}-{n}" for n in itertools.count(2)))
+    return next(path for path in (Path("runs") / name for name in names) if not path.exists())

@@ -1,0 +1,340 @@
+"""The command line: verbs, flags made from a task's dataclasses, messages and exit codes. No logic of its own.
+
+`unrolled --help` imports click alone; everything heavier is imported inside the verb that needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import INTERRUPTED, LIMIT, UserError, did_you_mean, of_system
+from .tasks import TASKS
+
+BEGAN = time.monotonic()  # `--minutes` counts from here
+
+
+def main() -> None:
+    """Run the command line; a mistake becomes one message and an exit code, never a traceback."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    try:
+        cli.main(arguments, prog_name="unrolled", standalone_mode=False)
+        return 0
+    except UserError as error:
+        return _fail(str(error), error.code)
+    except click.UsageError as error:
+        return _fail(_usage(error), 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe left: nothing to report, and nobody to report it to
+        return 0
+    except OSError as error:
+        problem = of_system(error, "with", str(error.filename or "the system"))
+        return _fail(str(problem), problem.code)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        return _fail("out of memory\n  next:  a smaller --hidden, --batch or --vocabulary", LIMIT)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _usage(error: click.UsageError) -> str:
+    command = error.ctx.command_path if error.ctx else "unrolled"
+    if isinstance(error, click.NoSuchOption):
+        known = [name for parameter in error.ctx.command.params for name in parameter.opts] if error.ctx else []
+        hint = did_you_mean(error.option_name, known) or f"`{command} --help` lists them"
+        return f"`{error.option_name}` is not an option of `{command}`\n  next:  {hint}"
+    return f"{error.format_message()}\n  next:  `{command} --help` shows how"
+
+
+# --- from settings to flags
+
+
+def flags(config: type, without: tuple[str, ...] = ()) -> list[click.Parameter]:
+    """One flag a setting; a flag not given stays out of the values."""
+    from .config import options
+
+    return [_flag(o) for o in options(config) if o.name not in without]
+
+
+def _flag(o: Any) -> click.Option:
+    names = [o.name, o.flag]
+    default = "" if o.default in (None, (), "") else f"  [{str(o.default).lower() if o.type is bool else o.default}]"
+    if o.type is bool:
+        return click.Option([o.name, f"{o.flag}/--no-{o.flag[2:]}"], default=None, help=o.help + default)
+    kind = {int: click.INT, float: click.FLOAT, str: click.STRING}[o.type]
+    metavar = "|".join(o.choices) if o.choices else None
+    return click.Option(names, type=kind, default=None, multiple=o.many, metavar=metavar, help=o.help + default)
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """What the user typed, of all the flags there are."""
+    return {name: value for name, value in values.items() if value is not None and value != ()}
+
+
+# --- verbs
+
+
+class Lazy(click.Group):
+    """A group that lists its commands from a table and makes one only when it is called."""
+
+    def __init__(self, table: dict[str, tuple[str, Callable[[], click.Command]]], kind: str, **rest: Any):
+        super().__init__(**rest)
+        self.table, self.kind = table, kind
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.table)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        return self.table[name][1]() if name in self.table else None
+
+    def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
+        if arguments[0] not in self.table and not arguments[0].startswith("-"):
+            fix = did_you_mean(arguments[0], self.table) or f"`{context.command_path} --help` lists them"
+            raise UserError(f"`{arguments[0]}` is not a {self.kind}; known are {', '.join(self.table)}", fix=fix)
+        return super().resolve_command(context, arguments)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section(self.kind.capitalize() + "s"):
+            formatter.write_dl([(name, help) for name, (help, _) in self.table.items()])
+
+
+def train() -> click.Command:
+    def go(context: click.Context, resume: str | None) -> None:
+        if resume is None and context.invoked_subcommand is None:
+            raise UserError(f"`unrolled train` needs a task ({', '.join(TASKS)}) and data, or --resume RUN")
+        if resume is not None:
+            if context.invoked_subcommand is not None:
+                raise UserError("`--resume` goes on with a run as it was started", fix=f"unrolled train --resume {resume}")
+            from . import api
+
+            api.resume(resume)
+
+    table = {name: (help, lambda name=name: train_task(name)) for name, help in TASKS.items()}
+    resume = click.Option(["--resume"], metavar="RUN", help="go on with a run exactly where it stopped")
+    return Lazy(
+        table, "task", name="train", params=[resume], callback=click.pass_context(go), invoke_without_command=True,
+        subcommand_metavar="TASK DATA… [OPTIONS]", help="Train a model on your data; `unrolled train TASK --help` lists its settings.",
+    )  # fmt: skip
+
+
+def train_task(name: str) -> click.Command:
+    from . import tasks
+
+    page = tasks.load(name)
+
+    def go(data: tuple[str, ...], out: str | None, start_from: str | None, quiet: bool, **values: Any) -> None:
+        from . import api
+
+        run = api.train(name, data, out=out, start_from=start_from, quiet=quiet, began=BEGAN, **given(values))
+        click.echo(run.folder)
+
+    params = [
+        click.Argument(["data"], nargs=-1, required=True, metavar="DATA…"),
+        click.Option(["--out"], metavar="RUN", help=f"the run folder  [runs/{name}]"),
+        click.Option(["start_from", "--from"], metavar="RUN", help="start from this run's weights; new symbols extend its codec"),
+        click.Option(["--quiet"], is_flag=True, help="say nothing but the run's folder"),
+        *flags(page.Config, without=("data",)),
+    ]
+    return click.Command(name, callback=go, params=params, help=page.__doc__.split("\n\n")[0], epilog=f"Data: {TASKS[name]}.")
+
+
+def sample() -> click.Command:
+    from .tasks import language
+
+    def go(run: str, as_json: bool, **values: Any) -> None:
+        from . import api
+        from .config import build
+
+        options, model = build(language.Sample, given(values)), api.load(run)
+        _warn_unseen(model, options.prompt)
+        if options.number == 1 and not as_json:
+            _stream(language.sample(model, options), options.prompt)
+            return
+        began = time.monotonic()
+        texts = language.samples(model, options)
+        seconds = time.monotonic() - began
+        for text in texts:
+            click.echo(_line({"text": options.prompt + text, "seconds": seconds}) if as_json else options.prompt + text)
+
+    params = [_run_argument(), *flags(language.Sample), _json_flag()]
+    return click.Command("sample", callback=go, params=params, help="Let a language run write, as a stream.")
+
+
+def _stream(pieces: Iterator[str], prompt: str) -> None:
+    sys.stdout.write(prompt)
+    shown = 0.0
+    for piece in pieces:
+        sys.stdout.write(piece)
+        if time.monotonic() - shown > 0.02:  # often enough for the eye
+            sys.stdout.flush()
+            shown = time.monotonic()
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def _warn_unseen(run: Any, text: str) -> None:
+    unknown = run.task.unseen(run.codec, text)
+    if unknown:
+        shown = " ".join(f"`{symbol}`" for symbol in unknown[:10])
+        click.echo(f"note: {shown} never seen in training; read as `unknown`", err=True)
+
+
+def score() -> click.Command:
+    from .tasks import language
+
+    def go(run: str, file: tuple[str, ...], as_json: bool, **values: Any) -> None:
+        from . import api
+        from .config import build
+
+        options, model = build(language.Score, given(values)), api.load(run)
+        with tempfile.TemporaryDirectory() as spool:
+            ids, characters = language.read_to_score(model, list(file), Path(spool))
+        began = time.monotonic()
+        scored = language.score(model, ids, characters, options)
+        summary = scored.measures | {"protocol": scored.protocol, "seconds": time.monotonic() - began}
+        if as_json:
+            for symbol, nats in zip(scored.symbols, scored.nats, strict=True):
+                click.echo(_line({"text": symbol, "nats": float(nats)}))
+            click.echo(_line(summary))
+        else:
+            _table([(name, _number(value)) for name, value in summary.items()])
+
+    params = [
+        _run_argument(),
+        click.Argument(["file"], nargs=-1, required=True, metavar="FILE…"),
+        *flags(language.Score),
+        _json_flag("print the surprise of every symbol, then the measures"),
+    ]
+    return click.Command("score", callback=go, params=params, help="How surprised a language run is by a text: nats, bits per character, perplexity.")
+
+
+def info() -> click.Command:
+    def go(run: str, as_json: bool) -> None:
+        from . import summary
+
+        about = summary.of_run(Path(run))
+        click.echo(_line(about)) if as_json else _sections(about)
+
+    return click.Command("info", callback=go, params=[_run_argument(), _json_flag()], help="What a run is and what it reached.")
+
+
+def compare() -> click.Command:
+    def go(runs: tuple[str, ...], as_json: bool) -> None:
+        from . import summary
+
+        rows = summary.compared([Path(run) for run in runs])
+        if as_json:
+            click.echo(_line(rows))
+            return
+        _table([("", *runs), *((name, *map(_number, values)) for name, values in rows.items())])
+
+    params = [click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…"), _json_flag()]
+    return click.Command("compare", callback=go, params=params, help="Runs side by side: where they differ, what they reached.")
+
+
+def demo() -> click.Command:
+    def go(task: str, out: str, minutes: float) -> None:
+        from . import api, tasks
+
+        page = tasks.load(task)
+        data = page.demo(Path(out + "-data"))
+        run = api.train(task, data, out=out, minutes=minutes, began=BEGAN)
+        click.echo(f"\n{page.glimpse(run)}\n")
+        click.echo(f"now try:  unrolled sample {run.folder}    unrolled info {run.folder}", err=True)
+
+    params = [
+        click.Argument(["task"]),
+        click.Option(["--out"], default="runs/demo", metavar="RUN", help="the run folder  [runs/demo]"),
+        click.Option(["--minutes"], type=float, default=2.0, help="wall time  [2]"),
+    ]
+    return click.Command("demo", callback=go, params=params, help="Train a task on data found or made on this machine.")
+
+
+def doctor() -> click.Command:
+    def go(as_json: bool) -> None:
+        from . import doctor
+
+        facts = doctor.report()
+        click.echo(_line(dict(facts))) if as_json else _table(facts)
+
+    return click.Command("doctor", callback=go, params=[_json_flag()], help="What this machine offers and what is used of it.")
+
+
+VERBS = {
+    "train": ("train a model on your data, or go on with a run", train),
+    "sample": ("let a language run write", sample),
+    "score": ("how surprised a language run is by a text", score),
+    "info": ("what a run is and what it reached", info),
+    "compare": ("runs side by side", compare),
+    "demo": ("train on data found on this machine", demo),
+    "doctor": ("what this machine offers and what is used of it", doctor),
+}
+
+
+def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from . import __version__
+
+        click.echo(f"unrolled {__version__}")
+        context.exit()
+
+
+cli = Lazy(
+    VERBS,
+    "verb",
+    name="unrolled",
+    help="Recurrent sequence models: train them on your own data, use them, look inside.",
+    params=[click.Option(["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version, help="print the version")],
+)
+
+
+# --- what is printed
+
+
+def _run_argument() -> click.Argument:
+    return click.Argument(["run"], metavar="RUN")
+
+
+def _json_flag(help: str = "print JSON, one object a line") -> click.Option:
+    return click.Option(["as_json", "--json"], is_flag=True, help=help)
+
+
+def _line(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if type(value) is int else "" if value is None else str(value)
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _sections(about: dict[str, Any]) -> None:
+    for title, values in about.items():
+        if isinstance(values, dict):
+            click.echo(title)
+            _table([("  " + name, _number(value)) for name, value in values.items()])
+        else:
+            click.echo(f"{title}: {_number(values)}")

@@ -1,0 +1,1 @@
+"""Readers of what people have, and the codec that turns it into numbers."""

@@ -1,0 +1,206 @@
+"""The codec: text to symbol ids and back, and labels to numbers. One class for every task, kept as codec.json.
+
+Ids 0 and 1 are always `unknown` and `end` (of a record); the kind's own symbols follow.
+
+kind         a symbol is                          lossless
+characters   one Unicode character                but for characters outside the vocabulary -> unknown
+bytes        one byte                             yes, any file
+words        a run without white space, or "\\n"  runs of blanks become one; rare words -> unknown
+bpe          a learned piece of UTF-8 bytes       yes
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+
+UNKNOWN, END, FIRST = 0, 1, 2
+KINDS = ("characters", "bytes", "words", "bpe")
+UNKNOWN_TEXT = {"characters": "\ufffd", "words": "<unknown>", "bytes": "\ufffd", "bpe": "\ufffd"}
+WORD = re.compile(r"[^\s]+|\n")
+BPE_SAMPLE = 50_000_000  # characters of training text that pieces are learned from
+
+
+class Codec:
+    """Symbols of one kind, and the labels of a labelled data set.
+
+    symbols    the texts of ids 2, 3, …  (characters, words; empty for bytes and bpe)
+    labels     the names of label ids 0, 1, …
+    tokenizer  the JSON of a Hugging Face tokenizer (bpe only)
+    """
+
+    def __init__(self, kind: str, symbols: Sequence[str] = (), labels: Sequence[str] = (), tokenizer: str | None = None):
+        self.kind, self.symbols, self.labels, self.tokenizer_json = kind, list(symbols), list(labels), tokenizer
+        self.index = {symbol: i + FIRST for i, symbol in enumerate(self.symbols)}
+        if kind == "characters":
+            self.table = np.zeros(0x110000, np.int32)  # code point -> id; 0 is unknown
+            self.table[[ord(symbol) for symbol in self.symbols]] = np.arange(len(self.symbols)) + FIRST
+        if kind == "bpe":
+            from tokenizers import Tokenizer
+
+            self.tokenizer = Tokenizer.from_str(tokenizer)
+
+    @property
+    def size(self) -> int:
+        """How many symbols a model over this codec predicts."""
+        own = {"bytes": 256, "bpe": self.tokenizer.get_vocab_size() if self.kind == "bpe" else 0}
+        return FIRST + own.get(self.kind, len(self.symbols))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest unsigned type that holds an id."""
+        return np.dtype(np.uint8 if self.size <= 256 else np.uint16 if self.size <= 65536 else np.uint32)
+
+    def encode(self, text: str | bytes) -> np.ndarray:
+        """Ids of a text, int32; symbols never seen become UNKNOWN. Bytes are taken as they are by a bytes codec only."""
+        if self.kind == "bytes":
+            data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+            return np.frombuffer(data, np.uint8).astype(np.int32) + FIRST
+        if self.kind == "characters":
+            return self.table[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)]
+        if self.kind == "words":
+            return np.fromiter((self.index.get(word, UNKNOWN) for word in WORD.findall(text)), np.int32)
+        return np.asarray(self.tokenizer.encode(text).ids, np.int32) + FIRST
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids."""
+        piece = self.decoder()
+        return "".join([piece(int(i)) for i in ids] + [piece(None)])
+
+    def decoder(self) -> Callable[[int | None], str]:
+        """A function that takes ids one by one and gives the text each adds; None flushes what is left.
+
+        Bytes and bpe pieces may end inside a character: its text then comes with the id that completes it.
+        """
+        if self.kind == "words":
+            return _word_decoder(self)
+        if self.kind == "characters":
+            return lambda i: "" if i is None else self.text(i)
+        return _byte_decoder(self)
+
+    def text(self, i: int) -> str:
+        """One symbol as text, for tables and JSON; bytes outside ASCII and broken pieces as `\\xNN`."""
+        if i < FIRST:
+            return UNKNOWN_TEXT[self.kind] if i == UNKNOWN else "\n"
+        if self.kind in ("bytes", "bpe"):
+            return self._bytes(i).decode("utf-8", "backslashreplace")
+        return self.symbols[i - FIRST]
+
+    def _bytes(self, i: int) -> bytes:
+        if self.kind == "bytes":
+            return bytes([i - FIRST])
+        return bytes(_BYTE_OF[character] for character in self.tokenizer.id_to_token(i - FIRST))
+
+    def label(self, name: str) -> int:
+        """The id of a label; a UserError lists the known ones."""
+        if name not in self.labels:
+            from ..errors import did_you_mean
+
+            shown = ", ".join(self.labels[:20]) + (", …" if len(self.labels) > 20 else "")
+            known = f"known are {shown}" if self.labels else "this model was trained without labels"
+            raise UserError(f"`{name}` is not a label; {known}", fix=did_you_mean(name, self.labels))
+        return self.labels.index(name)
+
+    def extended(self, symbols: Iterable[str], labels: Iterable[str] = ()) -> Codec:
+        """This codec with new symbols and labels after the old ones, whose ids stay; bytes and bpe need none."""
+        new = [] if self.kind in ("bytes", "bpe") else [s for s in dict.fromkeys(symbols) if s not in self.index]
+        return Codec(
+            self.kind, self.symbols + new, self.labels + [name for name in labels if name not in self.labels],
+            self.tokenizer_json,
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "symbols": self.symbols, "labels": self.labels, "tokenizer": self.tokenizer_json}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Codec:
+        return cls(data["kind"], data["symbols"], data["labels"], data["tokenizer"])
+
+
+def learn(kind: str, chunks: Iterable[str], maximum: int) -> Codec:
+    """The codec of a training text, of at most `maximum` symbols; the most frequent are kept, ties in text order."""
+    if kind == "bytes":
+        return Codec(kind)
+    if kind == "bpe":
+        return Codec(kind, tokenizer=_learn_bpe(chunks, maximum))
+    counts = _count_characters(chunks) if kind == "characters" else _count_words(chunks)
+    return Codec(kind, sorted(symbol for symbol, _ in counts.most_common(maximum)))
+
+
+def _count_characters(chunks: Iterable[str]) -> Counter[str]:
+    counts = np.zeros(0x110000, np.int64)
+    for chunk in chunks:
+        points = np.frombuffer(chunk.encode("utf-32-le", "surrogatepass"), np.uint32)
+        found = np.bincount(points)
+        counts[: len(found)] += found
+    return Counter({chr(point): int(counts[point]) for point in np.flatnonzero(counts)})
+
+
+def _count_words(chunks: Iterable[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for chunk in chunks:
+        counts.update(WORD.findall(chunk))
+    return counts
+
+
+def _learn_bpe(chunks: Iterable[str], maximum: int) -> str:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=maximum, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(_first(chunks, BPE_SAMPLE), trainer)
+    return tokenizer.to_str()
+
+
+def _first(chunks: Iterable[str], characters: int) -> Iterable[str]:
+    for chunk in chunks:
+        yield chunk[:characters]
+        characters -= len(chunk)
+        if characters <= 0:
+            return
+
+
+def _word_decoder(codec: Codec) -> Callable[[int | None], str]:
+    at_line_start = True
+
+    def piece(i: int | None) -> str:
+        nonlocal at_line_start
+        if i is None:
+            return ""
+        word = codec.text(i)
+        text = word if at_line_start or word == "\n" else " " + word
+        at_line_start = word == "\n"
+        return text
+
+    return piece
+
+
+def _byte_decoder(codec: Codec) -> Callable[[int | None], str]:
+    utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def piece(i: int | None) -> str:
+        if i is None:
+            return utf8.decode(b"", final=True)
+        return utf8.decode(codec._bytes(i)) if i >= FIRST else codec.text(i)
+
+    return piece
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The printable stand-in of each byte in a byte-level BPE (GPT-2's table): printable bytes stand for themselves."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
+
+
+_BYTE_OF = _byte_alphabet()

@@ -1,0 +1,262 @@
+"""The run folder: everything a trained model is, in files that hold no code.
+
+    config.json   format, task, settings, data         codec.json   symbols and labels
+    steps/N/      model.safetensors, state.safetensors, manifest.json (SHA-256 and size of each, and of config and codec)
+    best, last    the number of a step                 log.jsonl    one line an evaluation
+    report.json   the final measures and baselines     samples/     what it wrote while it learned
+    tokens/       the encoded text, while training is unfinished
+
+A step appears at once and whole: written beside, synced, manifest last, renamed. `best` and `last` are replaced
+atomically after it. A process killed at any moment leaves the previous step readable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from .errors import UserError, of_system
+
+FORMAT = 1
+UPGRADES: dict[int, Callable[[dict], dict]] = {}  # from format N to N + 1, one function a change
+HEADER_LIMIT = 8 << 20  # bytes of a safetensors header: a larger one is not ours
+
+
+class Step(NamedTuple):
+    number: int
+    weights: dict[str, Tensor]
+    state: dict[str, Tensor]
+    progress: dict[str, Any]
+
+
+@contextlib.contextmanager
+def creating(folder: Path) -> Iterator[Path]:
+    """A staging folder beside `folder`; it takes `folder`'s name through `publish`, or is removed on the way out."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        known = (folder / "config.json").exists()
+        fix = f"unrolled train --resume {folder}, or another --out" if known else "name another folder with --out"
+        raise UserError(f"`{folder}` is already there", fix=fix)
+    staging = folder.parent / f".{folder.name}.new-{os.getpid()}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging.mkdir()
+    except OSError as error:
+        raise of_system(error, "making the run folder", str(folder)) from None
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def publish(staging: Path, folder: Path) -> None:
+    """Give a staged run its name."""
+    try:
+        if folder.exists():
+            folder.rmdir()  # empty, or creating() would have refused
+        os.rename(staging, folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise of_system(error, "making the run folder", str(folder)) from None
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replace a JSON file at once and durably."""
+    write_bytes(path, (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogatepass"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise of_system(error, "writing", str(path)) from None
+
+
+def sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows opens no folder, and its rename is durable by journal
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+    except OSError as error:
+        raise of_system(error, "reading", str(path)) from None
+    except ValueError as error:
+        raise UserError(f"`{path}` is damaged: {error}", str(path)) from None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a run, brought to this format; a UserError when the folder is none of ours."""
+    if not folder.is_dir():
+        raise UserError(f"there is no run folder `{folder}`", fix="`unrolled train` makes one")
+    if not (folder / "config.json").is_file():
+        raise UserError(f"`{folder}` is not a run folder: it has no config.json", str(folder))
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int) or "task" not in config:
+        raise UserError(f"`{folder}` is not a run folder: its config.json was not written by unrolled", str(folder))
+    while config["format"] in UPGRADES:
+        config = UPGRADES[config["format"]](config)
+    if config["format"] != FORMAT:
+        raise UserError(
+            f"`{folder}` has format {config['format']}; this version reads format {FORMAT}", str(folder), "update unrolled"
+        )
+    return config
+
+
+def save_step(folder: Path, step: Step, best: bool) -> None:
+    """Write a step, point `last` (and `best`) at it, and remove the steps that nothing points at."""
+    final = folder / "steps" / str(step.number)
+    staging = folder / "steps" / f".{step.number}.new"
+    if pointer(folder, "last") != step.number:  # else it is there already: a step is a function of its number
+        try:
+            for leftover in (staging, final):  # of a process killed before `last` named it
+                shutil.rmtree(leftover, ignore_errors=True)
+            staging.mkdir(parents=True)
+            _write_step(folder, staging, step)
+            os.rename(staging, final)
+            sync_folder(final.parent)
+        except OSError as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise of_system(error, "saving a step to", str(folder)) from None
+        write_bytes(folder / "last", f"{step.number}\n".encode())
+    if best:
+        write_bytes(folder / "best", f"{step.number}\n".encode())
+    _prune(folder)
+
+
+def _write_step(folder: Path, staging: Path, step: Step) -> None:
+    from safetensors.torch import save
+
+    files = {}
+    for name, tensors in (("model.safetensors", step.weights), ("state.safetensors", step.state)):
+        data = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+        _write_synced(staging / name, data)
+        files[name] = _account(data)
+    for name in ("config.json", "codec.json"):
+        files[name] = _account((folder / name).read_bytes())
+    manifest = {"format": FORMAT, "step": step.number, "files": files, "progress": step.progress}
+    _write_synced(staging / "manifest.json", json.dumps(manifest, indent=1).encode())
+    sync_folder(staging)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _account(data: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+
+
+def _prune(folder: Path) -> None:
+    kept = {pointer(folder, name) for name in ("best", "last")}
+    for path in (folder / "steps").iterdir():
+        if path.name.isdigit() and int(path.name) not in kept:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def pointer(folder: Path, name: str) -> int | None:
+    """The step that `best` or `last` names; None before the first one is saved."""
+    path = folder / name
+    if not path.exists():
+        return None
+    text = path.read_text(errors="replace").strip()
+    if not text.isdigit():
+        raise UserError(f"`{path}` is damaged: it names no step", str(path))
+    return int(text)
+
+
+def load_step(folder: Path, which: str, with_state: bool = False) -> Step:
+    """The step that `which` (best or last) names, every byte checked against its manifest."""
+    number = pointer(folder, which)
+    if number is None:
+        raise UserError(f"`{folder}` has no saved step", str(folder), "train it first")
+    step = folder / "steps" / str(number)
+    manifest = read_json(step / "manifest.json")
+    if not isinstance(manifest, dict) or not {"files", "progress"} <= manifest.keys():
+        raise UserError(f"`{step / 'manifest.json'}` is damaged: it lists no files", str(step))
+    for name in ("config.json", "codec.json"):
+        _checked(folder / name, manifest["files"].get(name))
+    weights = _tensors(step / "model.safetensors", manifest["files"].get("model.safetensors"))
+    state = {}
+    if with_state:
+        state = _tensors(step / "state.safetensors", manifest["files"].get("state.safetensors"))
+    return Step(number, weights, state, manifest["progress"])
+
+
+def _checked(path: Path, account: dict[str, Any] | None) -> bytes:
+    if path.is_symlink():
+        raise UserError(f"`{path}` is a link; a run folder holds plain files", str(path))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise of_system(error, "reading", str(path)) from None
+    if account is None or _account(data) != {"sha256": account.get("sha256"), "size": account.get("size")}:
+        raise UserError(
+            f"`{path}` is damaged: it is not what its manifest says", str(path), "copy the run folder again, or train again"
+        )
+    return data
+
+
+def _tensors(path: Path, account: dict[str, Any] | None) -> dict[str, Tensor]:
+    from safetensors.torch import load
+
+    data = _checked(path, account)
+    if int.from_bytes(data[:8], "little") > HEADER_LIMIT:
+        raise UserError(f"`{path}` has a header of over {HEADER_LIMIT >> 20} MB; it is none of ours", str(path))
+    return load(data)
+
+
+def environment() -> dict[str, Any]:
+    """What the numbers of a run depend on beside its config."""
+    import platform
+
+    import torch
+
+    from . import __version__
+
+    return {
+        "unrolled": __version__, "torch": torch.__version__, "python": platform.python_version(),
+        "machine": platform.machine(), "system": platform.system(), "threads": torch.get_num_threads(),
+    }  # fmt: skip
+
+
+def log(folder: Path, entry: dict[str, Any]) -> None:
+    """Add a line to log.jsonl; a line cut short by a kill is skipped by read_log."""
+    try:
+        with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+    except OSError as error:
+        raise of_system(error, "writing", str(folder / "log.jsonl")) from None
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of log.jsonl."""
+    path = folder / "log.jsonl"
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):
+            entries.append(json.loads(line))
+    return entries

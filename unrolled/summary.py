@@ -1,0 +1,53 @@
+"""Runs in words: what one is and reached, and several side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from . import run as folders
+from .errors import UserError
+
+
+def of_run(folder: Path) -> dict[str, Any]:
+    """The facts of a run, by section; an unfinished one tells how far it is."""
+    about = folders.read_config(folder)
+    report = _report(folder)
+    facts: dict[str, Any] = {"run": str(folder), "task": about["task"], "state": _state(folder, about, report)}
+    if report:
+        facts["validation"] = report["dev"]
+        facts["training"] = {key: report[key] for key in ("best_step", "seconds", "rollbacks", "weights")}
+        facts["environment"] = report["environment"]
+    facts["baselines"] = {name: measures["bits_per_character"] for name, measures in about["baselines"].items()}
+    facts["settings"] = {name: _plain(value) for name, value in about["config"].items()}
+    return facts
+
+
+def _report(folder: Path) -> dict[str, Any] | None:
+    path = folder / "report.json"
+    return folders.read_json(path) if path.exists() else None
+
+
+def _state(folder: Path, about: dict[str, Any], report: dict[str, Any] | None) -> str:
+    last, steps = folders.pointer(folder, "last"), about["config"]["steps"]
+    return f"finished, {steps} steps" if report else f"at step {last} of {steps}; unrolled train --resume {folder}"
+
+
+def _plain(value: Any) -> Any:
+    return " ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def compared(runs: list[Path]) -> dict[str, list[Any]]:
+    """Measures of every run, then the settings in which they differ: {name: [one value a run]}."""
+    if len(runs) < 2:
+        raise UserError(f"`compare` got {len(runs)} run; it takes two or more")
+    facts = [of_run(run) for run in runs]
+    rows: dict[str, list[Any]] = {}
+    for section in ("validation", "training"):
+        names = dict.fromkeys(name for f in facts for name in f.get(section, {}))
+        rows |= {name: [f.get(section, {}).get(name) for f in facts] for name in names}
+    for name in dict.fromkeys(name for f in facts for name in f["settings"]):
+        values = [f["settings"].get(name) for f in facts]
+        if any(value != values[0] for value in values):
+            rows[name] = values
+    return rows

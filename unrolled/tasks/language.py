@@ -1,0 +1,680 @@
+"""Language modelling and generation: given the symbols so far, the next one (the lecture's many to many, read
+step by step; with `condition`, its one to many: a label in, a text out).
+
+In:  text files, folders, standard input, compressed or not; or one column of a JSONL, CSV or TSV table, each row a text
+     that ends with an `end` symbol. Symbols are characters, bytes, words or bpe pieces.
+Out: a probability for every symbol at every step; text written symbol by symbol; the surprise of any text.
+
+    ids (B, T) -> embedding (B, T, E) -> layer 1 (B, T, H) -> … -> layer L (B, T, H)
+    all layers' hidden states side by side (B, T, L·H) -> logits (B, T, V)        (Graves 2013, its skip connections)
+"""
+
+from __future__ import annotations
+
+import bz2
+import dataclasses
+import math
+import sysconfig
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import cells, decode, fit, metrics, ngram, surprise
+from ..cells import CELLS, State
+from ..config import option
+from ..data import text, vocab
+from ..data.batch import Batch, Streams, Symbols, open_map, write
+from ..data.vocab import END, FIRST, UNKNOWN, Codec
+from ..errors import UserError
+from ..kernels import stepping
+from ..recurrent import Recurrent, drop
+
+MEASURE = "nats_per_symbol"
+KIND = "text"
+EXAMPLES = 2_000_000  # symbols of training text that the n-gram baseline counts
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the task; None is chosen from the data, the machine's speed and the minutes."""
+
+    data: tuple[str, ...] = option((), "files, folders, or - for standard input")
+    hidden: int | None = option(None, "units a layer: the one dial for a bigger model", minimum=1)
+    minutes: float | None = option(None, "wall time of the whole command; becomes a number of steps once", minimum=0.05)
+    steps: int | None = option(None, "training steps, in place of minutes", minimum=1)
+    cell: str = option("lstm", "the recurrent cell", choices=CELLS)
+    layers: int | None = option(None, "recurrent layers", minimum=1)
+    embedding: int | None = option(None, "width of a symbol's vector", minimum=1)
+    tied: bool = option(False, "the output layer uses the symbols' vectors")
+    symbols: str = option("characters", "what a symbol is", choices=vocab.KINDS)
+    vocabulary: int = option(8192, "most symbols kept; rarer ones are unknown", minimum=1)
+    column: str | None = option(None, "the text column of a JSONL, CSV or TSV table")
+    condition: str | None = option(None, "a label column that the text is written for")
+    encoding: str = option("utf-8", "encoding of the text files")
+    dev: tuple[str, ...] = option((), "text to validate on, in place of a part of the data")
+    holdout: float = option(0.1, "part of the data to validate on: its end, or every n-th record", minimum=0.001, maximum=0.5)
+    dropout: float | None = option(None, "of each layer's output, one mask through time", minimum=0, maximum=0.95)
+    input_dropout: float | None = option(None, "of the symbols' vectors, one mask through time", minimum=0, maximum=0.95)
+    weight_dropout: float | None = option(None, "of single recurrent weights, one mask through time", minimum=0, maximum=0.95)
+    recurrent_dropout: float = option(0.0, "of units' outgoing recurrent connections", minimum=0, maximum=0.95)
+    batch: int | None = option(None, "readers side by side", minimum=1)
+    length: int | None = option(None, "symbols a step: how far gradients flow back", minimum=1)
+    rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
+    weight_decay: float = option(0.01, "pull of matrices towards zero", minimum=0, maximum=10)
+    clip: float = option(1.0, "longest gradient", minimum=1e-6)
+    reset: float = option(0.02, "chance a step that a reader's state starts afresh", minimum=0, maximum=1)
+    evaluations: int = option(10, "how often to validate and save", minimum=1)
+    patience: int | None = option(None, "stop after so many evaluations without a better one", minimum=1)
+    seed: int = option(1, "of weights, data order and dropout", minimum=0)
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str = option("auto", "of matrix products", choices=("auto", "float32", "bfloat16"))
+
+
+class Data(NamedTuple):
+    codec: Codec
+    train: Symbols
+    dev: Symbols
+    accounts: dict[str, Any]  # what `reopen` needs to find the encoded files again
+    files: int
+
+
+def demo(folder: Path) -> list[Path]:
+    """Real text that is on every machine with Python: modules of its standard library (licence: PSF)."""
+    library = Path(sysconfig.get_path("stdlib"))
+    folder.mkdir(parents=True, exist_ok=True)
+    modules = sorted(library.glob("*.py"))
+    path = folder / "python.txt"
+    path.write_bytes(b"\n".join(module.read_bytes() for module in modules))
+    return [path]
+
+
+# --- reading
+
+
+def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
+    """Encode the user's text into memory-mapped files in `folder`; `base` is a codec to extend instead of a new one."""
+    if config.condition is not None and config.column is None:
+        raise UserError("`--condition` needs `--column`: a table with the text in one column and the label in another")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = text.find(config.data, folder / "spool")
+    dev_files = text.find(config.dev, folder / "spool") if config.dev else []
+    encode = _encode_records if config.column else _encode_text
+    codec, accounts = encode(config, files, dev_files, folder, base)
+    data = reopen(codec, accounts, folder)._replace(files=len(files) + len(dev_files))
+    _check_size(config, data)
+    return data
+
+
+def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
+    """The Data that `read` wrote to `folder`."""
+    parts = {}
+    for part in ("train", "dev"):
+        account = accounts[part]
+        labels = open_map(folder / f"{part}-labels", account["labels"]) if account["labels"] else None
+        parts[part] = Symbols(open_map(folder / part, account["ids"]), labels, account["characters"])
+    return Data(codec, parts["train"], parts["dev"], accounts, 0)
+
+
+def _check_size(config: Config, data: Data) -> None:
+    if len(data.train) + len(data.dev) == 0:
+        raise UserError("the text is empty", ", ".join(config.data), "give it something to read")
+    needed = (config.batch or 1) * (config.length or 64)
+    if len(data.train) < needed or len(data.dev) < 2:
+        raise UserError(
+            f"the text has {len(data.train)} symbols to train on and {len(data.dev)} to validate on; "
+            f"one step takes {needed}, validation 2",
+            ", ".join(config.data), "give more text, or lower --batch and --length",
+        )  # fmt: skip
+    if len(data.train) < 1 << 20 and len(np.unique(data.train.ids)) < 2:
+        raise UserError("the text is one symbol again and again: there is nothing to learn", ", ".join(config.data))
+
+
+def _encode_text(
+    config: Config, files: list[Path], dev_files: list[Path], folder: Path, base: Codec | None
+) -> tuple[Codec, dict[str, Any]]:
+    """Three streamed passes: count, learn the codec from the training part, encode."""
+    kind = base.kind if base else config.symbols
+    border = None
+    if not dev_files:
+        border = int(sum(map(len, _read(kind, files, config.encoding))) * (1 - config.holdout))
+
+    def pieces(part: str) -> Iterator[Any]:
+        if dev_files:
+            return _read(kind, files if part == "train" else dev_files, config.encoding)
+        return _part(_read(kind, files, config.encoding), border, part, kind)
+
+    codec = _codec(config, base, pieces("train"))
+    accounts = {}
+    for part in ("train", "dev"):
+        counted = _Counted(pieces(part))
+        ids = write(folder / part, codec.dtype, map(codec.encode, counted))
+        accounts[part] = {"ids": ids, "labels": None, "characters": counted.characters}
+    return codec, accounts
+
+
+def _read(kind: str, files: list[Path], encoding: str) -> Iterator[Any]:
+    return chain.from_iterable(map(text.blocks, files)) if kind == "bytes" else text.chunks(files, encoding)
+
+
+def _part(chunks: Iterator[Any], border: int, part: str, kind: str) -> Iterator[Any]:
+    """What lies before (train) or after (dev) the border; words and pieces are not cut: the border moves to a blank."""
+    at = 0
+    for chunk in chunks:
+        here = min(max(border - at, 0), len(chunk))
+        if kind in ("words", "bpe") and 0 < here < len(chunk):
+            here = min((i for i in (chunk.find(" ", here), chunk.find("\n", here)) if i >= 0), default=len(chunk))
+        yield chunk[:here] if part == "train" else chunk[here:]
+        at += len(chunk)
+
+
+class _Counted:
+    """Passes chunks on and counts their characters (of bytes: those that begin a UTF-8 character)."""
+
+    def __init__(self, chunks: Iterator[Any]):
+        self.chunks, self.characters = chunks, 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for chunk in self.chunks:
+            self.characters += count_characters(chunk)
+            yield chunk
+
+
+def count_characters(chunk: str | bytes) -> int:
+    if isinstance(chunk, str):
+        return len(chunk)
+    return int(((np.frombuffer(chunk, np.uint8) & 0xC0) != 0x80).sum())
+
+
+def _codec(config: Config, base: Codec | None, chunks: Iterator[str], labels: list[str] | None = None) -> Codec:
+    kind = base.kind if base else config.symbols
+    learnt = base if base and kind in ("bytes", "bpe") else vocab.learn(kind, chunks, config.vocabulary)
+    codec = base.extended(learnt.symbols, labels or []) if base else learnt
+    return codec if base else Codec(codec.kind, codec.symbols, labels or [], codec.tokenizer_json)
+
+
+def _encode_records(
+    config: Config, files: list[Path], dev_files: list[Path], folder: Path, base: Codec | None
+) -> tuple[Codec, dict[str, Any]]:
+    """Rows of a table. Training rows are shuffled once by the seed; every n-th row is held out for validation."""
+
+    def rows(paths: list[Path]) -> Iterator[text.Record]:
+        return text.records(paths, config.column, config.condition, config.encoding)
+
+    every = None if dev_files else round(1 / config.holdout)
+    train = [row for i, row in enumerate(rows(files)) if every is None or i % every != every - 1]
+    dev = list(rows(dev_files)) if dev_files else [row for i, row in enumerate(rows(files)) if i % every == every - 1]
+    labels = sorted({row.label for row in train if row.label is not None})
+    codec = _codec(config, base, (row.text for row in train), labels)
+    order = np.random.default_rng(config.seed).permutation(len(train))
+    accounts = {}
+    for part, chosen in (("train", [train[i] for i in order]), ("dev", dev)):
+        encoded = [np.append(codec.encode(row.text), END) for row in chosen]
+        ids = write(folder / part, codec.dtype, encoded)
+        labelled = None
+        if config.condition is not None:
+            numbers = [np.full(len(e), _label(codec, row)) for e, row in zip(encoded, chosen, strict=True)]
+            labelled = write(folder / f"{part}-labels", np.dtype(np.uint16), numbers)
+        characters = sum(len(row.text) + 1 for row in chosen)
+        accounts[part] = {"ids": ids, "labels": labelled, "characters": characters}
+    return codec, accounts
+
+
+def _label(codec: Codec, row: text.Record) -> int:
+    try:
+        return codec.label(row.label)
+    except UserError as error:
+        raise UserError(error.what, row.where, error.fix) from None
+
+
+# --- the model
+
+
+class Model(nn.Module):
+    """Symbols' vectors, a stack of recurrent layers, and an output layer that sees them all."""
+
+    def __init__(self, config: Config, codec: Codec):
+        super().__init__()
+        self.vocabulary, width = codec.size, config.embedding
+        self.input_dropout, self.dropout = config.input_dropout, config.dropout
+        self.embed = nn.Embedding(codec.size, width)
+        self.label = nn.Embedding(len(codec.labels), width) if codec.labels else None
+        self.layers = nn.ModuleList(
+            Recurrent(
+                config.cell, config.hidden if i else width, config.hidden,
+                recurrent_dropout=config.recurrent_dropout, weight_dropout=config.weight_dropout,
+            )
+            for i in range(config.layers)
+        )  # fmt: skip
+        self.features_size = config.hidden * config.layers
+        self.narrow = nn.Linear(self.features_size, width) if config.tied else nn.Identity()
+        self.output = nn.Linear(width if config.tied else self.features_size, codec.size)
+        if config.tied:
+            self.output.weight = self.embed.weight
+        self.apply(initialise)
+
+    @property
+    def device(self) -> torch.device:
+        return self.embed.weight.device
+
+    def start(self, batch: int) -> State:
+        """Zeros, (B, H) each, layer by layer."""
+        return tuple(s for layer in self.layers for s in layer.start(batch))
+
+    def forward(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
+        """Logits (B, T, V) of the symbol after each input, and the state to carry on."""
+        features, state = self.features(batch, state)
+        return self.head(features), state
+
+    def features(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
+        """All layers' hidden states (B, T, L·H); rows of batch.fresh start from zeros."""
+        if state is None:
+            state = self.start(len(batch.inputs))
+        state = tuple(s.masked_fill(batch.fresh.unsqueeze(1), 0.0) for s in state)
+        x = self.vectors(batch.inputs, batch.labels)
+        x = drop(x, self.input_dropout, self.training, variational=True)
+        hidden, after, size = [], [], len(state) // len(self.layers)
+        for i, layer in enumerate(self.layers):
+            x, last = layer(x, state[i * size : (i + 1) * size])
+            x = drop(x, self.dropout, self.training, variational=True)
+            hidden.append(x)
+            after += last
+        return torch.cat(hidden, -1), tuple(after)
+
+    def head(self, features: Tensor) -> Tensor:
+        return self.output(self.narrow(features))
+
+    def vectors(self, ids: Tensor, labels: Tensor | None) -> Tensor:
+        x = self.embed(ids)
+        return x if labels is None or self.label is None else x + self.label(labels)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean nats a symbol."""
+        return surprise.cross_entropy(logits, batch.targets).mean()
+
+    def step(self, ids: Tensor, state: State, labels: Tensor | None = None) -> tuple[Tensor, State]:
+        """One symbol a row: ids (B,) -> logits (B, V) of the next, and the state after it."""
+        x, hidden, after = self.vectors(ids, labels), [], []
+        size = len(state) // len(self.layers)
+        for i, layer in enumerate(self.layers):
+            x, last = layer.step(x, state[i * size : (i + 1) * size])
+            hidden.append(x)
+            after += last
+        return self.head(torch.cat(hidden, -1)), tuple(after)
+
+
+def initialise(module: nn.Module) -> None:
+    """Orthogonal recurrent gates (Saxe et al. 2014), an LSTM that remembers at first (forget bias 1, Jozefowicz 2015)."""
+    if isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=0.5)
+    elif isinstance(module, nn.Linear):
+        nn.init.uniform_(module.weight, -(module.in_features**-0.5), module.in_features**-0.5)
+        nn.init.zeros_(module.bias)
+    elif type(module) in CELLS.values():
+        nn.init.normal_(module.W, std=module.input_size**-0.5)
+        for gate in module.U.data.chunk(module.gates):
+            nn.init.orthogonal_(gate)
+        nn.init.zeros_(module.b)
+        if isinstance(module, cells.LSTM):
+            module.b.data.chunk(4)[1].fill_(1.0)
+
+
+# --- choosing, measuring
+
+
+def plan(config: Config, data: Data) -> Config:
+    """The config with every size chosen for the text; steps stay open where minutes decide."""
+    chosen = {"hidden": 256, "layers": 2, "embedding": 64, "dropout": 0.0, "input_dropout": 0.0, "weight_dropout": 0.0,
+              "batch": 16, "length": 48, "rate": 4e-3}  # fmt: skip
+    if config.tied:
+        chosen["embedding"] = config.hidden or chosen["hidden"]
+    chosen = {name: value for name, value in chosen.items() if getattr(config, name) is None}
+    if config.minutes is None and config.steps is None:
+        chosen["minutes"] = 10.0
+    return dataclasses.replace(config, **chosen)
+
+
+def describe(config: Config, data: Data, model: Model) -> list[str]:
+    """What was read and what will be trained, for the user before the wait."""
+    codec, dev = data.codec, data.dev
+    unit = codec.kind if codec.kind != "bpe" else "pieces"
+    lines = [
+        f"read {data.files} file{'s' if data.files != 1 else ''}: {data.train.characters + dev.characters:,} characters, "
+        f"{codec.size - FIRST:,} different {unit}; {len(data.train):,} {unit} to train on, {len(dev):,} to validate on"
+    ]
+    lost = int((np.asarray(data.train.ids) == UNKNOWN).sum())
+    if lost:
+        lines.append(f"{lost:,} {unit} to train on are too rare for --vocabulary {config.vocabulary} and read as unknown")
+    weights = sum(p.numel() for p in model.parameters())
+    lines.append(
+        f"model: {config.cell}, {config.layers} x {config.hidden} units, {weights:,} weights; "
+        f"about {megabytes(config, codec, weights):,.0f} MB of memory"
+    )
+    return lines
+
+
+def megabytes(config: Config, codec: Codec, weights: int) -> float:
+    """A training step's memory: weights, gradients and two moments; each layer's gates and states; logits three times."""
+    per_symbol = config.layers * config.hidden * 14 + 3 * codec.size
+    return 300 + 4e-6 * (4 * weights + config.batch * config.length * per_symbol)
+
+
+def batches(config: Config, data: Data) -> Streams:
+    return Streams(data.train, config.batch, config.length, config.reset, config.seed)
+
+
+def settings(config: Config, data: Data) -> fit.Settings:
+    """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
+    steps = config.steps or 1
+    per_symbol = data.train.characters / len(data.train)
+    return fit.Settings(
+        steps=steps, learning_rate=config.rate, warmup=min(100, steps // 10), weight_decay=config.weight_decay,
+        clip=config.clip, evaluate_every=max(1, -(-steps // config.evaluations)), patience=config.patience,
+        seed=config.seed, measure=MEASURE, device=config.device, bfloat16=wants_bfloat16(config),
+        unit="bits/character", unit_scale=1 / math.log(2) / per_symbol,
+        work="characters", work_per_step=config.batch * config.length * per_symbol,
+    )  # fmt: skip
+
+
+def wants_bfloat16(config: Config) -> bool:
+    """auto: where the hardware multiplies bfloat16 matrices (AMX on a CPU, tensor cores), since there it is twice as fast."""
+    if config.precision != "auto":
+        return config.precision == "bfloat16"
+    if config.device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return config.device in ("auto", "cpu") and torch.cpu._is_amx_tile_supported()
+
+
+STRUCTURE = ("cell", "hidden", "layers", "embedding", "tied", "symbols", "column", "condition")
+
+
+def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that weights taken from another run decide; another value asked for is a UserError."""
+    theirs = {name: getattr(base, name) for name in STRUCTURE}
+    for name, value in theirs.items():
+        if given.get(name, value) != value:
+            raise UserError(
+                f"`--{name} {given[name]}` does not fit the weights of --from, which have {name} {value}",
+                fix=f"leave `--{name}` out, or train without --from",
+            )
+    return theirs | {"rate": base.rate / 4}
+
+
+def passes(config: Config, data: Data, steps: int) -> str:
+    return f"{steps * config.batch * config.length / len(data.train):.3g} times through the text"
+
+
+def glimpse(run: Any) -> str:
+    """A little of what the model writes now."""
+    label = run.codec.labels[0] if run.codec.labels else None
+    return "".join(sample(run, Sample(length=300, temperature=0.8, seed=1, label=label)))
+
+
+def grow(model: Model, old: Model) -> None:
+    """Take another run's weights; symbols and labels it did not know start as the mean of those it knew."""
+    theirs = old.state_dict()
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            known = theirs[name]
+            value[: len(known)] = known
+            value[len(known) :] = known.mean(0)
+
+
+def baselines(data: Data) -> dict[str, dict[str, float]]:
+    """What counting alone reaches on the same validation text: an n-gram, and bzip2's compression of it."""
+    order = 6 if data.codec.kind in ("characters", "bytes") else 3
+    dev = after_start(data.codec, data.dev)
+    train = np.asarray(data.train.ids[-EXAMPLES:])
+    nats = ngram.nats(train, np.asarray(dev.ids), data.codec.size, order)[1:]
+    floors = {f"{order}-gram": metrics.language(float(nats.sum()), len(nats), data.dev.characters)}
+    written = data.codec.decode(np.asarray(data.dev.ids[:EXAMPLES])).encode("utf-8", "surrogatepass")
+    share = min(1.0, EXAMPLES / len(data.dev))
+    bits = 8 * len(bz2.compress(written)) / (data.dev.characters * share)
+    floors["bzip2"] = {"bits_per_character": bits}
+    return floors
+
+
+def evaluate(model: Model, codec: Codec, part: Symbols, limit: int | None = None) -> dict[str, float]:
+    """The measures of a text, each symbol predicted once; limit takes the first so many of each of 32 lanes."""
+    nats = surprise.static(model, after_start(codec, part), limit=limit)
+    return metrics.language(float(nats.sum()), len(nats), part.characters * len(nats) / len(part))
+
+
+def after_start(codec: Codec, part: Symbols) -> Symbols:
+    """The text with the start symbol before it, so that its first symbol is predicted as well."""
+    ids = np.append(np.asarray([start_symbol(codec)], part.ids.dtype), part.ids)
+    labels = None if part.labels is None else np.append(part.labels[:1], part.labels)
+    return Symbols(ids, labels, part.characters)
+
+
+def start_symbol(codec: Codec) -> int:
+    """What a text begins after: a line end where the codec has one, else `end`. A labelled text begins after `end`."""
+    if codec.labels or codec.kind not in ("characters", "words"):
+        return END if codec.labels else int(codec.encode("\n")[0])
+    return codec.index.get("\n", END)
+
+
+# --- writing
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Options of writing."""
+
+    prompt: str = option("", "text to go on from")
+    length: int = option(500, "symbols to write", minimum=1)
+    temperature: float = option(1.0, "below 1 safer, above 1 wilder, 0 always the likeliest", minimum=0, maximum=100)
+    top_k: int | None = option(None, "draw from the k likeliest symbols", minimum=1)
+    top_p: float | None = option(None, "draw from the likeliest symbols that have probability p", minimum=1e-6, maximum=1)
+    min_p: float | None = option(None, "leave out symbols below this part of the likeliest", minimum=0, maximum=1)
+    repetition_penalty: float = option(1.0, "above 1 avoids the last 64 symbols", minimum=0.01, maximum=100)
+    beam: int | None = option(None, "beam search of this width in place of drawing", minimum=1, maximum=256)
+    stop: tuple[str, ...] = option((), "end before this text (may be given again)")
+    number: int = option(1, "texts to write, side by side", minimum=1, maximum=1024)
+    label: str | None = option(None, "the label to write for (runs trained with --condition)")
+    seed: int | None = option(None, "the same seed writes the same text", minimum=0)
+
+
+def sample(run: Any, options: Sample) -> Iterator[str]:
+    """Write one text, piece by piece as symbols are drawn; the prompt is not repeated."""
+    return until(_pieces(run, options), options.stop)
+
+
+def samples(run: Any, options: Sample) -> list[str]:
+    """Write `number` texts at once; with `beam`, the best so many, best first."""
+    if options.beam is not None:
+        return ["".join(until(iter([run.codec.decode(ids)]), options.stop)) for ids in _beam(run, options)]
+    rows = [[] for _ in range(options.number)]
+    for ids in _draw(run, options, options.number):
+        for row, i in zip(rows, ids, strict=True):
+            row.append(int(i))
+    texts = [run.codec.decode(_before_end(run.codec, row)) for row in rows]
+    return ["".join(until(iter([written]), options.stop)) for written in texts]
+
+
+def _before_end(codec: Codec, ids: list[int]) -> list[int]:
+    return ids[: ids.index(END)] if END in ids else ids
+
+
+def _pieces(run: Any, options: Sample) -> Iterator[str]:
+    if options.beam is not None:
+        yield run.codec.decode(_beam(run, options)[0])
+        return
+    piece = run.codec.decoder()
+    for ids in _draw(run, options, 1):
+        if ids[0] == END:
+            break
+        yield piece(int(ids[0]))
+    yield piece(None)
+
+
+def until(pieces: Iterator[str], stops: tuple[str, ...]) -> Iterator[str]:
+    """Pass text on up to the first stop string; what may be the beginning of one is held back until it is clear."""
+    held, reach = "", max(map(len, stops), default=1) - 1
+    for piece in pieces:
+        held += piece
+        found = [at for at in (held.find(stop) for stop in stops) if at >= 0]
+        if found:
+            yield held[: min(found)]
+            return
+        ready = len(held) - reach
+        if ready > 0:
+            yield held[:ready]
+            held = held[ready:]
+    yield held
+
+
+def _draw(run: Any, options: Sample, rows: int) -> Iterator[np.ndarray]:
+    """Ids (rows,) of each step, at most options.length of them; ends early when every row has met `end`."""
+    step, logits, state = _after_prompt(run, options)
+    logits, state = np.repeat(logits, rows, 0), tuple(s.repeat(rows, 0) for s in state)
+    filters = decode.Sampling(
+        options.temperature, options.top_k, options.top_p, options.min_p, options.repetition_penalty
+    )
+    random = np.random.default_rng(options.seed)
+    ended = np.zeros(rows, bool)
+    drawn = decode.sample(step, logits, state, filters, random, banned(run.codec, run.config))
+    for _, ids in zip(range(options.length), drawn, strict=False):
+        yield ids
+        ended |= ids == END
+        if ended.all():
+            return
+
+
+def _beam(run: Any, options: Sample) -> list[list[int]]:
+    step, logits, state = _after_prompt(run, options)
+    end = END if run.config.column else None
+    found = decode.beam(step, logits, state, max(options.beam, options.number), options.length, end, banned(run.codec, run.config))
+    return [_before_end(run.codec, h.ids) for h in found[: options.number]]
+
+
+def _after_prompt(run: Any, options: Sample) -> tuple[decode.Step, np.ndarray, decode.State]:
+    """The step function, and logits (1, V) and state after start symbol and prompt."""
+    if run.codec.labels and options.label is None:
+        shown = ", ".join(run.codec.labels[:20]) + (", …" if len(run.codec.labels) > 20 else "")
+        raise UserError(f"this run writes for a label; `--label` is one of {shown}")
+    label = None if options.label is None else run.codec.label(options.label)
+    step, state = stepper(run.model, label)
+    for i in [start_symbol(run.codec), *run.codec.encode(options.prompt)]:
+        logits, state = step(np.array([i]), state)
+    return step, logits, state
+
+
+def banned(codec: Codec, config: Config) -> list[int]:
+    """Ids never written: unknown always, `end` where training had no records."""
+    return [UNKNOWN] if config.column else [UNKNOWN, END]
+
+
+def unseen(codec: Codec, written: str) -> list[str]:
+    """The symbols of a text that the model has no name for, each once; they are read as `unknown`."""
+    if codec.kind == "characters":
+        return sorted({c for c in written if c not in codec.index})
+    return sorted({w for w in vocab.WORD.findall(written) if w not in codec.index}) if codec.kind == "words" else []
+
+
+def stepper(model: Model, label: int | None) -> tuple[decode.Step, decode.State]:
+    """A step function for few rows on the CPU, in numpy, and the state of one row before any symbol.
+
+    The first layer's W x + b is looked up: it has one value a symbol. Cells without a numpy form go through torch.
+    """
+    from ..kernels import choose_step
+
+    layers = [layer.cells[0] for layer in model.layers]
+    steps = [choose_step(cell).run for cell in layers]
+    state = tuple(s.detach().numpy() for s in model.start(1))
+    if None in steps:
+        return _torch_stepper(model, label), state
+    arrays = [stepping.arrays(cell) for cell in layers]
+    vectors = model.embed.weight if label is None else model.embed.weight + model.label.weight[label]
+    with torch.no_grad():
+        table = F.linear(vectors, layers[0].W, layers[0].b).numpy()  # (V, G·H)
+        head = model.output.weight @ model.narrow.weight if isinstance(model.narrow, nn.Linear) else model.output.weight
+        bias = model.head(torch.zeros(1, model.features_size)).numpy()
+    head, size = head.detach().numpy().T, layers[0].states
+
+    def step(ids: np.ndarray, state: decode.State) -> tuple[np.ndarray, decode.State]:
+        Wx, hidden, after = table[ids], [], []
+        for i, (update, a) in enumerate(zip(steps, arrays, strict=True)):
+            if i:
+                Wx = hidden[-1] @ a["W"].T + a["b"]
+            last = update(Wx, state[i * size : (i + 1) * size], a)
+            hidden.append(last[0])
+            after += last
+        features = hidden[0] if len(hidden) == 1 else np.concatenate(hidden, 1)
+        return features @ head + bias, tuple(after)
+
+    return step, state
+
+
+def _torch_stepper(model: Model, label: int | None) -> decode.Step:
+    @torch.no_grad()
+    def step(ids: np.ndarray, state: decode.State) -> tuple[np.ndarray, decode.State]:
+        labels = None if label is None else torch.full((len(ids),), label)
+        logits, after = model.step(torch.from_numpy(ids), tuple(map(torch.as_tensor, state)), labels)
+        return logits.numpy(), tuple(s.numpy() for s in after)
+
+    return step
+
+
+# --- scoring
+
+
+class Scored(NamedTuple):
+    symbols: list[str]
+    nats: np.ndarray  # one a symbol
+    measures: dict[str, float]
+    protocol: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Options of scoring."""
+
+    dynamic: bool = option(False, "let the weights follow the text (dynamic evaluation)")
+    cache: bool = option(False, "remember what followed states like this one (continuous cache)")
+    label: str | None = option(None, "the label to score under (runs trained with --condition)")
+
+
+def score(run: Any, ids: np.ndarray, characters: int, options: Score) -> Scored:
+    """How surprised the model is by a text, symbol by symbol, the first one after the start symbol."""
+    if options.dynamic and options.cache:
+        raise UserError("`--dynamic` and `--cache` were both given; score with one of them")
+    if not len(ids):
+        raise UserError("the text to score is empty")
+    label = None if options.label is None else run.codec.label(options.label)
+    if run.codec.labels and label is None:
+        raise UserError("this run was trained with labels", fix="name one with --label")
+    labels = None if label is None else np.full(len(ids), label)
+    part = after_start(run.codec, Symbols(ids, labels, characters))
+    nats, protocol = _surprise(run.model.eval(), part, options)
+    measures = metrics.language(float(nats.sum()), len(nats), characters)
+    measures["unknown"] = int((ids == UNKNOWN).sum())
+    return Scored([run.codec.text(int(i)) for i in ids], nats, measures, protocol)
+
+
+def _surprise(model: Model, part: Symbols, options: Score) -> tuple[np.ndarray, str]:
+    """Nats a symbol and how they were got."""
+    if options.dynamic:
+        settings = surprise.Dynamic()
+        how = f"one stream; after every {settings.length} symbols the weights follow the text (RMSprop {settings.rate:g})"
+        return surprise.dynamic(model, part, settings), how
+    if options.cache:
+        settings = surprise.Cache()
+        how = f"one stream; a cache of {settings.size} states has part {settings.share:g} of each prediction"
+        return surprise.cached(model, part, settings), how
+    nats = surprise.static(model, part)
+    lanes = "one stream" if len(nats) < 32 * surprise.WARM else f"32 lanes, each after the {surprise.WARM} symbols before it"
+    return nats, f"every symbol once, {lanes}"
+
+
+def read_to_score(run: Any, names: list[str], spool: Path) -> tuple[np.ndarray, int]:
+    """The ids and the number of characters of a text to score."""
+    kind = run.codec.kind
+    counted = _Counted(_read(kind, text.find(names, spool), run.config.encoding))
+    parts = [run.codec.encode(chunk) for chunk in counted]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int32), counted.characters
