@@ -12,8 +12,6 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 
 from . import config as options
 from . import fit, tasks
@@ -39,7 +37,7 @@ def load(folder: str | Path, which: str = "best") -> Run:
     """A run from its folder, on the CPU, every byte checked; a UserError says what is missing or damaged."""
     folder = Path(folder)
     run = _open(folder)
-    take_weights(run.model, folders.load_step(folder, which).weights, folder)
+    folders.put_weights(run.model, folders.load_step(folder, which).weights, folder)
     return run._replace(model=run.model.eval())
 
 
@@ -51,16 +49,6 @@ def _open(folder: Path) -> Run:
     codec = Codec.from_json(folders.read_json(folder / "codec.json"))
     torch.manual_seed(config.seed)
     return Run(folder, config, codec, page.Model(config, codec), page)
-
-
-def take_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], folder: Path) -> None:
-    """load_state_dict with a message a person can use."""
-    own = {name: value.shape for name, value in model.state_dict().items()}
-    found = {name: value.shape for name, value in weights.items()}
-    if own != found:
-        name = next(name for name in sorted(own.keys() | found.keys()) if own.get(name) != found.get(name))
-        raise UserError(f"the weights in `{folder}` do not fit its config at `{name}`", str(folder))
-    model.load_state_dict(weights)
 
 
 def train(
@@ -80,6 +68,9 @@ def train(
     began       time.monotonic() from which `minutes` counts; now if None
     settings    the fields of the task's Config (`hidden=512, minutes=10`)
     """
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
     began = time.monotonic() if began is None else began
     names = [data] if isinstance(data, (str, Path)) else list(data)
     settings = {**settings, "data": tuple(map(str, names))}
@@ -100,6 +91,8 @@ def train(
 
 def resume(folder: str | Path, *, quiet: bool = False) -> Run:
     """Go on with a run exactly where it stopped, to its end, and return it."""
+    from accelerate import PartialState
+
     folder, processes = Path(folder), PartialState()
     progress = Progress(quiet or not processes.is_main_process)
     run = _open(folder)
@@ -167,7 +160,7 @@ def _prepare(
             "baselines": floors, "evaluate": evaluation, "from": str(start_from) if start_from else None,
         }  # fmt: skip
         folders.write_json(staging / "config.json", about)
-        first = folders.Step(0, model.state_dict(), {}, dataclasses.asdict(fit.Standing()))
+        first = folders.Step(0, folders.weights_of(model), {}, dataclasses.asdict(fit.Standing()))
         folders.save_step(staging, first, best=True)
         folders.publish(staging, folder)
 

@@ -42,8 +42,8 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         problem = of_system(error, "with", str(error.filename or "the system"))
         return _fail(str(problem), problem.code)
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:  # torch says it in a RuntimeError
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error) and "out of memory" not in str(error):
             raise
         return _fail("out of memory\n  next:  a smaller --hidden, --batch or --vocabulary", LIMIT)
 

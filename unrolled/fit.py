@@ -21,15 +21,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from . import run as folders
 from .errors import INTERRUPTED, RUN_FAILED, UserError
 from .progress import Progress, minutes
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 ROLLBACKS = 5  # how often a diverging run is set back, each time at half the rate, before it is given up
 
@@ -111,8 +113,7 @@ class Loop:
         for i, s in enumerate(self.state or ()):
             tensors[f"carried/{i}"] = self.accelerator.gather(s)
         if self.accelerator.is_main_process:
-            weights = dict(self.bare.state_dict())
-            progress = dataclasses.asdict(self.standing)
+            weights, progress = folders.weights_of(self.bare), dataclasses.asdict(self.standing)
             folders.save_step(self.folder, folders.Step(self.step, weights, tensors, progress), best)
         self.accelerator.wait_for_everyone()
 
@@ -124,7 +125,7 @@ class Loop:
     def restore(self) -> None:
         """Take everything from the last saved step."""
         step = folders.load_step(self.folder, "last", with_state=True)
-        self.bare.load_state_dict(step.weights)
+        folders.put_weights(self.bare, step.weights, self.folder)
         self.optimizer.state.clear()
         parameters = dict(self.bare.named_parameters())
         carried: dict[int, Tensor] = {}
@@ -270,6 +271,8 @@ def adamw(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
 
 def accelerator(device: str) -> Accelerator:
     """Where to compute: `auto` takes what accelerate finds, else cpu, cuda or mps; a UserError if it is not there."""
+    from accelerate import Accelerator  # slow to import, and only training needs it
+
     present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if device in present and not present[device]():
         raise UserError(f"`--device {device}`: this machine has no such device, or its torch cannot use it", fix="unrolled doctor")

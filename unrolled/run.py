@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import UserError, of_system
 
@@ -121,6 +121,20 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"`{folder}` has format {config['format']}; this version reads format {FORMAT}", str(folder), "update unrolled"
         )
     return config
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """A model's tensors by name, each once: a shared one under its first name."""
+    return {name: value.detach() for name, value in [*model.named_parameters(), *model.named_buffers()]}
+
+
+def put_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
+    """Copy saved tensors into a model; a UserError names the first that does not fit."""
+    own = weights_of(model)
+    for name in sorted(own.keys() | weights.keys()):
+        if name not in own or name not in weights or own[name].shape != weights[name].shape:
+            raise UserError(f"the weights in `{folder}` do not fit its config at `{name}`", str(folder))
+        own[name].copy_(weights[name])
 
 
 def save_step(folder: Path, step: Step, best: bool) -> None:

@@ -417,9 +417,9 @@ def glimpse(run: Any) -> str:
 
 def grow(model: Model, old: Model) -> None:
     """Take another run's weights; symbols and labels it did not know start as the mean of those it knew."""
-    theirs = old.state_dict()
+    theirs = dict(old.named_parameters())
     with torch.no_grad():
-        for name, value in model.state_dict().items():
+        for name, value in model.named_parameters():
             known = theirs[name]
             value[: len(known)] = known
             value[len(known) :] = known.mean(0)
@@ -442,7 +442,7 @@ def baselines(data: Data) -> dict[str, dict[str, float]]:
 def evaluate(model: Model, codec: Codec, part: Symbols, limit: int | None = None) -> dict[str, float]:
     """The measures of a text, each symbol predicted once; limit takes the first so many of each of 32 lanes."""
     nats = surprise.static(model, after_start(codec, part), limit=limit)
-    return metrics.language(float(nats.sum()), len(nats), part.characters * len(nats) / len(part))
+    return metrics.language(float(nats.sum()), len(nats), round(part.characters * len(nats) / len(part)))
 
 
 def after_start(codec: Codec, part: Symbols) -> Symbols:
