@@ -63,8 +63,7 @@ def _nucleus(p: np.ndarray, top_p: float) -> np.ndarray:
 def draw(p: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """One id a row by inverse transform; p (B, V) -> (B,)."""
     upto = np.cumsum(p, 1)
-    ids = (upto <= random.random(len(p))[:, None] * upto[:, -1:]).sum(1)
-    return np.minimum(ids, (p > 0).shape[1] - 1)
+    return (upto <= random.random((len(p), 1)) * upto[:, -1:]).sum(1)  # random() < 1: never past the last with p > 0
 
 
 def sample(
@@ -76,7 +75,8 @@ def sample(
         logits[:, banned] = -np.inf
         ids = draw(probabilities(logits, settings, recent), random)
         yield ids
-        recent = np.concatenate([recent, ids[:, None]], 1)[:, -settings.window :]
+        if settings.repetition_penalty != 1.0:
+            recent = np.concatenate([recent, ids[:, None]], 1)[:, -settings.window :]
         logits, state = step(ids, state)
 
 

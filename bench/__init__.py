@@ -1,0 +1,1 @@
+"""Measurements of `unrolled` beside its peers: `python -m bench NAME … [--data FOLDER]`."""

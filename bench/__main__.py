@@ -1,0 +1,25 @@
+"""python -m bench [NAME …] [--data FOLDER]; without a name, those that take minutes and need no data."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import language, start, training, writing
+
+BENCHES = {
+    "start": start.run,
+    "writing": writing.run,
+    "training": training.run,
+    "shakespeare-81-seconds": language.run_short,
+    "shakespeare-10-minutes": language.run_long,
+    "latex-30-minutes": language.run_latex,
+}
+QUICK = ("start", "writing", "training")
+
+parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=", ".join(BENCHES))
+parser.add_argument("--data", help="folder with text/shakespeare.txt and text/stacks.tex.xz")
+chosen = parser.parse_args()
+for name in chosen.names or QUICK:
+    print(f"\n{name}")
+    BENCHES[name](chosen.data)
