@@ -55,5 +55,3 @@ def plain_loop(layer: type[nn.RNNBase]):
         return written
 
     return go
-
-

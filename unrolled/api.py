@@ -151,7 +151,9 @@ def _prepare(
             progress.say(line)
         floors = page.baselines(data)
         for name, measures in floors.items():
-            progress.say(f"baseline {name}: " + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if key in SHOWN))
+            progress.say(
+                f"baseline {name}: " + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if key in SHOWN)
+            )
         config, evaluation = _schedule(page, config, data, model, began, progress)
         shutil.rmtree(staging / "tokens" / "spool", ignore_errors=True)
         folders.write_json(staging / "codec.json", data.codec.to_json())
@@ -191,7 +193,9 @@ def _schedule(
             f"`--minutes {config.minutes:g}` leaves time for {max(0, steps)} steps of {per_step:.2g} s after reading",
             fix="give more minutes, or a smaller --hidden",
         )
-    progress.say(f"{steps:,} steps of {per_step * 1000:.0f} ms, {page.passes(config, data, steps)}; about {minutes(left + last + often)}")
+    progress.say(
+        f"{steps:,} steps of {per_step * 1000:.0f} ms, {page.passes(config, data, steps)}; about {minutes(left + last + often)}"
+    )
     return dataclasses.replace(config, steps=steps), {"while_training": limit, "at_the_end": at_the_end}
 
 
@@ -206,7 +210,10 @@ def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standi
     }  # fmt: skip
     folders.write_json(folder / "report.json", report)
     shutil.rmtree(folder / "tokens", ignore_errors=True)
-    progress.say(f"{folder}: " + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if isinstance(value, float) and key != "characters"))
+    progress.say(
+        f"{folder}: "
+        + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if isinstance(value, float) and key != "characters")
+    )
 
 
 def _free_name(task: str) -> Path:

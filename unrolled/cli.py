@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -27,6 +28,9 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape")  # bytes of a prompt that are not UTF-8 go out as they came
     try:
         cli.main(arguments, prog_name="unrolled", standalone_mode=False)
         return 0
@@ -142,7 +146,8 @@ def train_task(name: str) -> click.Command:
         from . import api
 
         run = api.train(name, data, out=out, start_from=start_from, quiet=quiet, began=BEGAN, **given(values))
-        click.echo(run.folder)
+        if os.environ.get("RANK", "0") == "0":  # torchrun starts this once a process
+            click.echo(run.folder)
 
     params = [
         click.Argument(["data"], nargs=-1, required=True, metavar="DATA…"),
@@ -221,7 +226,12 @@ def score() -> click.Command:
         *flags(language.Score),
         _json_flag("print the surprise of every symbol, then the measures"),
     ]
-    return click.Command("score", callback=go, params=params, help="How surprised a language run is by a text: nats, bits per character, perplexity.")
+    return click.Command(
+        "score",
+        callback=go,
+        params=params,
+        help="How surprised a language run is by a text: nats, bits per character, perplexity.",
+    )
 
 
 def info() -> click.Command:
@@ -300,7 +310,9 @@ cli = Lazy(
     "verb",
     name="unrolled",
     help="Recurrent sequence models: train them on your own data, use them, look inside.",
-    params=[click.Option(["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version, help="print the version")],
+    params=[
+        click.Option(["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version, help="print the version")
+    ],
 )
 
 

@@ -102,7 +102,7 @@ def beam(
         values = candidates[rows, ids]
         ended = ids == end if end is not None else np.zeros(len(ids), bool)
         for row, value in zip(rows[ended], values[ended], strict=True):
-            done.append(Hypothesis(history[row].tolist() + [int(end)], value / t**length_power))
+            done.append(Hypothesis([*history[row].tolist(), int(end)], value / t**length_power))
         keep = np.flatnonzero(~ended & np.isfinite(values))[:width]
         if not len(keep):
             break

@@ -91,7 +91,9 @@ class Loop:
             group["lr"] = self.settings.learning_rate * factor
         torch.manual_seed(hash((self.settings.seed, self.step, self.accelerator.process_index)))
         batch = self.share(self.batches.batch(self.step))
-        loss, self.state = update(self.model, self.bare, batch, self.state, self.optimizer, self.settings, self.accelerator.backward)
+        loss, self.state = update(
+            self.model, self.bare, batch, self.state, self.optimizer, self.settings, self.accelerator.backward
+        )
         self.step += 1
         return float(self.accelerator.reduce(loss, "mean"))
 
@@ -275,7 +277,9 @@ def accelerator(device: str) -> Accelerator:
 
     present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if device in present and not present[device]():
-        raise UserError(f"`--device {device}`: this machine has no such device, or its torch cannot use it", fix="unrolled doctor")
+        raise UserError(
+            f"`--device {device}`: this machine has no such device, or its torch cannot use it", fix="unrolled doctor"
+        )
     return Accelerator(cpu=device == "cpu")
 
 

@@ -6,7 +6,6 @@ import sys
 import time
 
 
-
 def minutes(seconds: float) -> str:
     """A duration as people say it: `40 s`, `9.5 min`, `3.2 h`."""
     if seconds < 90:

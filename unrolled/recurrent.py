@@ -46,9 +46,7 @@ class Recurrent(nn.Module):
         self.dropout, self.variational = dropout, variational
         self.recurrent_dropout, self.weight_dropout = recurrent_dropout, weight_dropout
         widths = [input_size] + [hidden_size * self.directions] * (num_layers - 1)
-        self.cells = nn.ModuleList(
-            CELLS[cell](width, hidden_size, bias) for width in widths for _ in range(self.directions)
-        )
+        self.cells = nn.ModuleList(CELLS[cell](width, hidden_size, bias) for width in widths for _ in range(self.directions))
 
     def start(self, batch: int) -> State:
         """Zeros, (B, H) each."""
@@ -181,7 +179,9 @@ class Layer(nn.Module):
 def _copy_cell(cell: nn.Module, weights: list[Tensor]) -> None:
     W, U, *biases = weights
     if W.shape != cell.W.shape or U.shape != cell.U.shape or bool(biases) != (cell.b is not None):
-        raise UserError(f"weights of sizes {tuple(W.shape)}, {tuple(U.shape)} do not fit {tuple(cell.W.shape)}, {tuple(cell.U.shape)}")
+        raise UserError(
+            f"weights of sizes {tuple(W.shape)}, {tuple(U.shape)} do not fit {tuple(cell.W.shape)}, {tuple(cell.U.shape)}"
+        )
     cell.W.copy_(W)
     cell.U.copy_(U)
     if biases and isinstance(cell, cells.GRUAfter):

@@ -69,7 +69,7 @@ class Writer:
 
     def __init__(self, path: Path, dtype: np.dtype):
         self.path, self.dtype, self.count, self.sha256 = path, dtype, 0, hashlib.sha256()
-        self.file = open(path, "wb")
+        self.file = open(path, "wb")  # noqa: SIM115 (closed by close, after many writes)
 
     def write(self, ids: np.ndarray) -> None:
         data = ids.astype(self.dtype).tobytes()

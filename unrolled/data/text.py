@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ..errors import UserError, did_you_mean, of_system
+from .vocab import whole
 
 BLOCK = 1 << 20  # bytes read at a time
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -175,7 +176,7 @@ def _cell(row: dict, column: str, where: str) -> str:
     if value is None:
         names = [str(name) for name in row if name is not None]
         raise UserError(f"no column `{column}`; the row has {', '.join(names)}", where, did_you_mean(column, names))
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return whole(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:

@@ -61,13 +61,17 @@ class Codec:
     def encode(self, text: str | bytes) -> np.ndarray:
         """Ids of a text, int32; symbols never seen become UNKNOWN. Bytes are taken as they are by a bytes codec only."""
         if self.kind == "bytes":
-            data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+            data = (
+                text
+                if isinstance(text, bytes)
+                else whole(text, r"[\ud800-\udc7f\udd00-\udfff]").encode("utf-8", "surrogateescape")
+            )
             return np.frombuffer(data, np.uint8).astype(np.int32) + FIRST
         if self.kind == "characters":
             return self.table[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)]
         if self.kind == "words":
             return np.fromiter((self.index.get(word, UNKNOWN) for word in WORD.findall(text)), np.int32)
-        return np.asarray(self.tokenizer.encode(text).ids, np.int32) + FIRST
+        return np.asarray(self.tokenizer.encode(whole(text)).ids, np.int32) + FIRST
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids."""
@@ -124,8 +128,14 @@ class Codec:
         return cls(data["kind"], data["symbols"], data["labels"], data["tokenizer"])
 
 
+def whole(text: str, broken: str = r"[\ud800-\udfff]") -> str:
+    """The text with half characters (lone surrogates, as broken JSON has them) replaced. Python keeps bytes of the
+    command line that are not UTF-8 in some of them, which a bytes codec turns back."""
+    return re.sub(broken, "\ufffd", text)
+
+
 def learn(kind: str, chunks: Iterable[str], maximum: int) -> Codec:
-    """The codec of a training text, of at most `maximum` symbols; the most frequent are kept, ties in text order."""
+    """The codec of a training text, of at most `maximum` symbols, the most frequent (bpe: never below its 256 bytes)."""
     if kind == "bytes":
         return Codec(kind)
     if kind == "bpe":
@@ -158,7 +168,7 @@ def _learn_bpe(chunks: Iterable[str], maximum: int) -> str:
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=maximum, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(_first(chunks, BPE_SAMPLE), trainer)
+    tokenizer.train_from_iterator(map(whole, _first(chunks, BPE_SAMPLE)), trainer)
     return tokenizer.to_str()
 
 

@@ -533,9 +533,7 @@ def _draw(run: Any, options: Sample, rows: int) -> Iterator[np.ndarray]:
     """Ids (rows,) of each step, at most options.length of them; ends early when every row has met `end`."""
     step, logits, state = _after_prompt(run, options)
     logits, state = np.repeat(logits, rows, 0), tuple(s.repeat(rows, 0) for s in state)
-    filters = decode.Sampling(
-        options.temperature, options.top_k, options.top_p, options.min_p, options.repetition_penalty
-    )
+    filters = decode.Sampling(options.temperature, options.top_k, options.top_p, options.min_p, options.repetition_penalty)
     random = np.random.default_rng(options.seed)
     ended = np.zeros(rows, bool)
     drawn = decode.sample(step, logits, state, filters, random, banned(run.codec, run.config))
@@ -549,7 +547,9 @@ def _draw(run: Any, options: Sample, rows: int) -> Iterator[np.ndarray]:
 def _beam(run: Any, options: Sample) -> list[list[int]]:
     step, logits, state = _after_prompt(run, options)
     end = END if run.config.column else None
-    found = decode.beam(step, logits, state, max(options.beam, options.number), options.length, end, banned(run.codec, run.config))
+    found = decode.beam(
+        step, logits, state, max(options.beam, options.number), options.length, end, banned(run.codec, run.config)
+    )
     return [_before_end(run.codec, h.ids) for h in found[: options.number]]
 
 
