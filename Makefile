@@ -16,7 +16,6 @@ test: .venv/ready
 check: .venv/ready
 	$(IN)/ruff check unrolled tests bench
 	$(IN)/ruff format --check unrolled tests bench
-	$(IN)/mypy unrolled
 
 bench: .venv/ready
 	$(IN)/python -m bench $(BENCH)
@@ -35,4 +34,4 @@ docs: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv build dist .pytest_cache .ruff_cache

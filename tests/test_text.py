@@ -2,6 +2,7 @@
 
 import bz2
 import codecs
+import csv
 import gzip
 import io
 import json
@@ -162,7 +163,7 @@ def test_another_encoding_is_read(tmp_path, encoding):
 @pytest.mark.parametrize("encoding", ["utf9", "hex", "rot13"])
 def test_what_is_no_encoding_of_text_is_refused(tmp_path, encoding):
     (tmp_path / "a").write_bytes(b"61")
-    with pytest.raises(UserError, match=f"`--encoding` got `{encoding}`, which Python does not know\n.*try utf-8 or latin-1"):
+    with pytest.raises(UserError, match=f"`--encoding` got `{encoding}`, which Python does not know as an encoding of text\n.*try utf-8 or latin-1"):
         read([tmp_path / "a"], tmp_path, encoding)
 
 
@@ -181,8 +182,7 @@ def test_chunks_lose_nothing_whatever_the_size_of_a_block(tmp_path_factory, part
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text, "BLOCK", size)
         found = "".join(text.chunks([folder / str(i) for i in range(len(parts))], "utf-8"))
-    assert found.removesuffix("\n") == wanted.removesuffix("\n")
-    assert found == wanted or not parts[-1]  # an empty last file may bring its line end
+    assert found == wanted
 
 
 def test_chunks_are_cut_after_a_line_end_or_a_blank_and_never_within_a_word(tmp_path, monkeypatch):
@@ -208,12 +208,10 @@ def test_a_text_without_any_blank_is_still_cut(tmp_path, monkeypatch):
 COLUMNS = [("Ann, the first\nof hers", "en"), ('said "é🎉"', "fr"), ("tab\there", "de")]
 
 
-def write_table(path, quoted=True):
+def write_table(path):
     if ".jsonl" in path.name:
         data = "".join(json.dumps({"text": t, "lang": label}) + "\n" for t, label in COLUMNS)
     else:
-        import csv
-
         out = io.StringIO()
         table = csv.writer(out, delimiter="\t" if ".tsv" in path.name else ",", lineterminator="\n")
         table.writerows([("text", "lang"), *COLUMNS])
@@ -245,7 +243,7 @@ def test_a_column_that_is_not_text_is_read_as_json(tmp_path):
 
 @pytest.mark.parametrize(("line", "message"), [
     ('{"text": "cut', "not JSON: "), ("[1, 2]", "each line is a JSON object with named fields"), ("\0", "not JSON: "),
-    ("[" * 100_000, "not JSON: "),
+    ("[" * 100_000, "not JSON: "),  # deeper than Python recurses
 ])  # fmt: skip
 def test_a_bad_json_row_is_named_by_file_and_line(tmp_path, line, message):
     (tmp_path / "a.jsonl").write_text('{"text": "fine"}\n\n' + line + "\n")

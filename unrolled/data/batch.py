@@ -64,37 +64,19 @@ class Streams:
         return Batch(ids[:, :-1], ids[:, 1:], labels, torch.from_numpy(fresh | (within == 0)))
 
 
-class Writer:
-    """Appends arrays of ids to a file and knows their number and SHA-256."""
-
-    def __init__(self, path: Path, dtype: np.dtype):
-        self.path, self.dtype, self.count, self.sha256 = path, dtype, 0, hashlib.sha256()
-        self.file = open(path, "wb")  # noqa: SIM115 (closed by close, after many writes)
-
-    def write(self, ids: np.ndarray) -> None:
-        data = ids.astype(self.dtype).tobytes()
-        try:
-            self.file.write(data)
-        except OSError as error:
-            raise of_system(error, "writing", str(self.path)) from None
-        self.sha256.update(data)
-        self.count += len(ids)
-
-    def close(self) -> dict[str, int | str]:
-        """What a reader needs to open the file again and trust it."""
-        try:
-            self.file.close()
-        except OSError as error:
-            raise of_system(error, "writing", str(self.path)) from None
-        return {"count": self.count, "dtype": self.dtype.name, "sha256": self.sha256.hexdigest()}
-
-
 def write(path: Path, dtype: np.dtype, parts: Iterable[np.ndarray]) -> dict[str, int | str]:
-    """Write arrays one after the other; returns Writer.close()'s account."""
-    writer = Writer(path, dtype)
-    for part in parts:
-        writer.write(part)
-    return writer.close()
+    """Write arrays one after the other; returns what a reader needs to open the file again and trust it."""
+    count, sha256 = 0, hashlib.sha256()
+    try:
+        with open(path, "wb") as file:
+            for part in parts:
+                data = part.astype(dtype).tobytes()
+                file.write(data)
+                sha256.update(data)
+                count += len(part)
+    except OSError as error:
+        raise of_system(error, "writing", str(path)) from None
+    return {"count": count, "dtype": dtype.name, "sha256": sha256.hexdigest()}
 
 
 def open_map(path: Path, account: dict[str, int | str]) -> np.ndarray:

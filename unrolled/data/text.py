@@ -104,10 +104,10 @@ def blocks(path: Path) -> Iterator[bytes]:
         while True:
             try:
                 block = file.read(BLOCK)
-            except DAMAGED:
+            except (*DAMAGED, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise of_system(error, "reading", str(path)) from None
                 raise UserError(f"`{path}` is damaged: it does not unpack to its end", str(path)) from None
-            except OSError as error:
-                raise of_system(error, "reading", str(path)) from None
             if not block:
                 return
             yield block
@@ -115,15 +115,12 @@ def blocks(path: Path) -> Iterator[bytes]:
 
 def characters(path: Path, encoding: str) -> Iterator[str]:
     """A file's text, a block at a time; a byte-order mark in front is dropped."""
-    try:
-        decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
-    except LookupError:
-        raise UserError(f"`--encoding` got `{encoding}`, which Python does not know", fix="try utf-8 or latin-1") from None
-    offset = 0
+    decoder = _decoder(encoding)
+    offset, at_start = 0, True
     for block in _with_end(blocks(path)):
         held = len(decoder.getstate()[0])
         try:
-            yield decoder.decode(block, final=not block)
+            text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
             at = offset - held + error.start
             raise UserError(
@@ -131,7 +128,18 @@ def characters(path: Path, encoding: str) -> Iterator[str]:
                 f"{path}: byte {at}",
                 "`--symbols bytes` reads any file; `--encoding latin-1` (or the file's own) reads another encoding",
             ) from None
+        yield text.removeprefix("\ufeff") if at_start else text
+        at_start = at_start and not text
         offset += len(block)
+
+
+def _decoder(encoding: str) -> codecs.IncrementalDecoder:
+    try:
+        "".encode(encoding)  # also refuses what Python knows but is no encoding of text (hex, rot13)
+        return codecs.getincrementaldecoder(encoding)()
+    except LookupError:
+        fix = "try utf-8 or latin-1"
+        raise UserError(f"`--encoding` got `{encoding}`, which Python does not know as an encoding of text", fix=fix) from None
 
 
 def _with_end(parts: Iterator[bytes]) -> Iterator[bytes]:
@@ -142,12 +150,12 @@ def _with_end(parts: Iterator[bytes]) -> Iterator[bytes]:
 def chunks(files: Iterable[Path], encoding: str) -> Iterator[str]:
     """All files' text in order, cut after line ends (else after blanks); a file without a last line end gets one
     before the next file starts."""
-    rest = ""
-    for number, path in enumerate(files):
-        if number and rest and not rest.endswith("\n"):
-            rest += "\n"
+    rest, last = "", "\n"  # not yet given out; the last character read
+    for path in files:
+        if last != "\n":
+            rest, last = rest + "\n", "\n"
         for block in characters(path, encoding):
-            rest += block
+            rest, last = rest + block, block[-1:] or last
             cut = max(rest.rfind("\n"), rest.rfind(" ") if len(rest) > BLOCK else -1) + 1
             if len(rest) > 8 * BLOCK and not cut:
                 cut = len(rest)
@@ -194,7 +202,7 @@ def _json_rows(path: Path, encoding: str) -> Iterator[tuple[int, dict]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"not JSON: {error}", f"{path}:{number}") from None
         if not isinstance(row, dict):
             raise UserError("each line is a JSON object with named fields", f"{path}:{number}")
