@@ -8,6 +8,7 @@ The first symbol of a text is given, every other one is predicted once from all 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -27,26 +28,35 @@ def static(model: nn.Module, text: Symbols, lanes: int = 32, limit: int | None =
     limit predicts only the first so many symbols of each lane, a sample spread over the text; their order is then by
     lane.
     """
+    nats, counted = [], []
+    for logits, targets, mask in readings(model, text, lanes, limit):
+        nats.append(cross_entropy(logits, targets).cpu().numpy())
+        counted.append(mask)
+    return np.concatenate(nats, 1)[np.concatenate(counted, 1)].astype(np.float64)
+
+
+def readings(model: nn.Module, text: Symbols, lanes: int, limit: int | None) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
+    """Logits (lanes, T, V) and targets (lanes, T), stretch by stretch, and which of them count: the last lane may be short."""
     count = len(text) - 1
     if count < lanes * WARM:
         lanes = 1
     own = math.ceil(count / lanes)
-    per_lane = own if limit is None else min(own, limit)
-    length = max(8, min(128, (1 << 23) // (lanes * model.vocabulary)))
-    nats = np.zeros((lanes, per_lane))
+    mine = own if limit is None else min(own, limit)
     starts = np.arange(lanes) * own
+    length = max(8, min(128, (1 << 23) // (lanes * model.vocabulary)))  # keeps logits under 32 MB
     state = None
     with torch.no_grad():
-        for at in range(-WARM if lanes > 1 else 0, per_lane, length):
-            ahead = min(length, (0 if at < 0 else per_lane) - at)
-            batch = _columns(text, starts + at, ahead, model.device)
-            if at == 0:
+        for begin, end in [*_stretches(-WARM if lanes > 1 else 0, 0, length), *_stretches(0, mine, length)]:
+            batch = _columns(text, starts + begin, end - begin, model.device)
+            if begin == 0:
                 batch = batch._replace(fresh=torch.arange(lanes, device=model.device) == 0)  # the text's own start
             logits, state = model(batch, state)
-            if at >= 0:
-                nats[:, at : at + ahead] = cross_entropy(logits, batch.targets).cpu().numpy()
-    spare = starts[:, None] + np.arange(per_lane) >= count
-    return nats[~spare]
+            if begin >= 0:
+                yield logits, batch.targets, starts[:, None] + np.arange(begin, end) < count
+
+
+def _stretches(begin: int, end: int, length: int) -> list[tuple[int, int]]:
+    return [(at, min(at + length, end)) for at in range(begin, end, length)]
 
 
 def _columns(text: Symbols, starts: np.ndarray, length: int, device: torch.device) -> Batch:
