@@ -17,7 +17,7 @@ from torch import nn
 from unrolled import api
 from unrolled import run as folders
 from unrolled.errors import LIMIT, UserError
-from unrolled.run import Step, load_step, pointer, save_step
+from unrolled.run import Step, load_step, save_step
 
 
 def step(number: int, fill: float = 0.0) -> Step:
@@ -50,6 +50,11 @@ def folder(tmp_path):
     return path
 
 
+def named(folder, which: str) -> int:
+    """The step that `best` or `last` names, read by hand."""
+    return int((folder / which).read_text().split()[0])
+
+
 def steps_of(folder) -> list[str]:
     return sorted(path.name for path in (folder / "steps").iterdir())
 
@@ -79,7 +84,7 @@ def test_only_the_best_and_the_last_step_are_kept(tmp_path_factory, bests):
     for number, best in enumerate(bests, 2):
         save_step(path, step(number), best)
         kept_best = number if best else kept_best
-        assert (pointer(path, "best"), pointer(path, "last")) == (kept_best, number)
+        assert [named(path, which) for which in ("best", "last")] == [kept_best, number]
         assert steps_of(path) == sorted({str(kept_best), str(number)})
         assert same(load_step(path, "best", with_state=True), step(kept_best))
 
@@ -87,7 +92,7 @@ def test_only_the_best_and_the_last_step_are_kept(tmp_path_factory, bests):
 def test_a_step_saved_again_can_become_the_best(folder):
     save_step(folder, step(2), best=False)
     save_step(folder, step(2), best=True)
-    assert pointer(folder, "best") == 2
+    assert named(folder, "best") == 2
     assert steps_of(folder) == ["2"]
 
 
@@ -151,7 +156,7 @@ def trained(tmp_path_factory):
     run = path / "run"
     last = load_step(run, "last", with_state=True)
     save_step(run, Step(3, {k: v + 1 for k, v in last.weights.items()}, last.state, last.progress), best=False)
-    assert (pointer(run, "best"), pointer(run, "last")) == (2, 3)
+    assert [named(run, which) for which in ("best", "last")] == [2, 3]
     return run
 
 
@@ -181,7 +186,7 @@ def test_a_flipped_bit_of_a_pointer_never_leads_to_another_step(trained, tmp_pat
         check_flip(trained, tmp_path / str(at), name, at, 1 << bit)
 
 
-@pytest.mark.parametrize("bit", [0, 1, 4])
+@pytest.mark.parametrize("bit", [0, 4])
 def test_no_byte_of_a_manifest_can_change_unseen(folder, bit):
     path = folder / "steps/1/manifest.json"
     whole = path.read_bytes()
@@ -229,7 +234,7 @@ def test_a_link_in_place_of_a_file_is_refused(folder, tmp_path, name):
         load_step(folder, "last", with_state=True)
 
 
-@pytest.mark.parametrize("written", [b"", b"two\n", b"-1\n", b"1 2\n", b"../1\n", b"\xff\xfe", "²".encode()])
+@pytest.mark.parametrize("written", [b"", b"two\n", b"-1\n", b"1.0\n", b"../1\n", b"\xff\xfe", "²".encode()])
 def test_a_pointer_that_names_no_step_is_damaged(folder, written):
     (folder / "last").write_bytes(written)
     with pytest.raises(UserError, match=f"`{folder}/last` is damaged: it names no step"):
@@ -263,6 +268,7 @@ def vouch(folder, data: bytes) -> None:
     manifest = json.loads(path.read_text())
     manifest["files"]["model.safetensors"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
     folders.write_json(path, manifest)
+    (folder / "last").write_text(f"1 {hashlib.sha256(path.read_bytes()).hexdigest()}\n")
 
 
 def test_weights_that_do_not_fit_the_model_are_named(folder):
@@ -379,10 +385,10 @@ class Faults:
         return watch
 
     def open(self, path, mode="r", **options):
-        if mode in ("wb", "a"):
-            self.happen()
-        file = builtins.open(path, mode, **options)
-        return Watched(file, self) if mode in ("wb", "a") else file
+        if mode == "rb":
+            return builtins.open(path, mode, **options)
+        self.happen()
+        return Watched(builtins.open(path, mode, **options), self)
 
 
 class Watched:
@@ -406,8 +412,8 @@ class Watched:
         self.faults.happen()
         self.file.flush()
 
-    def fileno(self):
-        return self.file.fileno()
+    def __getattr__(self, name):
+        return getattr(self.file, name)
 
 
 TOLD = {

@@ -36,8 +36,10 @@ class Run(NamedTuple):
 def load(folder: str | Path, which: str = "best") -> Run:
     """A run from its folder, on the CPU, every byte checked; a UserError says what is missing or damaged."""
     folder = Path(folder)
+    folders.read_config(folder)
+    step = folders.load_step(folder, which)  # checks config and codec before anything is built from them
     run = _open(folder)
-    folders.put_weights(run.model, folders.load_step(folder, which).weights, folder)
+    folders.put_weights(run.model, step.weights, folder)
     return run._replace(model=run.model.eval())
 
 
@@ -95,6 +97,8 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
 
     folder, processes = Path(folder), PartialState()
     progress = Progress(quiet or not processes.is_main_process)
+    folders.read_config(folder)
+    folders.load_step(folder, "last")  # as in load
     run = _open(folder)
     if (folder / "report.json").exists():
         fix = f"to train further, start from its weights: unrolled train {run.task.__name__.split('.')[-1]} DATA --from {folder}"

@@ -131,11 +131,14 @@ def scan(cell: nn.Module, x: Tensor, state: State | None = None, lengths: Tensor
     """
     if state is None:
         state = tuple(s.to(x.dtype) for s in start(cell, x.shape[0]))
+    if lengths is not None:  # padding may hold anything, and 0 times nan is nan in a gradient
+        padding = torch.arange(x.shape[1], device=x.device) >= lengths.to(x.device).unsqueeze(1)  # (B, T)
+        x = x.masked_fill(padding.unsqueeze(-1), 0.0)
     hidden = []
     for t, Wx in enumerate(F.linear(x, cell.W, cell.b).unbind(1)):  # Wx (B, G·H)
         after = cell(Wx, state)
         if lengths is not None:
-            alive = (t < lengths).unsqueeze(1)  # (B, 1)
+            alive = ~padding[:, t : t + 1]  # (B, 1)
             after = tuple(torch.where(alive, new, old) for new, old in zip(after, state, strict=True))
             hidden.append(torch.where(alive, after[0], 0.0))
         else:

@@ -100,12 +100,12 @@ def beam(
         flat = np.argsort(-candidates, axis=None, kind="stable")[: 2 * width]
         rows, ids = np.unravel_index(flat, candidates.shape)
         values = candidates[rows, ids]
-        ended = ids == end if end is not None else np.zeros(len(ids), bool)
+        ended = (ids == end) & np.isfinite(values) if end is not None else np.zeros(len(ids), bool)
         for row, value in zip(rows[ended], values[ended], strict=True):
             done.append(Hypothesis([*history[row].tolist(), int(end)], value / t**length_power))
         keep = np.flatnonzero(~ended & np.isfinite(values))[:width]
         if not len(keep):
-            break
+            return sorted(done, key=lambda h: -h.score)[:width]
         rows, ids, scores = rows[keep], ids[keep], values[keep]
         history = np.concatenate([history[rows], ids[:, None]], 1)
         done = sorted(done, key=lambda h: -h.score)[:width]

@@ -56,16 +56,18 @@ class Recurrent(nn.Module):
         """One step in time: x (B, I) -> (B, H). A bidirectional net has no step: it needs the future."""
         if self.directions == 2:
             raise UserError("a bidirectional net cannot go step by step: its backward half starts at the end")
+        check_input(x, ("batch", self.cells[0].input_size))
         after: list[Tensor] = []
-        for cell, before in zip(self.cells, self._by_cell(state), strict=True):
+        for cell, before in zip(self.cells, self._by_cell(state, x.shape[0]), strict=True):
             x, new = cells.step(cell, x, before)
             after += new
         return x, tuple(after)
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """x (B, T, I) -> hidden states (B, T, directions·H), and each row's state after its own last step."""
+        check_input(x, ("batch", "steps", self.cells[0].input_size))
         check_lengths(lengths, x)
-        states = self._by_cell(self.start(x.shape[0]) if state is None else state)
+        states = self._by_cell(self.start(x.shape[0]) if state is None else state, x.shape[0])
         last: list[Tensor] = []
         for layer in range(0, len(self.cells), self.directions):
             if layer:
@@ -92,10 +94,13 @@ class Recurrent(nn.Module):
             U = U * nn.functional.dropout(U.new_ones(U.shape[1]), self.recurrent_dropout)
         return U
 
-    def _by_cell(self, state: State) -> list[State]:
+    def _by_cell(self, state: State, batch: int) -> list[State]:
         size = self.cells[0].states
         if len(state) != size * len(self.cells):
             raise UserError(f"`state` has {len(state)} tensors; this net has {size * len(self.cells)}")
+        for s in state:
+            if s.shape != (batch, self.hidden_size):
+                raise UserError(f"`state` has shape {tuple(s.shape)}; needed is ({batch}, {self.hidden_size})")
         return [state[i : i + size] for i in range(0, len(state), size)]
 
 
@@ -116,6 +121,15 @@ def reverse(x: Tensor, lengths: Tensor | None) -> Tensor:
     lengths = lengths.to(x.device).unsqueeze(1)
     index = torch.where(t < lengths, lengths - 1 - t, t)  # (B, T)
     return x.gather(1, index.unsqueeze(-1).expand_as(x))
+
+
+def check_input(x: Tensor, needed: tuple[str | int, ...]) -> None:
+    """A UserError unless x has these sizes, a word standing for any above zero: torch's kernels read what is not there."""
+    fits = x.dim() == len(needed) and all(
+        n == size or (isinstance(n, str) and size) for n, size in zip(needed, x.shape, strict=True)
+    )
+    if not fits:
+        raise UserError(f"`input` has shape {tuple(x.shape)}; needed is ({', '.join(map(str, needed))})")
 
 
 def check_lengths(lengths: Tensor | None, x: Tensor) -> None:
@@ -154,6 +168,9 @@ class Layer(nn.Module):
         if hx is None:
             return None
         stacks = (hx,) if isinstance(hx, Tensor) else hx
+        for s in stacks:
+            if len(s) != len(self.recurrent.cells):
+                raise UserError(f"`hx` has {len(s)} layers and directions; this net has {len(self.recurrent.cells)}")
         return tuple(s[i].unsqueeze(0) if unbatched else s[i] for i in range(len(self.recurrent.cells)) for s in stacks)
 
     def _to_torch(self, last: State, unbatched: bool) -> Tensor | tuple[Tensor, ...]:
@@ -171,17 +188,28 @@ class Layer(nn.Module):
         if source is not type(self.recurrent.cells[0]):
             hint = "torch.nn.GRU's equation is `GRU(…, reset_after=True)`" if isinstance(layer, nn.GRU) else None
             raise UserError(f"weights of a torch.nn.{type(layer).__name__} do not fit this cell", fix=hint)
-        for cell, weights in zip(self.recurrent.cells, layer.all_weights, strict=True):
+        if len(layer.all_weights) != len(self.recurrent.cells):
+            found, own = len(layer.all_weights), len(self.recurrent.cells)
+            raise UserError(f"weights of {found} layers and directions do not fit a net of {own}")
+        pairs = list(zip(self.recurrent.cells, layer.all_weights, strict=True))
+        for cell, weights in pairs:
+            _check_fit(cell, weights)
+        for cell, weights in pairs:
             _copy_cell(cell, weights)
         return self
 
 
+def _check_fit(cell: nn.Module, weights: list[Tensor]) -> None:
+    W, U, *biases = weights
+    if W.shape != cell.W.shape or U.shape != cell.U.shape:
+        theirs, own = (tuple(W.shape), tuple(U.shape)), (tuple(cell.W.shape), tuple(cell.U.shape))
+        raise UserError(f"weights of sizes {theirs} do not fit {own}")
+    if bool(biases) != (cell.b is not None):
+        raise UserError(f"`bias` is {cell.b is not None} here and {bool(biases)} in the other layer")
+
+
 def _copy_cell(cell: nn.Module, weights: list[Tensor]) -> None:
     W, U, *biases = weights
-    if W.shape != cell.W.shape or U.shape != cell.U.shape or bool(biases) != (cell.b is not None):
-        raise UserError(
-            f"weights of sizes {tuple(W.shape)}, {tuple(U.shape)} do not fit {tuple(cell.W.shape)}, {tuple(cell.U.shape)}"
-        )
     cell.W.copy_(W)
     cell.U.copy_(U)
     if biases and isinstance(cell, cells.GRUAfter):

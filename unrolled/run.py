@@ -2,7 +2,7 @@
 
     config.json   format, task, settings, data         codec.json   symbols and labels
     steps/N/      model.safetensors, state.safetensors, manifest.json (SHA-256 and size of each, and of config and codec)
-    best, last    the number of a step                 log.jsonl    one line an evaluation
+    best, last    a step's number, its manifest's SHA  log.jsonl    one line an evaluation
     report.json   the final measures and baselines     samples/     what it wrote while it learned
     tokens/       the encoded text, while training is unfinished
 
@@ -16,11 +16,13 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 from torch import Tensor, nn
 
 from .errors import UserError, of_system
@@ -28,6 +30,11 @@ from .errors import UserError, of_system
 FORMAT = 1
 UPGRADES: dict[int, Callable[[dict], dict]] = {}  # from format N to N + 1, one function a change
 HEADER_LIMIT = 8 << 20  # bytes of a safetensors header: a larger one is not ours
+
+
+class Pointer(NamedTuple):
+    number: int
+    manifest: str  # SHA-256 of that step's manifest.json
 
 
 class Step(NamedTuple):
@@ -45,6 +52,9 @@ def creating(folder: Path) -> Iterator[Path]:
         fix = f"unrolled train --resume {folder}, or another --out" if known else "name another folder with --out"
         raise UserError(f"`{folder}` is already there", fix=fix)
     staging = folder.parent / f".{folder.name}.new-{os.getpid()}"
+    for left in folder.parent.glob(f".{folder.name}.new-*"):
+        if not psutil.pid_exists(int(left.name.rpartition("-")[2])):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
@@ -139,26 +149,32 @@ def put_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path) -> N
 
 def save_step(folder: Path, step: Step, best: bool) -> None:
     """Write a step, point `last` (and `best`) at it, and remove the steps that nothing points at."""
-    final = folder / "steps" / str(step.number)
-    staging = folder / "steps" / f".{step.number}.new"
-    if pointer(folder, "last") != step.number:  # else it is there already: a step is a function of its number
-        try:
-            for leftover in (staging, final):  # of a process killed before `last` named it
-                shutil.rmtree(leftover, ignore_errors=True)
-            staging.mkdir(parents=True)
-            _write_step(folder, staging, step)
-            os.rename(staging, final)
-            sync_folder(final.parent)
-        except OSError as error:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise of_system(error, "saving a step to", str(folder)) from None
-        write_bytes(folder / "last", f"{step.number}\n".encode())
+    last = _read_pointer(folder, "last")
+    if last is None or last.number != step.number:  # else it is there already: a step is a function of its number
+        last = _publish_step(folder, step)
+        _point(folder, "last", last)
     if best:
-        write_bytes(folder / "best", f"{step.number}\n".encode())
+        _point(folder, "best", last)
     _prune(folder)
 
 
-def _write_step(folder: Path, staging: Path, step: Step) -> None:
+def _publish_step(folder: Path, step: Step) -> Pointer:
+    final, staging = folder / "steps" / str(step.number), folder / "steps" / f".{step.number}.new"
+    try:
+        for leftover in (staging, final):  # of a process killed before `last` named it
+            shutil.rmtree(leftover, ignore_errors=True)
+        staging.mkdir(parents=True)
+        digest = _write_step(folder, staging, step)
+        os.rename(staging, final)
+        sync_folder(final.parent)
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise of_system(error, "saving a step to", str(folder)) from None
+    return Pointer(step.number, digest)
+
+
+def _write_step(folder: Path, staging: Path, step: Step) -> str:
+    """Write a step's files; returns the SHA-256 of its manifest, which is written last."""
     from safetensors.torch import save
 
     files = {}
@@ -169,8 +185,10 @@ def _write_step(folder: Path, staging: Path, step: Step) -> None:
     for name in ("config.json", "codec.json"):
         files[name] = _account((folder / name).read_bytes())
     manifest = {"format": FORMAT, "step": step.number, "files": files, "progress": step.progress}
-    _write_synced(staging / "manifest.json", json.dumps(manifest, indent=1).encode())
+    data = json.dumps(manifest, indent=1).encode()
+    _write_synced(staging / "manifest.json", data)
     sync_folder(staging)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _write_synced(path: Path, data: bytes) -> None:
@@ -185,62 +203,82 @@ def _account(data: bytes) -> dict[str, Any]:
 
 
 def _prune(folder: Path) -> None:
-    kept = {pointer(folder, name) for name in ("best", "last")}
+    kept = {str(pointer(folder, name)) for name in ("best", "last")}
     for path in (folder / "steps").iterdir():
-        if path.name.isdigit() and int(path.name) not in kept:
+        if path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def _point(folder: Path, name: str, to: Pointer) -> None:
+    write_bytes(folder / name, f"{to.number} {to.manifest}\n".encode())
+
+
 def pointer(folder: Path, name: str) -> int | None:
-    """The step that `best` or `last` names; None before the first one is saved."""
+    """The number of the step that `best` or `last` names; None before the first one is saved."""
+    found = _read_pointer(folder, name)
+    return None if found is None else found.number
+
+
+def _read_pointer(folder: Path, name: str) -> Pointer | None:
     path = folder / name
     if not path.exists():
         return None
-    text = path.read_text(errors="replace").strip()
-    if not text.isdigit():
+    found = re.fullmatch(rb"([0-9]{1,18}) ([0-9a-f]{64})\n", _plain_bytes(path))
+    if found is None:
         raise UserError(f"`{path}` is damaged: it names no step", str(path))
-    return int(text)
+    return Pointer(int(found[1]), found[2].decode())
 
 
 def load_step(folder: Path, which: str, with_state: bool = False) -> Step:
-    """The step that `which` (best or last) names, every byte checked against its manifest."""
-    number = pointer(folder, which)
-    if number is None:
+    """The step that `which` (best or last) names, every byte checked: pointer to manifest, manifest to files."""
+    found = _read_pointer(folder, which)
+    if found is None:
         raise UserError(f"`{folder}` has no saved step", str(folder), "train it first")
-    step = folder / "steps" / str(number)
-    manifest = read_json(step / "manifest.json")
-    if not isinstance(manifest, dict) or not {"files", "progress"} <= manifest.keys():
-        raise UserError(f"`{step / 'manifest.json'}` is damaged: it lists no files", str(step))
+    step = folder / "steps" / str(found.number)
+    data = _plain_bytes(step / "manifest.json")
+    if hashlib.sha256(data).hexdigest() != found.manifest:
+        raise _damaged(step / "manifest.json", f"what `{which}` says")
+    manifest = json.loads(data)
     for name in ("config.json", "codec.json"):
         _checked(folder / name, manifest["files"].get(name))
     weights = _tensors(step / "model.safetensors", manifest["files"].get("model.safetensors"))
     state = {}
     if with_state:
         state = _tensors(step / "state.safetensors", manifest["files"].get("state.safetensors"))
-    return Step(number, weights, state, manifest["progress"])
+    return Step(found.number, weights, state, manifest["progress"])
 
 
 def _checked(path: Path, account: dict[str, Any] | None) -> bytes:
-    if path.is_symlink():
-        raise UserError(f"`{path}` is a link; a run folder holds plain files", str(path))
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise of_system(error, "reading", str(path)) from None
-    if account is None or _account(data) != {"sha256": account.get("sha256"), "size": account.get("size")}:
-        raise UserError(
-            f"`{path}` is damaged: it is not what its manifest says", str(path), "copy the run folder again, or train again"
-        )
+    data = _plain_bytes(path)
+    if account is None or _account(data) != account:
+        raise _damaged(path, "what its manifest says")
     return data
 
 
+def _plain_bytes(path: Path) -> bytes:
+    if path.is_symlink():
+        raise UserError(f"`{path}` is a link; a run folder holds plain files", str(path))
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise of_system(error, "reading", str(path)) from None
+
+
+def _damaged(path: Path, expected: str) -> UserError:
+    return UserError(f"`{path}` is damaged: it is not {expected}", str(path), "copy the run folder again, or train again")
+
+
 def _tensors(path: Path, account: dict[str, Any] | None) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     data = _checked(path, account)
     if int.from_bytes(data[:8], "little") > HEADER_LIMIT:
         raise UserError(f"`{path}` has a header of over {HEADER_LIMIT >> 20} MB; it is none of ours", str(path))
-    return load(data)
+    try:
+        return load(data)
+    except SafetensorError:
+        raise UserError(f"`{path}` is damaged: it is no safetensors file", str(path)) from None
 
 
 def environment() -> dict[str, Any]:
@@ -258,19 +296,23 @@ def environment() -> dict[str, Any]:
 
 
 def log(folder: Path, entry: dict[str, Any]) -> None:
-    """Add a line to log.jsonl; a line cut short by a kill is skipped by read_log."""
+    """Add a line to log.jsonl; a line cut short by a kill is ended first, and skipped by read_log."""
+    path = folder / "log.jsonl"
     try:
-        with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        with open(path, "ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                file.write(b"" if file.read(1) == b"\n" else b"\n")
+            file.write(json.dumps(entry).encode() + b"\n")
     except OSError as error:
-        raise of_system(error, "writing", str(folder / "log.jsonl")) from None
+        raise of_system(error, "writing", str(path)) from None
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The whole lines of log.jsonl."""
     path = folder / "log.jsonl"
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         with contextlib.suppress(ValueError):
             entries.append(json.loads(line))
     return entries

@@ -12,6 +12,7 @@ from .errors import UserError
 def of_run(folder: Path) -> dict[str, Any]:
     """The facts of a run, by section; an unfinished one tells how far it is."""
     about = folders.read_config(folder)
+    folders.load_step(folder, "last")  # checks what is about to be told
     report = _report(folder)
     facts: dict[str, Any] = {"run": str(folder), "task": about["task"], "state": _state(folder, about, report)}
     if report:

@@ -1,0 +1,490 @@
+"""The contract of every cell and of every way to run it over time.
+
+The equations stand here a second time, in plain Python floats, one number after the other: that is the reference for
+cells.py. Everything faster is then held to cells.py, forward and backward.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from unrolled import cells, doctor, kernels
+from unrolled.cells import CELLS
+from unrolled.data.vocab import Codec
+from unrolled.kernels import stepping
+from unrolled.recurrent import Recurrent
+from unrolled.tasks import language
+
+IMPLEMENTATIONS = ("scan", "chosen")
+DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")))
+LENGTHS = [4, 1, 3]  # ragged, unsorted, one row full and one of a single step
+
+every_cell = pytest.mark.parametrize("name", CELLS)
+every_way = pytest.mark.parametrize("way", IMPLEMENTATIONS)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def make(name, inputs=2, hidden=3, bias=True, dtype=torch.float64):
+    return CELLS[name](inputs, hidden, bias).to(dtype)
+
+
+def state_of(cell, rows):
+    """A state that no text has led to: not zeros, which would hide half of every equation."""
+    return tuple(0.8 * torch.randn_like(s) for s in cells.start(cell, rows))
+
+
+def run(way, cell, x, state, lengths=None, U=None):
+    chosen = kernels.choose(cell, x.device, x.dtype, x.shape[:2]).run
+    return (kernels.scan if way == "scan" else chosen)(cell, cell.U if U is None else U, x, state, lengths)
+
+
+def close(got, wanted, tolerance=1e-12):
+    torch.testing.assert_close(got, wanted, rtol=tolerance, atol=tolerance)
+
+
+# --- the equations, once more
+
+
+def sigma(numbers):
+    return [1 / (1 + math.exp(-a)) for a in numbers]
+
+
+def tanh(numbers):
+    return [math.tanh(a) for a in numbers]
+
+
+class Letters:
+    """W, U, b and d of one cell as lists of floats; gates are named in the order they are stacked."""
+
+    def __init__(self, cell, order, flipped=None):
+        H = cell.hidden_size
+        self.rows = {gate: range(g * H, (g + 1) * H) for g, gate in enumerate(order)}
+        self.W, self.U = cell.W.tolist(), cell.U.tolist()
+        self.b = cell.b.tolist() if cell.b is not None else [0.0] * len(self.W)
+        d = getattr(cell, "d", None)
+        self.d = d.tolist() if d is not None else [0.0] * H
+        self.flipped = flipped
+
+    def sign(self, gate):
+        return -1 if gate == self.flipped else 1
+
+    def product(self, M, gate, v):
+        return [self.sign(gate) * sum(m * a for m, a in zip(M[row], v, strict=True)) for row in self.rows[gate]]
+
+    def Wx(self, gate, x):
+        b = [self.sign(gate) * self.b[row] for row in self.rows[gate]]
+        return [a + c for a, c in zip(self.product(self.W, gate, x), b, strict=True)]
+
+    def Uh(self, gate, h):
+        return self.product(self.U, gate, h)
+
+    def both(self, gate, x, h):
+        return [a + c for a, c in zip(self.Wx(gate, x), self.Uh(gate, h), strict=True)]
+
+
+def rnn(p, x, h):
+    return (tanh(p.both("h", x, h)),)
+
+
+def gru(p, x, h):
+    z, r = sigma(p.both("z", x, h)), sigma(p.both("r", x, h))
+    candidate = tanh(p.both("h", x, [a * b for a, b in zip(r, h, strict=True)]))
+    return ([(1 - z[j]) * h[j] + z[j] * candidate[j] for j in range(len(h))],)
+
+
+def gru_after(p, x, h):
+    r, z = sigma(p.both("r", x, h)), sigma(p.both("z", x, h))
+    Wx, Uh = p.Wx("h", x), p.Uh("h", h)
+    candidate = tanh([Wx[j] + r[j] * (Uh[j] + p.sign("h") * p.d[j]) for j in range(len(h))])
+    return ([z[j] * h[j] + (1 - z[j]) * candidate[j] for j in range(len(h))],)
+
+
+def lstm(p, x, h, c):
+    i, f, o = sigma(p.both("i", x, h)), sigma(p.both("f", x, h)), sigma(p.both("o", x, h))
+    candidate = tanh(p.both("c", x, h))
+    c = [f[j] * c[j] + i[j] * candidate[j] for j in range(len(c))]
+    return [o[j] * math.tanh(c[j]) for j in range(len(c))], c
+
+
+REFERENCE = {"rnn": ("h", rnn), "gru": ("zrh", gru), "gru_after": ("rzh", gru_after), "lstm": ("ifco", lstm)}
+
+
+def by_the_reference(name, cell, x, state, flipped=None):
+    """One row at a time, one step at a time: hidden states (B, T, H) and last states."""
+    order, update = REFERENCE[name]
+    letters = Letters(cell, order, flipped)
+    hidden, last = [], []
+    for row, steps in enumerate(x.tolist()):
+        now = tuple(s[row].tolist() for s in state)
+        hidden.append([])
+        for step in steps:
+            now = update(letters, step, *now)
+            hidden[-1].append(now[0])
+        last.append(now)
+    return torch.tensor(hidden, dtype=x.dtype), tuple(torch.tensor(s, dtype=x.dtype) for s in zip(*last, strict=True))
+
+
+def test_every_cell_has_its_equations_written_out_here():
+    assert set(REFERENCE) == set(CELLS)
+
+
+@every_way
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", REFERENCE)
+def test_a_cell_is_its_equations(name, bias, way):
+    cell = make(name, bias=bias)
+    x, state = 2 * torch.randn(2, 5, 2, dtype=torch.float64), state_of(cell, 2)
+    close(run(way, cell, x, state), by_the_reference(name, cell, x, state))
+
+
+@pytest.mark.parametrize(("name", "gate"), [(name, gate) for name, (order, _) in REFERENCE.items() for gate in order])
+def test_the_sign_of_any_gate_matters(name, gate):
+    cell = make(name)
+    x, state = 2 * torch.randn(2, 5, 2, dtype=torch.float64), state_of(cell, 2)
+    hidden, _ = cells.scan(cell, x, state)
+    wrong, _ = by_the_reference(name, cell, x, state, flipped=gate)
+    assert (hidden - wrong).abs().max() > 0.01
+
+
+@every_cell
+def test_one_step_is_the_first_of_the_reference(name):
+    cell = make(name)
+    x, state = torch.randn(3, 2, dtype=torch.float64), state_of(cell, 3)
+    hidden, last = by_the_reference(name, cell, x.unsqueeze(1), state)
+    close(cells.step(cell, x, state), (hidden[:, 0], last))
+
+
+@every_cell
+def test_weights_are_drawn_as_torch_draws_them(name):
+    for parameter in make(name, 20, 25).parameters():
+        assert 0.17 < parameter.abs().max() <= 0.2  # ±1/√25, and not far inside
+        assert abs(parameter.mean()) < 0.1  # of both signs
+
+
+@every_cell
+def test_without_bias_a_cell_has_two_matrices_and_no_more(name):
+    assert [key for key, _ in make(name, bias=False).named_parameters()] == ["W", "U"]
+
+
+# --- running over time
+
+
+@every_cell
+def test_scan_is_repeated_step(name):
+    cell = make(name)
+    x, state = torch.randn(3, 6, 2, dtype=torch.float64), state_of(cell, 3)
+    hidden, last = cells.scan(cell, x, state)
+    for t in range(6):
+        h, state = cells.step(cell, x[:, t], state)
+        close(h, hidden[:, t])
+    close(state, last)
+
+
+@every_cell
+def test_no_state_is_a_state_of_zeros(name):
+    cell = make(name)
+    x = torch.randn(2, 4, 2, dtype=torch.float64)
+    zeros = tuple(torch.zeros(2, 3, dtype=torch.float64) for _ in range(cell.states))
+    close(cells.start(cell, 2), zeros)
+    close(cells.scan(cell, x), cells.scan(cell, x, zeros))
+
+
+@every_way
+@every_cell
+@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=5))
+@settings(max_examples=15, deadline=None)
+def test_a_row_is_itself_alone(name, way, lengths):
+    cell = make(name)
+    x, state = torch.randn(len(lengths), max(lengths), 2, dtype=torch.float64), state_of(cell, len(lengths))
+    hidden, last = run(way, cell, x, state, torch.tensor(lengths))
+    for i, length in enumerate(lengths):
+        alone, end = by_the_reference(name, cell, x[i : i + 1, :length], tuple(s[i : i + 1] for s in state))
+        close(hidden[i, :length], alone[0])
+        assert not hidden[i, length:].any()
+        close(tuple(s[i : i + 1] for s in last), end)
+
+
+@every_way
+@every_cell
+def test_lengths_that_are_all_full_change_nothing(name, way):
+    cell = make(name)
+    x, state = torch.randn(3, 4, 2, dtype=torch.float64), state_of(cell, 3)
+    close(run(way, cell, x, state, torch.tensor([4, 4, 4])), run(way, cell, x, state))
+
+
+@pytest.mark.parametrize("junk", [7.0, 1e30, math.nan, math.inf])
+@every_way
+@every_cell
+def test_padding_is_never_read(name, way, junk):
+    cell, lengths = make(name), torch.tensor(LENGTHS)
+    state = state_of(cell, 3)
+    clean = torch.randn(3, 4, 2, dtype=torch.float64)
+    padded = torch.arange(4) >= lengths.unsqueeze(1)
+    clean[padded] = 0.0
+    found = []
+    for fill in (0.0, junk):
+        x = clean.masked_fill(padded.unsqueeze(-1), fill).requires_grad_()
+        hidden, last = run(way, cell, x, state, lengths)
+        gradients = torch.autograd.grad(hidden.square().sum() + last[-1].sum(), [x, *cell.parameters()])
+        assert not gradients[0][padded].any()
+        found.append((hidden, last, gradients))
+    close(found[1], found[0])
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "ragged"])
+@pytest.mark.parametrize("bias", [True, False])
+@every_way
+@every_cell
+def test_gradients_are_those_of_finite_differences(name, way, bias, lengths):
+    cell = make(name, hidden=2, bias=bias)
+    x = torch.randn(3, 4, 2, dtype=torch.float64, requires_grad=True)
+    state = tuple(s.requires_grad_() for s in state_of(cell, 3))
+    U = torch.randn_like(cell.U, requires_grad=True)  # not the cell's own: dropout hands over another
+    others = [parameter for key, parameter in cell.named_parameters() if key != "U"]
+    count = torch.tensor(lengths) if lengths else None
+
+    def outputs(x, U, *rest):  # rest holds the state and the cell's own parameters, which are nudged in place
+        hidden, last = run(way, cell, x, rest[: cell.states], count, U)
+        return (hidden, *last)
+
+    assert torch.autograd.gradcheck(outputs, (x, U, *state, *others))
+
+
+@every_way
+@every_cell
+def test_a_replaced_recurrent_matrix_takes_the_place_of_the_cells_own(name, way):
+    cell, other = make(name), make(name)
+    x, state = torch.randn(3, 4, 2, dtype=torch.float64), state_of(cell, 3)
+    replaced = run(way, cell, x, state, torch.tensor(LENGTHS), U=other.U)
+    with torch.no_grad():
+        cell.U.copy_(other.U)
+    close(replaced, run("scan", cell, x, state, torch.tensor(LENGTHS)))
+
+
+@st.composite
+def shapes(draw):
+    rows, steps = draw(st.integers(1, 5)), draw(st.integers(1, 6))
+    lengths = draw(st.none() | st.lists(st.integers(1, steps), min_size=rows, max_size=rows))
+    return rows, steps, draw(st.integers(1, 5)), draw(st.sampled_from([1, 2, 7, 17])), lengths
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("device", DEVICES)
+@every_cell
+@given(shape=shapes(), bias=st.booleans())
+@settings(max_examples=12, deadline=None)
+def test_a_kernel_is_scan_forward_and_backward(name, device, dtype, shape, bias):
+    rows, steps, inputs, hidden, lengths = shape
+    cell = make(name, inputs, hidden, bias, dtype).to(device)
+    x = torch.randn(rows, steps, inputs, dtype=dtype, device=device, requires_grad=True)
+    state = tuple(s.requires_grad_() for s in state_of(cell, rows))
+    count = torch.tensor(lengths) if lengths else None  # on the CPU, whatever the device
+    weights = [torch.randn(rows, steps, hidden, dtype=dtype, device=device), *(torch.randn_like(s) for s in state)]
+    found = []
+    for way in IMPLEMENTATIONS:
+        out, last = run(way, cell, x, state, count)
+        loss = sum((w * part).sum() for w, part in zip(weights, (out, *last), strict=True))
+        gradients = torch.autograd.grad(loss, [x, *state, *cell.parameters()])
+        with torch.no_grad():  # torch's layers take another path where nothing is to be differentiated
+            found.append((out, last, gradients, run(way, cell, x, state, count)))
+    close(found[1], found[0], 1e-4 if dtype == torch.float32 else 1e-10)
+
+
+@every_cell
+def test_a_kernel_is_scan_at_a_larger_size(name):
+    cell = make(name, 40, 96, dtype=torch.float32)
+    x, state = torch.randn(9, 30, 40), state_of(cell, 9)
+    with torch.no_grad():
+        close(run("chosen", cell, x, state), run("scan", cell, x, state), 1e-5)
+
+
+# --- the same function as torch's, and the one that is not
+
+
+def torchs_own(name, cell):
+    """torch's layer with this cell's weights, put there by hand."""
+    layer = {"rnn": nn.RNN, "gru_after": nn.GRU, "lstm": nn.LSTM}[name](2, 3, batch_first=True).double()
+    with torch.no_grad():
+        layer.weight_ih_l0.copy_(cell.W)
+        layer.weight_hh_l0.copy_(cell.U)
+        layer.bias_ih_l0.copy_(cell.b)
+        layer.bias_hh_l0.zero_()
+        if name == "gru_after":
+            layer.bias_hh_l0[6:] = cell.d
+    return layer
+
+
+@every_way
+@pytest.mark.parametrize("name", ["rnn", "gru_after", "lstm"])
+def test_a_cell_that_torch_has_is_torchs(name, way):
+    cell = make(name)
+    layer = torchs_own(name, cell)
+    x, state = torch.randn(3, 5, 2, dtype=torch.float64), state_of(cell, 3)
+    lifted = tuple(s.unsqueeze(0) for s in state)
+    hidden, last = layer(x, lifted if len(lifted) > 1 else lifted[0])
+    last = last if isinstance(last, tuple) else (last,)
+    close(run(way, cell, x, state), (hidden, tuple(s[0] for s in last)))
+
+
+def both_grus(reset_open):
+    """A lecture's GRU and a gru_after with its weights: gates in the other order, the other's z written as 1 - z."""
+    before, after = make("gru"), make("gru_after")
+    with torch.no_grad():
+        if reset_open:  # r = 1 to within 1e-21
+            before.W[3:6], before.U[3:6], before.b[3:6] = 0, 0, 50
+        for mine, other in zip((before.W, before.U, before.b), (after.W, after.U, after.b), strict=True):
+            z, r, h = mine.chunk(3)
+            other.copy_(torch.cat([r, -z, h]))
+        after.d.zero_()
+    return before, after
+
+
+def test_the_two_grus_part_at_the_second_step():
+    before, after = both_grus(reset_open=False)
+    x = 2 * torch.randn(3, 4, 2, dtype=torch.float64)
+    difference = (cells.scan(before, x)[0] - cells.scan(after, x)[0]).abs()
+    assert difference[:, 0].max() < 1e-15  # h_0 is zero: there is nothing to reset
+    assert (difference[:, 1:].amax((0, 2)) > 1e-3).all()
+
+
+def test_the_two_grus_are_one_while_nothing_is_reset():
+    before, after = both_grus(reset_open=True)
+    x = 2 * torch.randn(3, 4, 2, dtype=torch.float64)
+    close(cells.scan(before, x), cells.scan(after, x))
+
+
+# --- one step in numpy
+
+
+@every_cell
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_step_in_numpy_is_the_cells(name, bias):
+    cell = make(name, hidden=8, bias=bias, dtype=torch.float32)
+    update, arrays = kernels.choose_step(cell).run, stepping.arrays(cell)
+    state = state_of(cell, 3)
+    mine = tuple(s.numpy() for s in state)
+    for _ in range(20):
+        Wx = torch.randn(3, cell.gates * 8)
+        with torch.no_grad():
+            state = cell(Wx, state)
+        mine = update(Wx.numpy(), mine, arrays)
+        assert all(s.dtype == np.float32 for s in mine)
+        close(tuple(torch.from_numpy(s) for s in mine), state, 1e-5)
+
+
+@every_cell
+def test_a_step_in_numpy_stands_saturated_gates(name):
+    cell = make(name, hidden=2, dtype=torch.float32)
+    Wx = torch.tensor([[1e5, -1e5] * cell.gates, [-1e5, 1e5] * cell.gates])
+    state = state_of(cell, 2)
+    with torch.no_grad():
+        wanted = cell(Wx, state)
+    got = kernels.choose_step(cell).run(Wx.numpy(), tuple(s.numpy() for s in state), stepping.arrays(cell))
+    close(tuple(torch.from_numpy(s) for s in got), wanted, 1e-6)
+
+
+@every_cell
+def test_a_step_in_numpy_leaves_the_state_before_it_alone(name):
+    cell = make(name, dtype=torch.float32)
+    state = tuple(s.numpy() for s in state_of(cell, 2))
+    kept = tuple(s.copy() for s in state)
+    kernels.choose_step(cell).run(np.ones((2, cell.gates * 3), np.float32), state, stepping.arrays(cell))
+    assert all((s == k).all() for s, k in zip(state, kept, strict=True))
+
+
+# --- a cell of one's own
+
+
+class Peephole(nn.Module):
+    """An LSTM whose gates see the cell state, with the input gate tied to the forget gate: a cell no kernel knows."""
+
+    gates, states = 3, 2
+
+    def __init__(self, input_size, hidden_size, bias=True):
+        super().__init__()
+        cells.add_parameters(self, input_size, hidden_size, bias)
+        self.p = nn.Parameter(torch.empty(hidden_size).uniform_(-0.5, 0.5))
+
+    def forward(self, Wx, state):
+        h, c = state
+        f, candidate, o = (Wx + h @ self.U.T).chunk(3, dim=-1)
+        f = torch.sigmoid(f + self.p * c)
+        c = f * c + (1 - f) * torch.tanh(candidate)
+        return torch.sigmoid(o + self.p * c) * torch.tanh(c), c
+
+
+@pytest.fixture
+def peephole(monkeypatch):
+    monkeypatch.setitem(CELLS, "peephole", Peephole)
+
+
+def test_a_cell_of_ones_own_runs_through_scan(peephole):
+    cell = make("peephole")
+    assert kernels.choose(cell, torch.device("cpu"), torch.float64, (3, 4)).name == "scan"
+    assert kernels.choose_step(cell).run is None
+    x = torch.randn(3, 4, 2, dtype=torch.float64, requires_grad=True)
+    state = tuple(s.requires_grad_() for s in state_of(cell, 3))
+
+    def outputs(x, U, *rest):
+        hidden, last = run("chosen", cell, x, rest[:2], torch.tensor(LENGTHS), U)
+        return (hidden, *last)
+
+    assert torch.autograd.gradcheck(outputs, (x, torch.randn_like(cell.U, requires_grad=True), *state, cell.p))
+
+
+def test_a_subclass_with_another_equation_is_not_taken_for_its_parent():
+    class Doubled(cells.LSTM):
+        def forward(self, Wx, state):
+            return super().forward(2 * Wx, state)
+
+    cell = Doubled(2, 3).double()
+    x, state = torch.randn(2, 3, 2, dtype=torch.float64), state_of(cell, 2)
+    close(run("chosen", cell, x, state), cells.scan(cell, x, state))
+    assert kernels.choose_step(cell).run is None
+
+
+def test_a_cell_of_ones_own_works_deep_both_ways_and_with_dropouts(peephole):
+    net = Recurrent("peephole", 2, 3, num_layers=2, bidirectional=True, recurrent_dropout=0.5, weight_dropout=0.5).double()
+    x, lengths = torch.randn(3, 4, 2, dtype=torch.float64), torch.tensor(LENGTHS)
+    hidden, last = net.eval()(x, None, lengths)
+    assert hidden.shape == (3, 4, 6) and len(last) == 8
+    alone, _ = net(x[2:, :3])
+    close(hidden[2:, :3], alone)
+    dropped, _ = net.train()(x, None, lengths)
+    assert (dropped - hidden).abs().max() > 1e-3
+    dropped.sum().backward()
+    assert all(cell.p.grad.abs().min() > 0 for cell in net.cells)
+
+
+def test_a_cell_of_ones_own_is_named_by_doctor(peephole):
+    said = dict(doctor.report())
+    assert said["peephole training"].startswith("scan: ") and said["peephole stepping"].startswith("torch: ")
+    assert said["lstm training"].startswith("torch: ") and said["lstm stepping"].startswith("numpy: ")
+
+
+@pytest.mark.parametrize("name", [*CELLS, "peephole"])
+def test_a_language_model_over_any_cell_writes_as_it_reads(name, peephole):
+    config = language.Config(cell=name, hidden=8, embedding=4, layers=2, dropout=0.0, input_dropout=0.0, weight_dropout=0.0)
+    codec = Codec("characters", "abcde")
+    model = language.Model(config, codec).eval()
+    ids = torch.randint(codec.size, (1, 6))
+    batch = language.Batch(ids, ids, None, torch.ones(1, dtype=torch.bool))
+    with torch.no_grad():
+        read, _ = model(batch, None)
+    step, state = language.stepper(model, None)
+    for t in range(6):
+        logits, state = step(ids[:, t].numpy(), state)
+        close(torch.from_numpy(logits), read[:, t], 1e-5)
