@@ -311,6 +311,28 @@ def test_a_kernel_is_scan_at_a_larger_size(name):
         close(run("chosen", cell, x, state), run("scan", cell, x, state), 1e-5)
 
 
+@every_cell
+def test_a_kernel_takes_tensors_that_do_not_lie_in_one_piece(name):
+    cell = make(name, 4, 8, dtype=torch.float32)
+    x, state = torch.randn(5, 3, 4).transpose(0, 1), tuple(s.T for s in torch.randn(cell.states, 8, 3))
+    assert not x.is_contiguous() and not state[0].is_contiguous()
+    close(run("chosen", cell, x, state), cells.scan(cell, x.contiguous(), tuple(s.contiguous() for s in state)), 1e-5)
+
+
+@every_way
+@every_cell
+def test_in_bfloat16_a_cell_is_itself_but_for_rounding(name, way):
+    cell = make(name, 4, 8, dtype=torch.float32)
+    x, state, found = torch.randn(3, 5, 4, requires_grad=True), state_of(cell, 3), []
+    for enabled in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            hidden, last = run(way, cell, x, state)
+            gradients = torch.autograd.grad(hidden.float().square().sum(), [x, cell.W, cell.U, cell.b])
+        found.append([part.float() for part in (hidden, *last, *gradients)])
+    for rounded, exact in zip(*found, strict=True):
+        assert (rounded - exact).abs().max() < 0.03 * exact.abs().max()  # bfloat16 keeps 8 bits
+
+
 # --- the same function as torch's, and the one that is not
 
 

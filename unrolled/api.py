@@ -191,7 +191,7 @@ def _schedule(
     last = per_symbol * min(len(data.dev), 32 * (at_the_end or len(data.dev)))
     often = config.evaluations * (per_symbol * 32 * (256 + min(limit, len(data.dev) / 32)) + 0.1)
     left = (total - (time.monotonic() - began)) * MARGIN - last - often
-    steps = int(left / per_step)
+    steps = min(int(left / per_step), page.most_steps(config, data))
     if steps < 10:
         raise UserError(
             f"`--minutes {config.minutes:g}` leaves time for {max(0, steps)} steps of {per_step:.2g} s after reading",

@@ -43,7 +43,8 @@ def probabilities(logits: np.ndarray, settings: Sampling, recent: np.ndarray | N
         return (np.arange(logits.shape[1]) == logits.argmax(1)[:, None]).astype(np.float64)
     p = np.exp((logits - logits.max(1, keepdims=True)) / settings.temperature)
     if settings.top_k is not None and settings.top_k < p.shape[1]:
-        p[p < np.partition(p, -settings.top_k, 1)[:, -settings.top_k, None]] = 0
+        others = np.argpartition(p, -settings.top_k, 1)[:, : -settings.top_k]
+        np.put_along_axis(p, others, 0.0, 1)
     if settings.top_p is not None:
         p = _nucleus(p / p.sum(1, keepdims=True), settings.top_p)
     if settings.min_p is not None:
@@ -63,7 +64,7 @@ def _nucleus(p: np.ndarray, top_p: float) -> np.ndarray:
 def draw(p: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """One id a row by inverse transform; p (B, V) -> (B,)."""
     upto = np.cumsum(p, 1)
-    return (upto <= random.random((len(p), 1)) * upto[:, -1:]).sum(1)  # random() < 1: never past the last with p > 0
+    return (upto <= random.random(len(p))[:, None] * upto[:, -1:]).sum(1)  # random() < 1: never past the last with p > 0
 
 
 def sample(

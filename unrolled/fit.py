@@ -171,16 +171,21 @@ def update(
     model: nn.Module, bare: nn.Module, batch: Any, state: tuple[Tensor, ...] | None, optimizer: torch.optim.Optimizer,
     settings: Settings, backward: Callable[[Tensor], None] = Tensor.backward,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
-    """One step down the loss; `model` may be `bare` wrapped for many processes. Returns the loss and the carried state."""
+    """One step down the loss; `model` may be `bare` wrapped for many processes. Returns the loss and the carried state.
+
+    A gradient that is not finite changes no weight, and its loss is returned as nan.
+    """
     bare.train()
     with autocast(next(bare.parameters()).device, settings.bfloat16):
         outputs, state = model(batch, state)
     loss = bare.loss(outputs, batch)
     backward(loss)
-    nn.utils.clip_grad_norm_(bare.parameters(), settings.clip)
-    optimizer.step()
+    norm = nn.utils.clip_grad_norm_(bare.parameters(), settings.clip)
+    sound = bool(norm.isfinite())
+    if sound:
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss.detach(), tuple(s.detach() for s in state)
+    return loss.detach() if sound else loss.detach() * math.nan, tuple(s.detach() for s in state)
 
 
 def fit(

@@ -137,8 +137,10 @@ def check_lengths(lengths: Tensor | None, x: Tensor) -> None:
     if lengths is None:
         return
     rows, steps = x.shape[:2]
-    if lengths.shape != (rows,) or lengths.is_floating_point():
-        raise UserError(f"`lengths` got shape {tuple(lengths.shape)}, {lengths.dtype}; needed are {rows} whole numbers")
+    whole = isinstance(lengths, Tensor) and not lengths.is_floating_point() and lengths.dtype is not torch.bool
+    if not whole or lengths.shape != (rows,):
+        got = f"shape {tuple(lengths.shape)}, {lengths.dtype}" if isinstance(lengths, Tensor) else f"{type(lengths).__name__}"
+        raise UserError(f"`lengths` got {got}; needed are {rows} whole numbers")
     bad = ((lengths < 1) | (lengths > steps)).nonzero()
     if len(bad):
         row = int(bad[0])

@@ -77,13 +77,13 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 class Dynamic(NamedTuple):
     """Dynamic evaluation (Krause et al. 2018): after each segment, one step down its loss and a pull to the trained weights.
 
-    The step is divided by the root of the gradients' running mean square, as RMSprop does.
+    The step is divided by the root of the gradients' running mean square (Adam without momentum).
     """
 
-    length: int = 32
-    rate: float = 1e-3
-    decay: float = 2e-3
-    memory: float = 0.99
+    length: int = 50
+    rate: float = 7e-4
+    decay: float = 5e-3
+    memory: float = 0.999
 
 
 def dynamic(model: nn.Module, text: Symbols, settings: Dynamic) -> np.ndarray:

@@ -4,7 +4,7 @@ Config                     frozen dataclass: every setting, its default and one-
 demo(folder)               writes a small data set of its own making, in the real format; returns the data's paths
 read(config, folder)       the user's files -> Data (codec, examples); may keep files in `folder`, which the run keeps
 Model(config, codec)       forward(batch, state) -> outputs, state; loss(outputs, batch); start and step where it unrolls
-plan(config, data, left)   the config with every size chosen for the data and the seconds left
+plan(config, data)         the config with every size chosen for the data, the machine and the minutes
 baselines(data)            the floors every report prints beside the measures
 evaluate(model, data)      {measure: value}; MEASURE names the one that picks the best step
 """
