@@ -106,12 +106,14 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
     about = folders.read_config(folder)
     data = run.task.reopen(run.codec, about["data"], folder / "tokens")
     settings = run.task.settings(run.config, data)
-    written = _Samples(run, progress)
-    standing = fit.fit(
-        folder, run.model, run.task.batches(run.config, data),
-        lambda model: run.task.evaluate(model, run.codec, data.dev, limit=about["evaluate"]["while_training"]),
-        settings, progress, written,
-    )  # fmt: skip
+    limit = about["evaluate"]["while_training"]
+
+    def evaluate(model: torch.nn.Module) -> dict[str, float]:
+        run.task.calibrate(model, run.codec, data.dev, limit)
+        return run.task.evaluate(model, run.codec, data.dev, limit)
+
+    samples = _Samples(run, progress)
+    standing = fit.fit(folder, run.model, run.task.batches(run.config, data), evaluate, settings, progress, samples)
     if processes.is_main_process:
         _report(folder, data, about, standing, progress)
     processes.wait_for_everyone()
@@ -186,10 +188,10 @@ def _schedule(
     clock = time.monotonic()
     probe = page.evaluate(model, data.codec, data.dev, limit=64)
     per_symbol = (time.monotonic() - clock) / (probe["symbols"] + 32 * 256)
-    limit = max(64, int(0.02 * total / config.evaluations / per_symbol / 32) - 256)
+    limit = max(64, int(0.02 * total / config.evaluations / per_symbol / 64) - 256)
     at_the_end = None if len(data.dev) * per_symbol < 0.1 * total else int(0.1 * total / per_symbol / 32)
     last = per_symbol * min(len(data.dev), 32 * (at_the_end or len(data.dev)))
-    often = config.evaluations * (per_symbol * 32 * (256 + min(limit, len(data.dev) / 32)) + 0.1)
+    often = config.evaluations * (per_symbol * 2 * 32 * (256 + min(limit, len(data.dev) / 32)) + 0.1)
     left = (total - (time.monotonic() - began)) * MARGIN - last - often
     steps = min(int(left / per_step), page.most_steps(config, data))
     if steps < 10:

@@ -6,6 +6,7 @@ read(config, folder)       the user's files -> Data (codec, examples); may keep 
 Model(config, codec)       forward(batch, state) -> outputs, state; loss(outputs, batch); start and step where it unrolls
 plan(config, data)         the config with every size chosen for the data, the machine and the minutes
 baselines(data)            the floors every report prints beside the measures
+calibrate(model, …)        what is fitted on validation data after training, a number or two (may do nothing)
 evaluate(model, data)      {measure: value}; MEASURE names the one that picks the best step
 """
 

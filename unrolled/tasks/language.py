@@ -256,6 +256,7 @@ class Model(nn.Module):
         self.output = nn.Linear(width if config.tied else self.features_size, codec.size)
         if config.tied:
             self.output.weight = self.embed.weight
+        self.register_buffer("sharpness", torch.ones(()))  # of the logits when not training; see calibrate
         self.apply(initialise)
 
     @property
@@ -287,7 +288,8 @@ class Model(nn.Module):
         return torch.cat(hidden, -1), tuple(after)
 
     def head(self, features: Tensor) -> Tensor:
-        return self.output(self.narrow(features))
+        logits = self.output(self.narrow(features))
+        return logits if self.training else logits * self.sharpness
 
     def vectors(self, ids: Tensor, labels: Tensor | None) -> Tensor:
         x = self.embed(ids)
@@ -454,6 +456,7 @@ def glimpse(run: Any) -> str:
 def grow(model: Model, old: Model) -> None:
     """Take another run's weights; symbols and labels it did not know start as the mean of those it knew."""
     theirs = dict(old.named_parameters())
+    model.sharpness.copy_(old.sharpness)
     with torch.no_grad():
         for name, value in model.named_parameters():
             known = theirs[name]
@@ -473,6 +476,11 @@ def baselines(data: Data) -> dict[str, dict[str, float]]:
     bits = 8 * len(bz2.compress(written)) / (data.dev.characters * share)
     floors["bzip2"] = {"bits_per_character": bits}
     return floors
+
+
+def calibrate(model: Model, codec: Codec, part: Symbols, limit: int) -> None:
+    """Fit the logits' sharpness on the first `limit` symbols of each of 32 lanes of the validation text."""
+    model.sharpness *= surprise.sharpness(model, after_start(codec, part), limit=limit)
 
 
 def evaluate(model: Model, codec: Codec, part: Symbols, limit: int | None = None) -> dict[str, float]:
@@ -630,8 +638,9 @@ def stepper(model: Model, label: int | None) -> tuple[decode.Step, decode.State]
     with torch.no_grad():
         table = F.linear(vectors, layers[0].W, layers[0].b).numpy()  # (V, G·H)
         head = model.output.weight @ model.narrow.weight if isinstance(model.narrow, nn.Linear) else model.output.weight
+        head = (head * model.sharpness).numpy().T
         bias = model.head(torch.zeros(1, model.features_size)).numpy()
-    head, size = head.detach().numpy().T, layers[0].states
+    size = layers[0].states
 
     def step(ids: np.ndarray, state: decode.State) -> tuple[np.ndarray, decode.State]:
         Wx, hidden, after = table[ids], [], []
