@@ -88,7 +88,7 @@ def test_a_wrong_setting_says_what_it_got_and_what_is_allowed(values, message):
 
 
 def test_a_wrong_setting_in_a_file_names_the_file():
-    with pytest.raises(UserError, match="\n  where: runs/a/config.json"):
+    with pytest.raises(UserError, match=r"\n  where: runs/a/config\.json"):
         build(Paint, {"coats": 0}, "runs/a/config.json")
 
 

@@ -111,8 +111,7 @@ class Dice:
         self.throws = np.array(throws)
 
     def random(self, size):
-        assert size == len(self.throws)
-        return self.throws
+        return self.throws.reshape(size)
 
 
 @given(
@@ -282,6 +281,28 @@ def test_a_narrow_beam_tells_true_scores_of_whole_texts_best_first(seed, width, 
     for h in found:
         assert h.score == pytest.approx(log_probability(table, h.ids) / len(h.ids) ** power, abs=1e-9)
         assert end not in h.ids[:-1] and (len(h.ids) == 6 or h.ids[-1] == end)
+
+
+def beam_by_hand(table, width, length, end, power):
+    """Beam search as it is told: go on with every open text by every symbol, keep the best `width` open ones, to the end."""
+    unfinished, finished = [(0.0, [])], []
+    for _ in range(length):
+        longer = [(log_probability(table, [*ids, i]), [*ids, i]) for _, ids in unfinished for i in range(table.shape[1])]
+        longer = sorted(longer, key=lambda one: -one[0])[: 2 * width]  # at most one end a text: `width` open ones remain
+        finished += [one for one in longer if one[1][-1] == end]
+        unfinished = [one for one in longer if one[1][-1] != end][:width]
+    ranked = sorted(((score / len(ids) ** power, ids) for score, ids in finished + unfinished), key=lambda one: -one[0])
+    return [ids for _, ids in ranked[:width]]
+
+
+@given(seed=st.integers(0, 2**32 - 1), width=st.integers(1, 4), power=st.sampled_from([0.0, 0.7, 1.0]), likely=st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_a_narrow_beam_is_beam_search_by_hand(seed, width, power, likely):
+    table = 2 * np.random.default_rng(seed).normal(size=(31, 4))
+    table[:, 3] += 2 * likely  # ends come early: the search may stop before `length`, and must lose nothing by it
+    step, state = rolling(table)
+    found = beam(step, table[:1].copy(), state, width, 5, 3, [], power)
+    assert [h.ids for h in found] == beam_by_hand(table, width, 5, 3, power)
 
 
 @given(seed=st.integers(0, 2**32 - 1))

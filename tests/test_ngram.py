@@ -44,7 +44,8 @@ class Slow:
 
     def nats(self, text):
         padded = [None] * self.order + list(text)
-        return [-math.log(self.probability(padded[at - self.order + 1 : at], padded[at])) for at in range(self.order, len(padded))]
+        places = range(self.order, len(padded))
+        return [-math.log(self.probability(padded[at - self.order + 1 : at], padded[at])) for at in places]
 
 
 def nats(train, text, symbols, order):

@@ -423,6 +423,14 @@ def test_a_state_of_the_wrong_shape_is_refused(name, lengths, shape):
         net(torch.randn(2, 5, 3), state, lengths)
 
 
+@pytest.mark.parametrize("wrong", range(4))
+def test_every_tensor_of_a_state_is_looked_at(wrong):
+    net = Recurrent("lstm", 3, 8, num_layers=2)
+    state = [torch.zeros(7 if i == wrong else 2, 8) for i in range(4)]
+    with refused("`state` has shape (7, 8); needed is (2, 8)"):
+        net(torch.randn(2, 5, 3), tuple(state))
+
+
 @pytest.mark.parametrize("make", [RNN, GRU, LSTM])
 @pytest.mark.parametrize("depth", [1, 3, 4])
 def test_hx_of_another_depth_is_refused(make, depth):

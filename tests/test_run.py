@@ -20,9 +20,10 @@ from unrolled.errors import LIMIT, UserError
 from unrolled.run import Step, load_step, save_step
 
 
-def step(number: int, fill: float = 0.0) -> Step:
+def step(number: int) -> Step:
     """A step whose every part tells its number."""
-    return Step(number, {"w": torch.full((2, 3), number + fill)}, {"optimizer/w/step": torch.tensor(float(number))}, {"best": 1 / number})
+    weights, state = {"w": torch.full((2, 3), float(number))}, {"optimizer/w/step": torch.tensor(float(number))}
+    return Step(number, weights, state, {"best": 1 / number})
 
 
 def same(a: Step, b: Step) -> bool:
@@ -167,6 +168,7 @@ def everything(run_folder):
     return best, load_step(run_folder, "last", with_state=True)
 
 
+FILES = ["config.json", "codec.json", "steps/1/model.safetensors", "steps/1/state.safetensors"]
 HASHED = ["config.json", "codec.json"]
 HASHED += [f"steps/{n}/{name}" for n in (2, 3) for name in ("manifest.json", "model.safetensors", "state.safetensors")]
 
@@ -210,15 +212,17 @@ def check_flip(sound, damaged, name: str, at: int, mask: int) -> None:
     assert found is None or all(map(same, found, everything(sound)))
 
 
-@pytest.mark.parametrize("name", ["config.json", "codec.json", "steps/1/model.safetensors", "steps/1/state.safetensors"])
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("change", [lambda data: data + b" ", lambda data: data[:-1], lambda data: b""])
 def test_a_file_of_another_length_is_refused(folder, name, change):
     (folder / name).write_bytes(change((folder / name).read_bytes()))
-    with pytest.raises(UserError, match=f"`{folder / name}` is damaged: it is not what its manifest says\n(.*\n)?.*copy the run folder again"):
+    with pytest.raises(
+        UserError, match=f"`{folder / name}` is damaged: it is not what its manifest says\n(.*\n)?.*copy the run folder again"
+    ):
         load_step(folder, "last", with_state=True)
 
 
-@pytest.mark.parametrize("name", ["config.json", "codec.json", "steps/1/model.safetensors", "steps/1/state.safetensors", "steps/1/manifest.json"])
+@pytest.mark.parametrize("name", [*FILES, "steps/1/manifest.json"])
 def test_a_file_that_is_gone_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(UserError, match=f"cannot go on reading `{folder / name}`: no such file or directory") as raised:
@@ -226,7 +230,7 @@ def test_a_file_that_is_gone_is_named(folder, name):
     assert raised.value.code == 2
 
 
-@pytest.mark.parametrize("name", ["config.json", "codec.json", "steps/1/model.safetensors", "steps/1/state.safetensors", "steps/1/manifest.json"])
+@pytest.mark.parametrize("name", [*FILES, "steps/1/manifest.json"])
 def test_a_link_in_place_of_a_file_is_refused(folder, tmp_path, name):
     os.replace(folder / name, tmp_path / "elsewhere")
     (folder / name).symlink_to(tmp_path / "elsewhere")
@@ -241,10 +245,14 @@ def test_a_pointer_that_names_no_step_is_damaged(folder, written):
         load_step(folder, "last")
 
 
-@pytest.mark.parametrize("manifest", ["[]", "{}", '{"files": {}}', "null"])
+@pytest.mark.parametrize("manifest", ["[]", "{}", '{"files": {}}', "null", "{"])
 def test_a_manifest_that_lists_no_files_is_damaged(folder, manifest):
-    (folder / "steps/1/manifest.json").write_text(manifest)
+    path = folder / "steps/1/manifest.json"
+    path.write_text(manifest)
     with pytest.raises(UserError, match=r"manifest.json` is damaged"):
+        load_step(folder, "last")
+    point_at(folder, path)  # as nobody but a stranger would
+    with pytest.raises(UserError, match=r"manifest.json` is damaged: it lists no files"):
         load_step(folder, "last")
 
 
@@ -268,7 +276,11 @@ def vouch(folder, data: bytes) -> None:
     manifest = json.loads(path.read_text())
     manifest["files"]["model.safetensors"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
     folders.write_json(path, manifest)
-    (folder / "last").write_text(f"1 {hashlib.sha256(path.read_bytes()).hexdigest()}\n")
+    point_at(folder, path)
+
+
+def point_at(folder, manifest) -> None:
+    (folder / "last").write_text(f"1 {hashlib.sha256(manifest.read_bytes()).hexdigest()}\n")
 
 
 def test_weights_that_do_not_fit_the_model_are_named(folder):
@@ -312,7 +324,9 @@ def test_an_older_format_goes_through_one_function_a_change(folder, monkeypatch)
 
 def test_a_newer_format_asks_for_a_newer_version(folder):
     folders.write_json(folder / "config.json", {"format": 99, "task": "language"})
-    with pytest.raises(UserError, match=f"`{folder}` has format 99; this version reads format {folders.FORMAT}\n.*\n.*update unrolled"):
+    with pytest.raises(
+        UserError, match=f"`{folder}` has format 99; this version reads format {folders.FORMAT}\n.*\n.*update unrolled"
+    ):
         folders.read_config(folder)
 
 
@@ -345,17 +359,26 @@ def test_an_empty_folder_may_be_taken(tmp_path):
 
 
 def test_what_is_there_already_is_left_alone(folder, tmp_path):
-    with pytest.raises(UserError, match=f"`{folder}` is already there\n.*unrolled train --resume {folder}, or another --out"), folders.creating(folder):
+    with (
+        pytest.raises(UserError, match=f"`{folder}` is already there\n.*unrolled train --resume {folder}, or another --out"),
+        folders.creating(folder),
+    ):
         pass
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UserError, match=f"`{tmp_path}/file` is already there\n.*name another folder with --out"), folders.creating(tmp_path / "file"):
+    with (
+        pytest.raises(UserError, match=f"`{tmp_path}/file` is already there\n.*name another folder with --out"),
+        folders.creating(tmp_path / "file"),
+    ):
         pass
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_folder_below_a_file_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=f"cannot go on making the run folder `{tmp_path}/file/run`: ") as raised, folders.creating(tmp_path / "file" / "run"):
+    with (
+        pytest.raises(UserError, match=f"cannot go on making the run folder `{tmp_path}/file/run`: ") as raised,
+        folders.creating(tmp_path / "file" / "run"),
+    ):
         pass
     assert raised.value.code == 2
 

@@ -83,12 +83,12 @@ def test_a_missing_file_is_named_with_its_nearest_neighbour(tmp_path):
     (tmp_path / "book.txt").write_text("x")
     with pytest.raises(UserError, match=f"`{tmp_path}/bok.txt` does not exist\n.*did you mean `book.txt`"):
         text.find([str(tmp_path / "bok.txt")], NO_SPOOL)
-    with pytest.raises(UserError, match="`nowhere/at/all` does not exist$"):
+    with pytest.raises(UserError, match=r"`nowhere/at/all` does not exist$"):
         text.find(["nowhere/at/all"], NO_SPOOL)
 
 
 def test_no_names_are_no_data():
-    with pytest.raises(UserError, match="no data was named\n.*name a file, a folder, or `-`"):
+    with pytest.raises(UserError, match=r"no data was named\n.*name a file, a folder, or `-`"):
         text.find([], NO_SPOOL)
 
 
@@ -149,7 +149,7 @@ def test_a_byte_that_is_not_utf8_is_named_by_file_and_offset(tmp_path_factory, b
 
 def test_a_text_cut_within_a_character_names_where_that_begins(tmp_path):
     (tmp_path / "a").write_bytes("né🎉".encode()[:-1])
-    with pytest.raises(UserError, match="byte 3 of .*0xf0 .unexpected end of data."):
+    with pytest.raises(UserError, match=r"byte 3 of .*0xf0 .unexpected end of data."):
         read([tmp_path / "a"], tmp_path)
 
 
@@ -163,7 +163,10 @@ def test_another_encoding_is_read(tmp_path, encoding):
 @pytest.mark.parametrize("encoding", ["utf9", "hex", "rot13"])
 def test_what_is_no_encoding_of_text_is_refused(tmp_path, encoding):
     (tmp_path / "a").write_bytes(b"61")
-    with pytest.raises(UserError, match=f"`--encoding` got `{encoding}`, which Python does not know as an encoding of text\n.*try utf-8 or latin-1"):
+    with pytest.raises(
+        UserError,
+        match=f"`--encoding` got `{encoding}`, which Python does not know as an encoding of text\n.*try utf-8 or latin-1",
+    ):
         read([tmp_path / "a"], tmp_path, encoding)
 
 

@@ -125,7 +125,9 @@ def test_a_codec_comes_back_from_json_the_same(kind, text):
     assert again.encode(text).tolist() == codec.encode(text).tolist()
 
 
-@pytest.mark.parametrize(("symbols", "dtype"), [(1, "uint8"), (254, "uint8"), (255, "uint16"), (65534, "uint16"), (65535, "uint32")])
+@pytest.mark.parametrize(
+    ("symbols", "dtype"), [(1, "uint8"), (254, "uint8"), (255, "uint16"), (65534, "uint16"), (65535, "uint32")]
+)
 def test_the_dtype_is_the_smallest_that_holds_the_highest_id(symbols, dtype):
     codec = Codec("characters", [chr(0x10000 + i) for i in range(symbols)])
     assert codec.dtype == np.dtype(dtype)
@@ -158,7 +160,7 @@ def test_what_is_counted_does_not_depend_on_how_the_text_is_cut():
 
 
 def test_an_unknown_label_names_the_known_ones_and_the_nearest():
-    with pytest.raises(UserError, match="`germn` is not a label; known are french, german\n.*did you mean `german`") as raised:
+    with pytest.raises(UserError, match=r"`germn` is not a label; known are french, german\n.*did you mean `german`") as raised:
         Codec("bytes", labels=["french", "german"]).label("germn")
     assert raised.value.code == 2
     with pytest.raises(UserError, match="this model was trained without labels"):

@@ -20,6 +20,7 @@ from .data.vocab import Codec
 from .errors import UserError
 from .progress import Progress, minutes
 
+MANY = 5_000_000  # symbols of validation text read at the end of a run that has no minutes to keep to
 MARGIN = 0.97  # of the time left goes to planned steps; the rest is for a minute slower than the measured one
 
 
@@ -181,7 +182,7 @@ def _schedule(
 ) -> tuple[Any, dict[str, int | None]]:
     """Turn minutes into steps once, from the measured speed, and see that evaluations take little of them."""
     if config.steps is not None:
-        return config, {"while_training": 512, "at_the_end": None}
+        return config, {"while_training": 512, "at_the_end": None if len(data.dev) <= MANY else MANY // 32}
     total = config.minutes * 60
     settings, batches = page.settings(config, data), page.batches(config, data)
     per_step = fit.seconds_per_step(model, batches, settings, budget=min(2.0, 0.02 * total))

@@ -52,9 +52,7 @@ def creating(folder: Path) -> Iterator[Path]:
         fix = f"unrolled train --resume {folder}, or another --out" if known else "name another folder with --out"
         raise UserError(f"`{folder}` is already there", fix=fix)
     staging = folder.parent / f".{folder.name}.new-{os.getpid()}"
-    for left in folder.parent.glob(f".{folder.name}.new-*"):
-        if not psutil.pid_exists(int(left.name.rpartition("-")[2])):  # of a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
+    _remove_left_behind(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
@@ -64,6 +62,14 @@ def creating(folder: Path) -> Iterator[Path]:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _remove_left_behind(folder: Path) -> None:
+    """Staging folders of processes that were killed."""
+    for path in folder.parent.iterdir() if folder.parent.is_dir() else ():
+        prefix, _, pid = path.name.rpartition("-")
+        if prefix == f".{folder.name}.new" and pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def publish(staging: Path, folder: Path) -> None:

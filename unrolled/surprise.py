@@ -28,11 +28,11 @@ def static(model: nn.Module, text: Symbols, lanes: int = 32, limit: int | None =
     limit predicts only the first so many symbols of each lane, a sample spread over the text; their order is then by
     lane.
     """
-    nats, counted = [], []
-    for logits, targets, mask in readings(model, text, lanes, limit):
-        nats.append(cross_entropy(logits, targets).cpu().numpy())
-        counted.append(mask)
-    return np.concatenate(nats, 1)[np.concatenate(counted, 1)].astype(np.float64)
+    starts, mine = lanes_of(text, lanes, limit)
+    nats = np.zeros((len(starts), mine))
+    for begin, logits, targets in readings(model, text, starts, mine):
+        nats[:, begin : begin + targets.shape[1]] = cross_entropy(logits, targets).cpu().numpy()
+    return nats[starts[:, None] + np.arange(mine) < len(text) - 1]  # the last lane may be short
 
 
 FACTORS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
@@ -45,24 +45,29 @@ def sharpness(model: nn.Module, text: Symbols, lanes: int = 32, limit: int | Non
     text, mends most of that. Found among FACTORS and by the parabola through the best and its neighbours.
     """
     totals = np.zeros(len(FACTORS))
-    for logits, targets, mask in readings(model, text, lanes, limit):
-        counted = torch.from_numpy(mask).to(logits.device)
+    starts, mine = lanes_of(text, lanes, limit)
+    for begin, logits, targets in readings(model, text, starts, mine):
+        counted = starts[:, None] + np.arange(begin, begin + targets.shape[1]) < len(text) - 1
         for i, factor in enumerate(FACTORS):
-            totals[i] += float(cross_entropy(logits.float() * factor, targets)[counted].sum())
+            totals[i] += cross_entropy(logits.float() * factor, targets).cpu().numpy()[counted].sum()
     best = int(np.clip(totals.argmin(), 1, len(FACTORS) - 2))
     a, b, c = totals[best - 1 : best + 2]
     shift = 0.5 * (a - c) / (a - 2 * b + c) if a + c > 2 * b else 0.0
     return float(np.clip(FACTORS[best] + shift * (FACTORS[1] - FACTORS[0]), FACTORS[0], FACTORS[-1]))
 
 
-def readings(model: nn.Module, text: Symbols, lanes: int, limit: int | None) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
-    """Logits (lanes, T, V) and targets (lanes, T), stretch by stretch, and which of them count: the last lane may be short."""
+def lanes_of(text: Symbols, lanes: int, limit: int | None) -> tuple[np.ndarray, int]:
+    """Where each lane starts, and how many symbols each predicts; one lane for a text too short for more."""
     count = len(text) - 1
     if count < lanes * WARM:
         lanes = 1
     own = math.ceil(count / lanes)
-    mine = own if limit is None else min(own, limit)
-    starts = np.arange(lanes) * own
+    return np.arange(lanes) * own, own if limit is None else min(own, limit)
+
+
+def readings(model: nn.Module, text: Symbols, starts: np.ndarray, mine: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Stretch by stretch: its begin in every lane, logits (lanes, T, V) and targets (lanes, T)."""
+    lanes = len(starts)
     length = max(8, min(128, (1 << 23) // (lanes * model.vocabulary)))  # keeps logits under 32 MB
     state = None
     with torch.no_grad():
@@ -72,7 +77,7 @@ def readings(model: nn.Module, text: Symbols, lanes: int, limit: int | None) -> 
                 batch = batch._replace(fresh=torch.arange(lanes, device=model.device) == 0)  # the text's own start
             logits, state = model(batch, state)
             if begin >= 0:
-                yield logits, batch.targets, starts[:, None] + np.arange(begin, end) < count
+                yield begin, logits, batch.targets
 
 
 def _stretches(begin: int, end: int, length: int) -> list[tuple[int, int]]:

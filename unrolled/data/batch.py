@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, of_system
+from .vocab import UNKNOWN
 
 
 class Symbols(NamedTuple):
@@ -66,7 +67,7 @@ class Streams:
 
 def write(path: Path, dtype: np.dtype, parts: Iterable[np.ndarray]) -> dict[str, int | str]:
     """Write arrays one after the other; returns what a reader needs to open the file again and trust it."""
-    count, sha256 = 0, hashlib.sha256()
+    count, unknown, sha256 = 0, 0, hashlib.sha256()
     try:
         with open(path, "wb") as file:
             for part in parts:
@@ -74,9 +75,10 @@ def write(path: Path, dtype: np.dtype, parts: Iterable[np.ndarray]) -> dict[str,
                 file.write(data)
                 sha256.update(data)
                 count += len(part)
+                unknown += int((part == UNKNOWN).sum())
     except OSError as error:
         raise of_system(error, "writing", str(path)) from None
-    return {"count": count, "dtype": dtype.name, "sha256": sha256.hexdigest()}
+    return {"count": count, "unknown": unknown, "dtype": dtype.name, "sha256": sha256.hexdigest()}
 
 
 def open_map(path: Path, account: dict[str, int | str]) -> np.ndarray:

@@ -1,0 +1,298 @@
+"""The house: who imports whom, what the pages claim of it, and what must never stand in it."""
+
+import ast
+import re
+import shlex
+import sys
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import click
+import pytest
+
+import unrolled
+from unrolled import cli, tasks
+from unrolled.cells import CELLS
+from unrolled.config import build
+from unrolled.tasks import language
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "unrolled"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+FILES = {path.relative_to(PACKAGE).as_posix().removesuffix(".py"): path for path in PACKAGE.rglob("*.py")}
+
+
+# --- imports
+
+
+def imports(name: str, source: str) -> set[str]:
+    """The modules of the package that a module's source imports, in functions too: {'data/vocab', 'run', …}."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {resolve(alias.name.replace(".", "/").removeprefix("unrolled/")) for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            up = ["unrolled", *name.split("/")][: -node.level] if node.level else []
+            base = "/".join([*up, *(node.module or "").split(".")]).strip("/")
+            if base.split("/")[0] == "unrolled":
+                base = base.removeprefix("unrolled").strip("/")
+                found |= {resolve(f"{base}/{alias.name}".strip("/"), base) for alias in node.names}
+    return found - {None}
+
+
+def resolve(*candidates: str) -> str | None:
+    """The first candidate that is a module, a folder standing for its __init__."""
+    for candidate in candidates:
+        for name in (candidate, f"{candidate}/__init__".strip("/")):
+            if name in FILES:
+                return name
+    return None
+
+
+def all_imports() -> dict[str, set[str]]:
+    return {name: imports(name, path.read_text()) for name, path in FILES.items() if name not in ("__init__", "__main__")}
+
+
+def rows() -> list[tuple[int, str]]:
+    """The rows of docs/design.md: [(1, 'errors'), …, (3, 'kernels/*'), …]."""
+    block = re.search(r"## Order\n.*?```\n(.*?)```", (ROOT / "docs" / "design.md").read_text(), re.S)[1]
+    block = re.sub(r"\(.*?\)", "", block)
+    entries = re.findall(r"(\d) (.*?)(?=\s\d |\s*\Z)", block, re.S)
+    return [(int(number), name.strip()) for number, names in entries for name in names.split(",")]
+
+
+def row_of(name: str) -> int:
+    if name == "__init__":  # the names load when used, so importing the package itself imports nothing
+        return 0
+    found = [number for number, pattern in rows() if fnmatch(name, pattern)]
+    assert len(found) == 1, f"{name} stands in rows {found} of docs/design.md"
+    return found[0]
+
+
+def test_imports_are_seen_wherever_they_stand():
+    source = (
+        "import unrolled.fit\nfrom . import vocab\nfrom .. import __version__, run as folders\nfrom ..kernels import choose\n"
+        "def f():\n    from ..errors import UserError\n    from unrolled.tasks import language\nimport numpy.random\n"
+    )
+    wanted = {"fit", "data/vocab", "__init__", "run", "kernels/__init__", "errors", "tasks/language"}
+    assert imports("data/text", source) == wanted
+
+
+def test_every_module_has_a_row_and_every_row_a_module():
+    assert {row_of(name) for name in FILES if name not in ("__init__", "__main__")} == set(range(1, 10))
+    assert [pattern for _, pattern in rows() if not any(fnmatch(name, pattern) for name in FILES)] == []
+
+
+def test_a_module_imports_only_from_rows_above_or_its_own():
+    wrong = [
+        f"{name} imports {other}" for name, others in all_imports().items() for other in others if row_of(other) > row_of(name)
+    ]
+    assert wrong == []
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = all_imports()
+    reached = {name: set(others) for name, others in graph.items()}
+    for _ in graph:
+        for others in reached.values():
+            others |= {further for other in others for further in graph.get(other, ())}
+    assert [name for name, others in reached.items() if name in others] == []
+
+
+def test_a_task_never_imports_another():
+    found = {name: {other for other in others if other.startswith("tasks/")} for name, others in all_imports().items()}
+    assert {name: others for name, others in found.items() if name.startswith("tasks/") and others - {"tasks/__init__"}} == {}
+
+
+def others_packages(path: Path) -> set[str]:
+    """The top-level packages a file imports that are neither Python's nor ours."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"unrolled"}
+
+
+def test_every_package_imported_is_a_declared_dependency_and_pinned():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    declared = {re.match(r"[\w-]+", line)[0] for line in declared}
+    assert set().union(*map(others_packages, FILES.values())) == declared
+    pinned = {line.split("==")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    assert declared - pinned == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [("cli", {"click"}), ("config", set()), ("errors", set()), ("decode", {"numpy"}), ("ngram", {"numpy"}), ("cells", {"torch"})],
+)
+def test_packages_stay_in_their_room(module, allowed):
+    assert others_packages(FILES[module]) == allowed
+
+
+# --- what must never stand in the package
+
+
+def suspicious(source: str) -> list[str]:
+    """What runs code from data: pickle and its like, eval and exec, torch's and numpy's own loaders, imports by name."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            modules = {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
+            found += {"pickle", "marshal", "shelve", "dill", "joblib", "runpy"} & {m.split(".")[0] for m in modules}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            found += {"eval", "exec", "compile", "__import__"} & {node.func.id}
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            calls = {"torch.load", "torch.save", "np.load", "np.save", "os.system", "importlib.import_module"}
+            found += calls & {f"{node.value.id}.{node.attr}"}
+    return found
+
+
+def test_what_runs_code_from_data_is_seen():
+    assert suspicious("from pickle import loads") == ["pickle"]
+    assert suspicious("def f(p):\n    return torch.load(p)") == ["torch.load"]
+    assert suspicious("eval(text)") == ["eval"]
+    assert suspicious("model.eval()\nfrom safetensors.torch import load\nload(data)") == []
+
+
+def test_no_file_of_the_package_runs_code_from_data():
+    found = {name: suspicious(path.read_text()) for name, path in FILES.items()}
+    # these two look a name up in a table of their own before they import it
+    assert {name: what for name, what in found.items() if what} == {
+        "__init__": ["importlib.import_module"],
+        "tasks/__init__": ["importlib.import_module"],
+    }
+
+
+# --- the tasks
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_a_task_is_a_page_with_the_names_the_registry_lists(task):
+    page = tasks.load(task)
+    promised = re.findall(r"^(\w+)(?:\(.*?\))?  +", tasks.__doc__, re.M)
+    assert {"Config", "demo", "read", "Model", "plan", "baselines", "evaluate"} <= set(promised)
+    assert [name for name in promised if not hasattr(page, name)] == []
+
+
+@pytest.mark.parametrize("name", ["CELLS", "GRU", "LSTM", "RNN", "UserError", "load", "train"])
+def test_public_names_are_found_in_the_package(name):
+    assert name in unrolled.__all__
+    assert getattr(unrolled, name).__module__.startswith("unrolled.") if name != "CELLS" else unrolled.CELLS is CELLS
+
+
+def test_a_name_the_package_lacks_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module `unrolled` has no attribute `lode`"):
+        unrolled.lode  # noqa: B018
+
+
+def test_a_cell_added_to_the_registry_is_known_to_the_task(monkeypatch):
+    monkeypatch.setitem(CELLS, "mine", CELLS["gru"])
+    assert build(language.Config, {"cell": "mine"}).cell == "mine"
+
+
+# --- the pages
+
+
+def fenced(page: Path, language: str = "") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.S | re.M)
+
+
+def tree() -> dict[str, str]:
+    """The README's tree: {'cells.py': what it says of it, 'data/': …, 'data/text.py': …}."""
+    (block,) = [block for block in fenced(ROOT / "README.md") if block.startswith("unrolled/\n")]
+    found, folder = {}, ""
+    for line in block.splitlines()[1:]:
+        inner, name, what = re.fullmatch(r"  (  )?(\S+)  +(\S.*)", line).groups()
+        folder = (folder if inner else "") if name.endswith(".py") else name
+        found[(folder if inner else "") + name] = what
+    return found
+
+
+def test_the_tree_in_the_readme_is_the_one_on_the_disk():
+    files = {f"{name}.py" for name in FILES if "/" not in name or not name.endswith("__init__")}
+    folders = {f"{name.removesuffix('__init__')}" for name in FILES if name.endswith("/__init__")}
+    assert set(tree()) == files | folders
+
+
+def command_lines(page: Path) -> list[str]:
+    """Every `unrolled …` in a page's fenced blocks, pipes and comments taken off."""
+    lines = [line.split("  #")[0] for block in fenced(page) for line in block.splitlines()]
+    parts = [part.strip() for line in lines for part in re.split(r"[|;] ", line)]
+    return [part for part in parts if part.startswith("unrolled ") and not part.endswith("/")]
+
+
+def parse(line: str) -> tuple[click.Command, dict]:
+    """The command that a line names and the values it gives; click raises where verb, task or flag does not exist."""
+    context = cli.cli.make_context("unrolled", shlex.split(line)[1:])
+    while isinstance(context.command, click.Group) and (context._protected_args or context.args):
+        name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(name, rest, parent=context)
+    return context.command, context.params
+
+
+EXAMPLES = sorted({line for page in PAGES for line in command_lines(page)})
+
+
+def test_the_pages_show_every_verb():
+    shown = {line.split()[1] for line in EXAMPLES} | set(
+        re.findall(r"`(?:[^`]*\| )?unrolled (\w+)", "".join(p.read_text() for p in PAGES))
+    )
+    assert set(cli.VERBS) - {"demo"} <= shown
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_a_command_line_of_the_pages_parses(line):
+    command, values = parse(line)
+    settings = {"language": language.Config, "sample": language.Sample, "score": language.Score}.get(command.name)
+    if settings is not None:  # choices and ranges are checked here, not by click
+        build(settings, {name: value for name, value in cli.given(values).items() if name in settings.__dataclass_fields__})
+
+
+def test_a_wrong_command_line_does_not_parse():
+    with pytest.raises(click.NoSuchOption):
+        parse("unrolled sample runs/book --temprature 0.8")
+    with pytest.raises(unrolled.UserError):
+        parse("unrolled trian language book.txt")
+
+
+def headings(page: Path) -> set[str]:
+    """Anchors as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_a_page_lead_somewhere(page):
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in link]
+    lost = []
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = page if not path else page.parent / path
+        if not target.exists() or (anchor and anchor not in headings(target)):
+            lost.append(link)
+    assert lost == []
+
+
+def test_make_has_every_target_the_pages_name():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    named = {word for page in PAGES for word in re.findall(r"(?:^|`)make (\w+)", page.read_text(), re.M)}
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_files_that_contributing_names_exist():
+    named = re.findall(r"^\|.*\| `([^`]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    assert len(named) > 5
+    assert [name for name in named if not (PACKAGE / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if fenced(page, "python")], ids=lambda page: page.name)
+def test_python_in_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(CELLS, "minimal", None)  # a page adds it; it is gone after the test
+    monkeypatch.setattr(language, "PASSES", 1)  # a short training in place of the pages' ten minutes
+    monkeypatch.setattr(language, "_steps_of_256", lambda config, data: 10)
+    Path("book.txt").write_text("the cat sat on the mat.\n" * 900)
+    space = {}
+    for block in fenced(page, "python"):
+        exec(block, space)
+    assert "unrolled" in space
