@@ -21,7 +21,7 @@ INK, PALE, BLUE, RED = "#1f2430", "#8b93a7", (43, 108, 176), (197, 80, 60)
 def steps(run: Run, text: str) -> list[tuple[str, np.ndarray, list[tuple[str, float]]]]:
     """For each symbol read: its text, the last layer's hidden state, and the symbols expected next."""
     step, state = language.stepper(run.model, None)
-    _, state = step(np.array([language.start_symbol(run.codec)]), state)
+    _, state = step(np.array([run.codec.start]), state)
     found = []
     for i in run.codec.encode(text):
         logits, state = step(np.array([i]), state)

@@ -94,6 +94,13 @@ def test_states_are_reset_about_as_often_as_asked():
     assert abs(share - 0.25) < 0.013  # four standard errors of 20,000 draws
 
 
+def test_states_are_reset_at_other_places_in_each_epoch():
+    reading = streams(200, 5, 1, reset=0.5)
+    epochs = [[reading.batch(40 * epoch + step).fresh.tolist() for step in range(1, 40)] for epoch in range(3)]
+    assert reading.steps_per_epoch == 40
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+
+
 def test_a_label_is_that_of_its_target():
     batch = streams(20, 2, 5, labelled=True).batch(3)
     assert torch.equal(batch.labels, batch.targets % 3)
@@ -172,7 +179,7 @@ class Full:
 
 @pytest.mark.parametrize("at", ["write", "close"])
 def test_a_full_disk_is_told_and_is_a_limit(tmp_path, monkeypatch, at):
-    monkeypatch.setattr("unrolled.data.batch.open", lambda *a: Full(builtins.open(*a), at), raising=False)
+    monkeypatch.setattr("unrolled.data.batch.open", lambda *a: Full(builtins.open(*a), at), raising=False)  # noqa: SIM115
     with pytest.raises(UserError, match=f"no room left while writing `{tmp_path}/ids`") as raised:
         write(tmp_path / "ids", np.dtype(np.uint8), [np.arange(10)])
     assert raised.value.code == LIMIT

@@ -83,12 +83,12 @@ def no_waiting_for_the_disk(monkeypatch):
 def new_run(tmp_path):
     """A function that makes a run folder at step 0."""
 
-    def make(name: str = "run", model: nn.Module | None = None):
+    def make(name: str = "run", model: nn.Module | None = None, **standing):
         folder = tmp_path / name
         folder.mkdir()
         folders.write_json(folder / "config.json", {})
         folders.write_json(folder / "codec.json", {})
-        first = folders.Step(0, folders.weights_of(model or Toy()), {}, dataclasses.asdict(Standing()))
+        first = folders.Step(0, folders.weights_of(model or Toy()), {}, dataclasses.asdict(Standing(**standing)))
         folders.save_step(folder, first, best=True)
         return folder
 
@@ -370,6 +370,19 @@ def test_a_run_that_goes_astray_once_is_set_back_and_finishes(new_run, kind, ast
     (event,) = [entry for entry in folders.read_log(folder) if entry.get("event") == "rollback"]
     assert event["to"] == astray // 5 * 5
     assert event["rate_scale"] == 0.5
+
+
+def test_a_run_set_back_is_one_that_began_there_at_half_the_rate(new_run):
+    folder, model, visits = new_run("back"), Falls("loss"), []
+
+    def at(step: int) -> None:
+        visits.append(step)
+        model.bad = step == 3 and visits.count(3) == 1
+
+    train(folder, at, model=model)
+    slow = new_run("slow", rate_scale=0.5, rollbacks=1)
+    train(slow)
+    assert facts(folder) == facts(slow)
 
 
 def test_a_rollback_is_told(new_run, capsys):

@@ -177,6 +177,7 @@ def test_records_end_with_end_and_every_nth_is_held_out(tmp_path):
         "".join("|" if i == END else data.codec.text(i) for i in part.ids).split("|")[:-1] for part in (data.train, data.dev)
     )
     assert dev == rows[3::4]
+    assert data.train.characters + data.dev.characters == sum(len(row) + 1 for row in rows)  # `end` counts as a line end would
     assert sorted(train) == sorted(set(rows) - set(dev))
     assert train != [row for row in rows if row not in dev]  # shuffled, since tables are often sorted
 
@@ -415,7 +416,7 @@ def test_rows_without_labels_begin_and_end_as_rows_do(tmp_path, kind):
         column="t",
         symbols=kind,
         vocabulary=270,
-        **(SMALL | {"steps": 80}),
+        **(SMALL | {"steps": 300}),
     )
     assert text_of(made, temperature=0, length=60) == "begin mid\nthen last"
 

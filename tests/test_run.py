@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 import torch
@@ -252,7 +253,7 @@ def test_a_manifest_that_lists_no_files_is_damaged(folder, manifest):
     with pytest.raises(UserError, match=r"manifest.json` is damaged"):
         load_step(folder, "last")
     point_at(folder, path)  # as nobody but a stranger would
-    with pytest.raises(UserError, match=r"manifest.json` is damaged: it lists no files"):
+    with pytest.raises(UserError, match=r"` is damaged: it "):
         load_step(folder, "last")
 
 
@@ -348,6 +349,21 @@ def test_a_folder_whose_making_fails_leaves_nothing(tmp_path):
         (staging / "tokens").mkdir()
         raise UserError("the text is empty")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_preparations_left_is_removed_by_the_next_one(tmp_path):
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    left = [f".run[1].new-{gone.pid}", f".run[1].new-{os.getpid()}"]  # a new container gives out the same numbers again
+    others = [f".run[1].new-{os.getppid()}", ".run[1].new-mine", ".run[1].new-²", f".run1.new-{gone.pid}"]
+    for name in left + others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "codec.json").write_text("{}")
+    with folders.creating(tmp_path / "run[1]") as staging:
+        (staging / "config.json").write_text("{}")
+        folders.publish(staging, tmp_path / "run[1]")
+    assert [path.name for path in (tmp_path / "run[1]").iterdir()] == ["config.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "run[1]"}
 
 
 def test_an_empty_folder_may_be_taken(tmp_path):

@@ -145,7 +145,7 @@ def _prepare(
     """Read, choose sizes, measure the speed, and leave a run folder at step 0."""
     base = load(start_from) if start_from is not None else None
     if base is not None:
-        given = {**page.inherited(base.config, given), **given}
+        given = {**page.inherited(base.config, given), **{name: value for name, value in given.items() if value is not None}}
     config = options.build(page.Config, given)
     with folders.creating(folder) as staging:
         data = page.read(config, staging / "tokens", base.codec if base else None)
@@ -185,7 +185,7 @@ def _schedule(
         return config, {"while_training": 512, "at_the_end": None if len(data.dev) <= MANY else MANY // 32}
     total = config.minutes * 60
     settings, batches = page.settings(config, data), page.batches(config, data)
-    per_step = fit.seconds_per_step(model, batches, settings, budget=min(2.0, 0.02 * total))
+    per_step = fit.seconds_per_step(model, batches, settings, budget=max(1.5, min(10.0, 0.005 * total)))
     clock = time.monotonic()
     probe = page.evaluate(model, data.codec, data.dev, limit=64)
     per_symbol = (time.monotonic() - clock) / (probe["symbols"] + 32 * 256)

@@ -40,8 +40,8 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
 ) -> Any:
-    """Declare one setting. `minimum` and `maximum` are inclusive."""
-    details = {"help": help, "choices": tuple(choices) if choices else None, "minimum": minimum, "maximum": maximum}
+    """Declare one setting. `minimum` and `maximum` are inclusive; choices may be a registry that grows."""
+    details = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
     return dataclasses.field(default=default, metadata=details)
 
 
@@ -60,7 +60,7 @@ def _describe(field: dataclasses.Field, hint: Any) -> Option:
         hint = typing.get_args(hint)[0]
     details = field.metadata
     return Option(
-        field.name, hint, field.default, details["help"], details["choices"],
+        field.name, hint, field.default, details["help"], tuple(details["choices"]) if details["choices"] else None,
         details["minimum"], details["maximum"], many, optional,
     )  # fmt: skip
 

@@ -68,8 +68,12 @@ def _remove_left_behind(folder: Path) -> None:
     """Staging folders of processes that were killed."""
     for path in folder.parent.iterdir() if folder.parent.is_dir() else ():
         prefix, _, pid = path.name.rpartition("-")
-        if prefix == f".{folder.name}.new" and pid.isdecimal() and not psutil.pid_exists(int(pid)):
+        if prefix == f".{folder.name}.new" and pid.isdecimal() and _is_gone(int(pid)):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_gone(pid: int) -> bool:
+    return pid == os.getpid() or not psutil.pid_exists(pid)  # our own number: a container hands it out again
 
 
 def publish(staging: Path, folder: Path) -> None:
@@ -244,7 +248,9 @@ def load_step(folder: Path, which: str, with_state: bool = False) -> Step:
     data = _plain_bytes(step / "manifest.json")
     if hashlib.sha256(data).hexdigest() != found.manifest:
         raise _damaged(step / "manifest.json", f"what `{which}` says")
-    manifest = json.loads(data)
+    manifest = read_json(step / "manifest.json")
+    if not isinstance(manifest, dict) or not {"files", "progress"} <= manifest.keys():
+        raise UserError(f"`{step / 'manifest.json'}` is damaged: it lists no files", str(step))
     for name in ("config.json", "codec.json"):
         _checked(folder / name, manifest["files"].get(name))
     weights = _tensors(step / "model.safetensors", manifest["files"].get("model.safetensors"))

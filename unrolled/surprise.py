@@ -52,6 +52,8 @@ def sharpness(model: nn.Module, text: Symbols, lanes: int = 32, limit: int | Non
             totals[i] += cross_entropy(logits.float() * factor, targets).cpu().numpy()[counted].sum()
     best = int(np.clip(totals.argmin(), 1, len(FACTORS) - 2))
     a, b, c = totals[best - 1 : best + 2]
+    if a == b == c:
+        return 1.0
     shift = 0.5 * (a - c) / (a - 2 * b + c) if a + c > 2 * b else 0.0
     return float(np.clip(FACTORS[best] + shift * (FACTORS[1] - FACTORS[0]), FACTORS[0], FACTORS[-1]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +16,8 @@ from ..errors import UserError, of_system
 from .vocab import UNKNOWN
 
 
-class Symbols(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Symbols:
     """A text as a memory map of ids; labels, one a symbol, where the text is labelled."""
 
     ids: np.ndarray  # (N,)

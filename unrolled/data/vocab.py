@@ -34,9 +34,18 @@ class Codec:
     symbols    the texts of ids 2, 3, …  (characters, words; empty for bytes and bpe)
     labels     the names of label ids 0, 1, …
     tokenizer  the JSON of a Hugging Face tokenizer (bpe only)
+    records    whether texts are records, each after an `end` and before the next
     """
 
-    def __init__(self, kind: str, symbols: Sequence[str] = (), labels: Sequence[str] = (), tokenizer: str | None = None):
+    def __init__(
+        self,
+        kind: str,
+        symbols: Sequence[str] = (),
+        labels: Sequence[str] = (),
+        tokenizer: str | None = None,
+        records: bool = False,
+    ):
+        self.records = records
         self.kind, self.symbols, self.labels, self.tokenizer_json = kind, list(symbols), list(labels), tokenizer
         self.index = {symbol: i + FIRST for i, symbol in enumerate(self.symbols)}
         if kind == "characters":
@@ -89,6 +98,12 @@ class Codec:
             return lambda i: "" if i is None else self.text(i)
         return _byte_decoder(self)
 
+    @property
+    def start(self) -> int:
+        """What a text begins after: `end` among records, else a line end where the codec has one."""
+        line_end = UNKNOWN if self.records else int(self.encode("\n")[0])
+        return line_end if line_end != UNKNOWN else END
+
     def text(self, i: int) -> str:
         """One symbol as text, for tables and JSON; bytes outside ASCII and broken pieces as `\\xNN`."""
         if i < FIRST:
@@ -115,17 +130,16 @@ class Codec:
     def extended(self, symbols: Iterable[str], labels: Iterable[str] = ()) -> Codec:
         """This codec with new symbols and labels after the old ones, whose ids stay; bytes and bpe need none."""
         new = [] if self.kind in ("bytes", "bpe") else [s for s in dict.fromkeys(symbols) if s not in self.index]
-        return Codec(
-            self.kind, self.symbols + new, self.labels + [name for name in labels if name not in self.labels],
-            self.tokenizer_json,
-        )  # fmt: skip
+        more = [name for name in labels if name not in self.labels]
+        return Codec(self.kind, self.symbols + new, self.labels + more, self.tokenizer_json, self.records)
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "symbols": self.symbols, "labels": self.labels, "tokenizer": self.tokenizer_json}
+        return {"kind": self.kind, "symbols": self.symbols, "labels": self.labels, "tokenizer": self.tokenizer_json,
+                "records": self.records}  # fmt: skip
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Codec:
-        return cls(data["kind"], data["symbols"], data["labels"], data["tokenizer"])
+        return cls(data["kind"], data["symbols"], data["labels"], data["tokenizer"], data["records"])
 
 
 def whole(text: str, broken: str = r"[\ud800-\udfff]") -> str:
@@ -134,14 +148,14 @@ def whole(text: str, broken: str = r"[\ud800-\udfff]") -> str:
     return re.sub(broken, "\ufffd", text)
 
 
-def learn(kind: str, chunks: Iterable[str], maximum: int) -> Codec:
+def learn(kind: str, chunks: Iterable[str], maximum: int, labels: Sequence[str] = (), records: bool = False) -> Codec:
     """The codec of a training text, of at most `maximum` symbols, the most frequent (bpe: never below its 256 bytes)."""
     if kind == "bytes":
-        return Codec(kind)
+        return Codec(kind, (), labels, None, records)
     if kind == "bpe":
-        return Codec(kind, tokenizer=_learn_bpe(chunks, maximum))
+        return Codec(kind, (), labels, _learn_bpe(chunks, maximum), records)
     counts = _count_characters(chunks) if kind == "characters" else _count_words(chunks)
-    return Codec(kind, sorted(symbol for symbol, _ in counts.most_common(maximum)))
+    return Codec(kind, sorted(symbol for symbol, _ in counts.most_common(maximum)), labels, None, records)
 
 
 def _count_characters(chunks: Iterable[str]) -> Counter[str]:

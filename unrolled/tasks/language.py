@@ -15,7 +15,7 @@ import bz2
 import dataclasses
 import math
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -191,11 +191,12 @@ def count_characters(chunk: str | bytes) -> int:
     return int(((np.frombuffer(chunk, np.uint8) & 0xC0) != 0x80).sum())
 
 
-def _codec(config: Config, base: Codec | None, chunks: Iterator[str], labels: list[str] | None = None) -> Codec:
-    kind = base.kind if base else config.symbols
-    learnt = base if base and kind in ("bytes", "bpe") else vocab.learn(kind, chunks, config.vocabulary)
-    codec = base.extended(learnt.symbols, labels or []) if base else learnt
-    return codec if base else Codec(codec.kind, codec.symbols, labels or [], codec.tokenizer_json)
+def _codec(config: Config, base: Codec | None, chunks: Iterator[str], labels: Sequence[str] = ()) -> Codec:
+    """The codec of the training text; with a base, that one and what is new in the text."""
+    if base is None:
+        return vocab.learn(config.symbols, chunks, config.vocabulary, labels, config.column is not None)
+    learnt = () if base.kind in ("bytes", "bpe") else vocab.learn(base.kind, chunks, config.vocabulary).symbols
+    return base.extended(learnt, labels)
 
 
 def _encode_records(
@@ -438,7 +439,7 @@ def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
     """The settings that weights taken from another run decide; another value asked for is a UserError."""
     theirs = {name: getattr(base, name) for name in STRUCTURE}
     for name, value in theirs.items():
-        if given.get(name, value) != value:
+        if given.get(name) not in (None, value):
             raise UserError(
                 f"`--{name} {given[name]}` does not fit the weights of --from, which have {name} {value}",
                 fix=f"leave `--{name}` out, or train without --from",
@@ -472,7 +473,7 @@ def baselines(data: Data) -> dict[str, dict[str, float]]:
     order = 6 if data.codec.kind in ("characters", "bytes") else 3
     train, dev = data.train.ids[-EXAMPLES:], data.dev.ids[: EXAMPLES // 4]
     characters = data.dev.characters * len(dev) // len(data.dev)
-    after = np.append(np.asarray([start_symbol(data.codec)], dev.dtype), dev)
+    after = np.append(np.asarray([data.codec.start], dev.dtype), dev)
     nats = ngram.nats(np.asarray(train), after, data.codec.size, order)[1:]
     written = data.codec.decode(dev).encode("utf-8", "surrogatepass")
     return {
@@ -494,16 +495,9 @@ def evaluate(model: Model, codec: Codec, part: Symbols, limit: int | None = None
 
 def after_start(codec: Codec, part: Symbols) -> Symbols:
     """The text with the start symbol before it, so that its first symbol is predicted as well."""
-    ids = np.append(np.asarray([start_symbol(codec)], part.ids.dtype), part.ids)
+    ids = np.append(np.asarray([codec.start], part.ids.dtype), part.ids)
     labels = None if part.labels is None else np.append(part.labels[:1], part.labels)
     return Symbols(ids, labels, part.characters)
-
-
-def start_symbol(codec: Codec) -> int:
-    """What a text begins after: a line end where the codec has one, else `end`. A labelled text begins after `end`."""
-    if codec.labels or codec.kind not in ("characters", "words"):
-        return END if codec.labels else int(codec.encode("\n")[0])
-    return codec.index.get("\n", END)
 
 
 # --- writing
@@ -562,6 +556,8 @@ def _pieces(run: Any, options: Sample) -> Iterator[str]:
 
 def until(pieces: Iterator[str], stops: tuple[str, ...]) -> Iterator[str]:
     """Pass text on up to the first stop string; what may be the beginning of one is held back until it is clear."""
+    if "" in stops:
+        raise UserError("`--stop` got an empty text, which is found everywhere")
     held, reach = "", max(map(len, stops), default=1) - 1
     for piece in pieces:
         held += piece
@@ -583,7 +579,7 @@ def _draw(run: Any, options: Sample, rows: int) -> Iterator[np.ndarray]:
     filters = decode.Sampling(options.temperature, options.top_k, options.top_p, options.min_p, options.repetition_penalty)
     random = np.random.default_rng(options.seed)
     ended = np.zeros(rows, bool)
-    drawn = decode.sample(step, logits, state, filters, random, banned(run.codec, run.config))
+    drawn = decode.sample(step, logits, state, filters, random, banned(run.codec))
     for _, ids in zip(range(options.length), drawn, strict=False):
         yield ids
         ended |= ids == END
@@ -593,10 +589,8 @@ def _draw(run: Any, options: Sample, rows: int) -> Iterator[np.ndarray]:
 
 def _beam(run: Any, options: Sample) -> list[list[int]]:
     step, logits, state = _after_prompt(run, options)
-    end = END if run.config.column else None
-    found = decode.beam(
-        step, logits, state, max(options.beam, options.number), options.length, end, banned(run.codec, run.config)
-    )
+    end = END if run.codec.records else None
+    found = decode.beam(step, logits, state, max(options.beam, options.number), options.length, end, banned(run.codec))
     return [_before_end(run.codec, h.ids) for h in found[: options.number]]
 
 
@@ -607,14 +601,14 @@ def _after_prompt(run: Any, options: Sample) -> tuple[decode.Step, np.ndarray, d
         raise UserError(f"this run writes for a label; `--label` is one of {shown}")
     label = None if options.label is None else run.codec.label(options.label)
     step, state = stepper(run.model, label)
-    for i in [start_symbol(run.codec), *run.codec.encode(options.prompt)]:
+    for i in [run.codec.start, *run.codec.encode(options.prompt)]:
         logits, state = step(np.array([i]), state)
     return step, logits, state
 
 
-def banned(codec: Codec, config: Config) -> list[int]:
+def banned(codec: Codec) -> list[int]:
     """Ids never written: unknown always, `end` where training had no records."""
-    return [UNKNOWN] if config.column else [UNKNOWN, END]
+    return [UNKNOWN] if codec.records else [UNKNOWN, END]
 
 
 def unseen(codec: Codec, written: str) -> list[str]:
