@@ -10,6 +10,7 @@ import sys
 from types import SimpleNamespace
 from typing import NamedTuple
 
+import accelerate
 import pytest
 import torch
 from torch import Tensor, nn
@@ -475,7 +476,20 @@ def test_two_processes_train_the_weights_of_one(tmp_path):
     assert done.returncode == 0, done.stderr
     two = api.load(tmp_path / "two")
     for (name, a), b in zip(one.model.state_dict().items(), two.model.state_dict().values(), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+        # Adam's first steps divide rounding by itself; without the other's gradient the two are apart by over 1e-3
+        torch.testing.assert_close(a, b, rtol=0, atol=2e-5, msg=lambda text, name=name: f"{name}: {text}")
     reports = [json.loads((tmp_path / name / "report.json").read_text()) for name in ("one", "two")]
-    assert reports[0]["dev"]["nats_per_symbol"] == pytest.approx(reports[1]["dev"]["nats_per_symbol"], abs=1e-6)
+    assert reports[0]["dev"]["nats_per_symbol"] == pytest.approx(reports[1]["dev"]["nats_per_symbol"], abs=2e-5)
     assert done.stdout.splitlines() == ["two"]  # one process speaks for both
+
+
+def test_a_run_for_the_cpu_is_resumed_on_the_cpu_whatever_else_the_machine_has(tmp_path, monkeypatch):
+    # accelerate decides on a device once a process, where it is asked first; asked without cpu it takes a GPU that is there
+    asked, real = [], accelerate.PartialState
+    monkeypatch.setattr(accelerate, "PartialState", lambda cpu=False: asked.append(cpu) or real(cpu=cpu))
+    (tmp_path / "a.txt").write_text("the cat sat on the mat, and the rat sat on the cat\n" * 20)
+    api.train("language", tmp_path / "a.txt", out=tmp_path / "run", quiet=True, device="cpu", precision="float32", **SMALL)
+    with pytest.raises(UserError, match="is finished"):
+        api.resume(tmp_path / "run", quiet=True)
+    assert asked
+    assert all(asked)

@@ -71,7 +71,6 @@ def train(
     began       time.monotonic() from which `minutes` counts; now if None
     settings    the fields of the task's Config (`hidden=512, minutes=10`)
     """
-    from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
     began = time.monotonic() if began is None else began
@@ -79,7 +78,7 @@ def train(
     settings = {**settings, "data": tuple(map(str, names))}
     folder = Path(out) if out is not None else _free_name(task)
     prepared: list[Any] = [None]
-    processes = PartialState(cpu=settings.get("device") == "cpu")
+    processes = fit.processes(settings.get("device") or "auto")
     if processes.is_main_process:
         try:
             _prepare(tasks.load(task), task, folder, start_from, settings, Progress(quiet), began)
@@ -94,13 +93,12 @@ def train(
 
 def resume(folder: str | Path, *, quiet: bool = False) -> Run:
     """Go on with a run exactly where it stopped, to its end, and return it."""
-    from accelerate import PartialState
-
-    folder, processes = Path(folder), PartialState()
-    progress = Progress(quiet or not processes.is_main_process)
+    folder = Path(folder)
     folders.read_config(folder)
     folders.load_step(folder, "last")  # as in load
     run = _open(folder)
+    processes = fit.processes(run.config.device)
+    progress = Progress(quiet or not processes.is_main_process)
     if (folder / "report.json").exists():
         fix = f"to train further, start from its weights: unrolled train {run.task.__name__.split('.')[-1]} DATA --from {folder}"
         raise UserError(f"`{folder}` is finished: it took all its {run.config.steps} steps", fix=fix)

@@ -31,7 +31,7 @@ from .errors import INTERRUPTED, RUN_FAILED, UserError
 from .progress import Progress, minutes
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
+    from accelerate import Accelerator, PartialState
 
 ROLLBACKS = 5  # how often a diverging run is set back, each time at half the rate, before it is given up
 
@@ -278,14 +278,34 @@ def adamw(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
 
 def accelerator(device: str) -> Accelerator:
     """Where to compute: `auto` takes what accelerate finds, else cpu, cuda or mps; a UserError if it is not there."""
-    from accelerate import Accelerator  # slow to import, and only training needs it
+    from accelerate import Accelerator
+
+    processes(device)
+    return Accelerator(cpu=device == "cpu")
+
+
+def processes(device: str) -> PartialState:
+    """This process among those that train together, on a device that is there.
+
+    accelerate keeps the device it was first asked for; a later run in the same Python session may want another.
+    """
+    from accelerate import PartialState  # slow to import, and only training needs it
+    from accelerate.state import AcceleratorState
 
     present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if device in present and not present[device]():
         raise UserError(
             f"`--device {device}`: this machine has no such device, or its torch cannot use it", fix="unrolled doctor"
         )
-    return Accelerator(cpu=device == "cpu")
+    state = PartialState(cpu=device == "cpu")
+    if state.num_processes == 1 and (state.device.type == "cpu") != (device == "cpu" or not _has_accelerator()):
+        AcceleratorState._reset_state(reset_partial_state=True)
+        state = PartialState(cpu=device == "cpu")
+    return state
+
+
+def _has_accelerator() -> bool:
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def autocast(device: torch.device, bfloat16: bool) -> torch.autocast:
