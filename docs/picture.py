@@ -1,5 +1,8 @@
-"""python docs/picture.py RUN TEXT OUT.svg: the network unrolled over a text, as an SVG: symbols read, a part of the hidden state, and
-the four symbols it expects most after each, with their probabilities; the one that comes is dark."""
+"""python docs/picture.py RUN TEXT OUT.svg: the network unrolled over a text.
+
+The symbols it reads, a part of its hidden state, and the four it expects most after each, with their probabilities; the
+one that comes is dark.
+"""
 
 from __future__ import annotations
 

@@ -412,6 +412,7 @@ def test_writing_and_scoring_import_no_accelerate(trained, tmp_path):
         ("train language a --hidden many", r"'many' is not a valid integer"),
         ("train language a --hidden", r"Option '--hidden' requires an argument"),
         ("train language a --hidden 0", r"`--hidden` got `0`; allowed is at least 1$"),
+        ("train language a --layers 100000", r"`--layers` got `100000`; allowed is from 1 to \d+$"),
         ("train language a --holdout 0.9", r"`--holdout` got `0.9`; allowed is from 0.001 to 0.5$"),
         ("train language a --dropout nan", r"`--dropout` got `nan`; allowed is from 0 to 0.95$"),
         ("train language a --cell lsmt", r"`--cell` got `lsmt`; allowed are rnn, gru, gru_after, lstm\n  next:  did you mean `lstm`\?"),
@@ -442,10 +443,13 @@ def test_one_run_is_not_compared(refused, trained):
     refused(2, "`compare` got 1 run; it takes two or more", "compare", trained)
 
 
-@pytest.mark.parametrize("setting", [o for o in options(language.Config) if o.type is int], ids=lambda o: o.name)
+LONG = ("steps", "evaluations", "layers")  # more of them only takes longer
+
+
+@pytest.mark.parametrize(
+    "setting", [o for o in options(language.Config) if o.type is int and o.name not in LONG], ids=lambda o: o.name
+)
 def test_a_number_without_measure_is_no_traceback(say, tmp_path, setting):
-    if setting.name in ("steps", "evaluations"):  # these are only patient
-        return
     (tmp_path / "song.txt").write_text(SONG * 40)
     said = say("train", "language", "song.txt", "--out", "run", *SMALL, setting.flag, 10**30)
     assert said.code in (0, 2, 4)

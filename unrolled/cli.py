@@ -133,8 +133,11 @@ def train() -> click.Command:
     resume = click.Option(["--resume"], metavar="RUN", help="go on with a run exactly where it stopped")
     return Lazy(
         table, "task", name="train", params=[resume], callback=click.pass_context(go), invoke_without_command=True,
-        subcommand_metavar="TASK DATA… [OPTIONS]", help="Train a model on your data; `unrolled train TASK --help` lists its settings.",
+        subcommand_metavar="TASK DATA… [OPTIONS]", help="Train a model on your data; `train TASK --help` lists settings.",
     )  # fmt: skip
+
+
+CHOSEN = "A setting without a default is chosen from the data, the machine's speed and the minutes."
 
 
 def train_task(name: str) -> click.Command:
@@ -156,7 +159,7 @@ def train_task(name: str) -> click.Command:
         click.Option(["--quiet"], is_flag=True, help="say nothing but the run's folder"),
         *flags(page.Config, without=("data",)),
     ]
-    return click.Command(name, callback=go, params=params, help=page.__doc__.split("\n\n")[0], epilog=f"Data: {TASKS[name]}.")
+    return click.Command(name, callback=go, params=params, help=page.__doc__.split("\n\n")[0], epilog=CHOSEN)
 
 
 def sample() -> click.Command:

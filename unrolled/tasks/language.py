@@ -85,12 +85,14 @@ class Data(NamedTuple):
 
 
 def demo(folder: Path) -> list[Path]:
-    """Real text that is on every machine with Python: modules of its standard library (licence: PSF)."""
-    library = Path(sysconfig.get_path("stdlib"))
+    """Real text that is on every machine with Python: 2 MB of its standard library's modules (licence: PSF)."""
     folder.mkdir(parents=True, exist_ok=True)
-    modules = sorted(library.glob("*.py"))
     path = folder / "python.txt"
-    path.write_bytes(b"\n".join(module.read_bytes() for module in modules))
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        for module in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
+            if file.tell() > 2_000_000:
+                break
+            file.write(module.read_text(encoding="utf-8", errors="replace") + "\n")
     return [path]
 
 
