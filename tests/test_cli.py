@@ -15,6 +15,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,16 +144,12 @@ def test_every_verb_has_help(say, verb):
     ("words", "settings"),
     [(("train", "language"), language.Config), (("sample",), language.Sample), (("score",), language.Score)],
 )
-def test_help_shows_every_setting_with_its_default(say, monkeypatch, words, settings):
-    monkeypatch.setenv("COLUMNS", "300")
-    text = say(*words, "--help").out
+def test_help_shows_every_setting_with_its_default(say, words, settings):
+    text = " ".join(say(*words, "--help").out.split())
     for setting in options(settings):
-        if setting.name == "data":
-            continue
-        (line,) = re.findall(rf"^  {setting.flag}[ /].*$", text, re.M)
-        assert setting.help in line
-        if setting.default not in (None, (), "", False):
-            assert f"[{setting.default}]" in line
+        shown = "" if setting.default in (None, (), "") else f" [{str(setting.default).lower()}]"
+        assert setting.name == "data" or f"{setting.help}{shown} " in text
+        assert setting.name == "data" or f" {setting.flag} " in text
 
 
 def test_flags_become_settings(say, tmp_path):
@@ -183,7 +181,7 @@ def test_training_prints_the_folder_on_stdout_and_the_rest_on_stderr(say, tmp_pa
     said = say("train", "language", "song.txt", *SMALL)
     assert (said.code, said.out) == (0, "runs/language\n")
     for line in (
-        r"read 1 file: 2,360 characters, \d+ different characters; 2,124 characters to train on, 236 to validate on",
+        r"read 1 file: 2,280 characters, \d+ different characters; 2,052 characters to train on, 228 to validate on",
         r"model: lstm, 1 x 8 units, [\d,]+ weights; about \d+ MB of memory",
         r"baseline 6-gram: \d\.\d{3} bits_per_character",
         r"baseline bzip2: \d\.\d{3} bits_per_character",
@@ -216,7 +214,7 @@ def test_packed_files_and_folders_are_read(say, tmp_path):
     (texts / "a.txt.gz").write_bytes(gzip.compress((SONG * 30).encode()))
     (texts / "b.bz2").write_bytes(bz2.compress((SONG * 10).encode()))
     (texts / "c.png").write_bytes(b"\x89PNG\0\0")
-    assert "read 2 files: 2,360 characters" in say("train", "language", "texts", "--out", "run", *SMALL).err
+    assert "read 2 files: 2,280 characters" in say("train", "language", "texts", "--out", "run", *SMALL).err
 
 
 def test_weights_can_be_taken_from_another_run(say, tmp_path, trained):
@@ -255,12 +253,12 @@ def test_ctrl_c_in_the_terminal_stops_and_saves(tmp_path):
 def test_ctrl_c_while_reading_leaves_nothing(refused, tmp_path, monkeypatch):
     (tmp_path / "song.txt").write_text(SONG * 40)
     monkeypatch.setattr(language, "read", lambda *_: signal.raise_signal(signal.SIGINT))
-    refused(130, "^error: interrupted$", "train", "language", "song.txt", "--out", "run", *SMALL)
+    refused(130, "error: interrupted$", "train", "language", "song.txt", "--out", "run", *SMALL)
 
 
 def test_the_demo_trains_and_shows_what_it_writes(say, tmp_path, monkeypatch):
     def small(folder: Path) -> list[Path]:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         (folder / "song.txt").write_text(SONG * 400)
         return [folder / "song.txt"]
 
@@ -407,15 +405,15 @@ def test_writing_and_scoring_import_no_accelerate(trained, tmp_path):
         ("train langage x", r"`langage` is not a task; known are language\n  next:  did you mean `language`\?"),
         ("train x.txt", r"`x.txt` is not a task; known are language"),
         ("train language", r"Missing argument 'DATA…'\.\n  next:  `unrolled train language --help` shows how"),
-        ("train language a --hiden 3", r"`--hiden` is not an option of `unrolled train language .*`\n  next:  did you mean `--hidden`\?"),
-        ("train language a --xyzzy", r"`--xyzzy` is not an option of .*\n  next:  `unrolled train language .*--help` lists them"),
+        ("train language a --hiden 3", r"`--hiden` is not an option of `unrolled train language`\n.* did you mean `--hidden`\?"),
+        ("train language a --xyzzy", r"`--xyzzy` is not an option of .*\n  next:  `unrolled train language --help` lists them"),
         ("train language a --hidden many", r"'many' is not a valid integer"),
         ("train language a --hidden", r"Option '--hidden' requires an argument"),
         ("train language a --hidden 0", r"`--hidden` got `0`; allowed is at least 1$"),
-        ("train language a --layers 100000", r"`--layers` got `100000`; allowed is from 1 to \d+$"),
+        ("train language song.txt --layers 100000", r"`--layers` got `100000`; allowed is from 1 to \d+$"),
         ("train language a --holdout 0.9", r"`--holdout` got `0.9`; allowed is from 0.001 to 0.5$"),
         ("train language a --dropout nan", r"`--dropout` got `nan`; allowed is from 0 to 0.95$"),
-        ("train language a --cell lsmt", r"`--cell` got `lsmt`; allowed are rnn, gru, gru_after, lstm\n  next:  did you mean `lstm`\?"),
+        ("train language a --cell lsmt", r"`--cell` got `lsmt`; allowed are rnn, .*, lstm\n  next:  did you mean `lstm`\?"),
         ("train language a --symbols letters", r"`--symbols` got `letters`; allowed are characters, bytes, words, bpe"),
         ("train language a --device tpu", r"`--device` got `tpu`; allowed are auto, cpu, cuda, mps"),
         ("train --resume a language b", r"`--resume` goes on with a run as it was started\n  next:  unrolled train --resume a"),
@@ -468,9 +466,9 @@ ROWS = '{"name": "Anna", "country": "Italy"}\n'
         ({"a.txt": "\ufeff"}, "a.txt", r"the text is empty\n  where: a.txt"),
         ({"a.txt.gz": b""}, "a.txt.gz", r"the text is empty"),
         ({"a.txt": "x" * 3000}, "a.txt", r"the text is one symbol again and again: there is nothing to learn\n  where: a.txt"),
-        ({"a.txt": "x"}, "a.txt", r"the text has \d symbols to train on and \d to validate on; one step takes 64, validation 2\n"),
-        ({"a.txt": SONG}, "a.txt", r"the text has 53 symbols .* one step takes 64, .*\n  next:  give more text, or lower --batch and"),
-        ({"a.txt": BYTES}, "a.txt", r"byte \d+ of `a.txt` is not utf-8: 0x[0-9a-f]{2} \(.*\)\n  where: a.txt: byte \d+\n  next:  `--symb"),
+        ({"a.txt": "x"}, "a.txt", r"the text has \d symbols to train on and \d to validate on; one step takes 64, valid"),
+        ({"a.txt": SONG}, "a.txt", r"the text has 51 symbols .* takes 64, .*\n.*\n  next:  give more text, or lower --batch"),
+        ({"a.txt": BYTES}, "a.txt", r"byte \d+ of `a.txt` is not utf-8: .*\n  where: a.txt: byte \d+\n  next:  `--symbols"),
         ({"a.txt": b"abc\xffdef" * 99}, "a.txt", r"byte 3 of `a.txt` is not utf-8: 0xff \(invalid start byte\)"),
         ({"a.txt": SONG * 40, "b": b"ab\xff"}, "a.txt --dev b", r"byte 2 of `b` is not utf-8"),
         ({"a.txt": SONG * 40}, "a.txt --encoding utf-88", r"`--encoding` got `utf-88`, which Python does not know"),
@@ -482,7 +480,7 @@ ROWS = '{"name": "Anna", "country": "Italy"}\n'
         ({"a.txt": SONG * 40}, "a.txt --dev b.txt", r"`b.txt` does not exist"),
         ({"a.txt": SONG}, "a.txt --column t", r"`--column t` needs a table; `a.txt` is none of .jsonl, .csv, .tsv"),
         ({"a.csv": SONG}, "a.csv --condition t", r"`--condition` needs `--column`"),
-        ({"a.jsonl": ROWS}, "a.jsonl --column nam", r"no column `nam`; the row has name, country\n  where: a.jsonl:1\n.*mean `name`\?"),
+        ({"a.jsonl": ROWS}, "a.jsonl --column nam", r"no column `nam`; the row has name, country\n  where: a.jsonl:1\n.*`name`"),
         ({"a.jsonl": ROWS + "{"}, "a.jsonl --column name", r"not JSON: .*\n  where: a.jsonl:2"),
         ({"a.jsonl": ROWS + "[1]"}, "a.jsonl --column name", r"each line is a JSON object with named fields\n  where: a.jsonl:2"),
         ({"a.csv": "a,b\n1,2\n3\n"}, "a.csv --column b", r"no column `b`; the row has a, b\n  where: a.csv:3"),
@@ -496,7 +494,11 @@ def test_a_text_that_cannot_be_learnt_is_named(refused, tmp_path, files, words, 
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    refused(2, message, "train", "language", *words.split(), "--out", "runs/new", *SMALL)
+    refused(2, message, "train", "language", *words.split(), "--out", "run", *SMALL)
+
+
+def test_a_refused_run_leaves_no_empty_folder_above_it(refused):
+    refused(2, "`a.txt` does not exist", "train", "language", "a.txt", *SMALL)
 
 
 def test_an_empty_pipe_is_told(refused, monkeypatch):
@@ -581,23 +583,38 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+def spoil_pointers(folder: Path) -> None:
+    for name in ("best", "last"):
+        (folder / name).write_text("four")
+
+
+def remove_pointers(folder: Path) -> None:
+    for name in ("best", "last"):
+        (folder / name).unlink()
+
+
+def write(name: str, data: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(data)
+
+
 DAMAGES = {
-    "missing": (lambda f: shutil.rmtree(f), "there is no run folder `run`\n  next:  `unrolled train` makes one"),
-    "a file": (lambda f: shutil.rmtree(f) or f.write_text("x"), "there is no run folder `run`"),
-    "empty": (lambda f: shutil.rmtree(f) or f.mkdir(), "`run` is not a run folder: it has no config.json"),
-    "not JSON": (lambda f: (f / "config.json").write_text("{"), "`run/config.json` is damaged: "),
-    "not UTF-8": (lambda f: (f / "config.json").write_bytes(b"\xff"), "`run/config.json` is damaged: "),
-    "too deep": (lambda f: (f / "config.json").write_text("[" * 200_000), "`run/config.json` is damaged: "),
-    "foreign": (lambda f: (f / "config.json").write_text('{"model_type": "gpt2"}'), "its config.json was not written by unrolled"),
-    "newer": (lambda f: (f / "config.json").write_text('{"format": 99, "task": "x"}'), "`run` has format 99; this version reads format 1"),
-    "other settings": (lambda f: flip(f / "config.json"), "`run/config.json` is damaged"),
-    "other symbols": (lambda f: flip(f / "codec.json"), "`run/codec.json` is damaged: it is not what its manifest says"),
-    "other weights": (lambda f: flip(f / "steps/4/model.safetensors"), "`run/steps/4/model.safetensors` is damaged"),
-    "other manifest": (lambda f: flip(f / "steps/4/manifest.json"), "`run/steps/4/manifest.json` is damaged: it is not what"),
-    "no weights": (lambda f: (f / "steps/4/model.safetensors").unlink(), "cannot go on reading `run/steps/4/model.safetensors`: no such file"),
-    "no step": (lambda f: shutil.rmtree(f / "steps"), "cannot go on reading `run/steps/4/manifest.json`: no such file"),
-    "no pointer": (lambda f: [(f / name).unlink() for name in ("best", "last")], "`run` has no saved step\n.*\n  next:  train it first"),
-    "wild pointer": (lambda f: [(f / name).write_text("four") for name in ("best", "last")], r"`run/(best|last)` is damaged: it names no step"),
+    "missing": (shutil.rmtree, "there is no run folder `run`\n  next:  `unrolled train` makes one"),
+    "a file": (lambda folder: shutil.rmtree(folder) or folder.write_text("x"), "there is no run folder `run`"),
+    "empty": (lambda folder: shutil.rmtree(folder) or folder.mkdir(), "`run` is not a run folder: it has no config.json"),
+    "not JSON": (write("config.json", b"{"), "`run/config.json` is damaged: "),
+    "not UTF-8": (write("config.json", b"\xff"), "`run/config.json` is damaged: "),
+    "too deep": (write("config.json", b"[" * 200_000), "`run/config.json` is damaged: "),
+    "foreign": (write("config.json", b'{"model_type": "gpt2"}'), "its config.json was not written by unrolled"),
+    "newer": (write("config.json", b'{"format": 99, "task": "x"}'), "`run` has format 99; this version reads format 1"),
+    "other settings": (lambda folder: flip(folder / "config.json"), "`run/config.json` is damaged"),
+    "other symbols": (lambda folder: flip(folder / "codec.json"), "`run/codec.json` is damaged: it is not what its manifest"),
+    "other weights": (lambda folder: flip(folder / "steps/4/model.safetensors"), "model.safetensors` is damaged: it is not what"),
+    "other manifest": (lambda folder: flip(folder / "steps/4/manifest.json"), "manifest.json` is damaged: it is not what `"),
+    "no weights": (lambda folder: (folder / "steps/4/model.safetensors").unlink(), "reading `.*model.safetensors`: no such file"),
+    "no step": (lambda folder: shutil.rmtree(folder / "steps"), "cannot go on reading `run/steps/4/manifest.json`: no such file"),
+    "a link": (lambda folder: (folder / "codec.json").rename("c") and (folder / "codec.json").symlink_to("../c"), "is a link; a run"),
+    "no pointer": (remove_pointers, "`run` has no saved step\n.*\n  next:  train it first"),
+    "wild pointer": (spoil_pointers, "`run/(best|last)` is damaged: it names no step"),
 }  # fmt: skip
 VERBS = {
     "sample": ["sample", "run"],
@@ -665,36 +682,38 @@ def test_a_folder_without_leave_to_write_is_told(refused, tmp_path):
     )
 
 
-@pytest.fixture
-def small_disk():
-    """A function that lets files grow to so many bytes and no further, as a full disk would."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+@contextmanager
+def limited(what: int, size: int) -> Iterator[None]:
+    """This process may have so much of something and no more, as on a full disk or a small machine."""
+    before = resource.getrlimit(what)
+    resource.setrlimit(what, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, before)
 
 
 @pytest.mark.parametrize(
     ("room", "message"),
-    [(1000, "no room left while writing `.*train`"), (4000, "no room left while saving a step to `.*`")],
+    [(1000, "no room left while writing `.*train`"), (3000, "no room left while saving a step to `.*`")],
 )
-def test_a_disk_too_small_for_a_run_is_a_limit(refused, tmp_path, small_disk, room, message):
-    (tmp_path / "song.txt").write_text(SONG * 40)  # 2,124 symbols to train on, 1,100 weights in 4 bytes each
-    small_disk(room)
-    words = ["train", "language", "song.txt", "--out", "run", *SMALL]
-    refused(4, message + "\n  next:  free some disk space; what was saved before is intact", *words)
+def test_a_disk_too_small_for_a_run_is_a_limit(refused, tmp_path, room, message):
+    (tmp_path / "song.txt").write_text(SONG * 40)  # 2,052 bytes of symbols to train on, 2,756 of weights
+    with limited(resource.RLIMIT_FSIZE, room):
+        words = ["train", "language", "song.txt", "--out", "run", *SMALL]
+        refused(4, message + "\n  next:  free some disk space; what was saved before is intact", *words)
 
 
-def test_a_disk_that_fills_up_while_training_costs_no_saved_step(say, tmp_path, small_disk):
+def test_a_disk_that_fills_up_while_training_costs_no_saved_step(say, tmp_path):
     (tmp_path / "song.txt").write_text(SONG * 40)
-    small_disk(8000)  # room for the weights, none for the optimiser's two moments of each
-    said = say("train", "language", "song.txt", "--out", "run", *SMALL)
+    with limited(resource.RLIMIT_FSIZE, 5000):  # room for the weights, none for the optimiser's two moments of each
+        said = say("train", "language", "song.txt", "--out", "run", *SMALL)
     assert said.code == 4
     assert said.err.endswith(
         "error: no room left while saving a step to `run`\n  next:  free some disk space; what was saved before is intact\n"
     )
     assert run.load_step(tmp_path / "run", "last", with_state=True).number == 0
     assert [path.name for path in (tmp_path / "run" / "steps").iterdir()] == ["0"]
-    small_disk(resource.RLIM_INFINITY)
     assert say("train", "--resume", "run").code == 0
 
 
@@ -732,16 +751,19 @@ def test_a_device_that_is_not_there_is_told(refused, tmp_path, monkeypatch, devi
         refused(2, message, "train", "language", "song.txt", "--out", "run", "--device", device, "--hidden", "8", *how_long)
 
 
-@pytest.mark.parametrize("hidden", [5_000_000, 10**12])
-def test_a_net_larger_than_memory_is_a_limit(refused, tmp_path, hidden):
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells how much is taken")
+def test_a_net_larger_than_memory_is_a_limit(refused, tmp_path):
     (tmp_path / "song.txt").write_text(SONG * 40)
-    words = ["train", "language", "song.txt", "--out", "run", *SMALL, "--hidden", hidden]
-    refused(4, "out of memory\n  next:  a smaller --hidden, --batch or --vocabulary", *words)
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    with limited(resource.RLIMIT_AS, taken + (1 << 30)):
+        words = ["train", "language", "song.txt", "--out", "run", *SMALL, "--hidden", 20_000]
+        refused(4, "out of memory\n  next:  a smaller --hidden, --batch or --vocabulary", *words)
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), np._core._exceptions._ArrayMemoryError((9,), np.dtype(float))]
-)  # fmt: skip
+    "error",
+    [MemoryError("Unable to allocate 2.00 GiB"), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")],
+)
 def test_memory_that_runs_out_later_is_a_limit(refused, tmp_path, trained, monkeypatch, error):
     def full(*_):
         raise error

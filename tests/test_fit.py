@@ -319,6 +319,22 @@ def test_the_best_step_is_the_one_of_the_smallest_measure(new_run):
     assert [(e["step"], e["error"], e["other"]) for e in folders.read_log(folder)] == [(4, 3.0, 7), (8, 1.0, 7), (12, 2.0, 7)]
 
 
+def test_a_best_step_saved_but_not_yet_marked_by_a_run_that_was_killed_is_marked_by_the_next(new_run, monkeypatch):
+    folder, replace = new_run(), os.replace
+
+    def die(source, target) -> None:
+        if target.name == "best" and number(folder, "last") == 8:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", die)
+        train(folder, evaluate=measured([3.0, 1.0]), evaluate_every=4)
+    assert (number(folder, "best"), number(folder, "last")) == (4, 8)
+    standing = train(folder, evaluate=measured([2.0]), evaluate_every=4)  # no better than step 8
+    assert standing.best_step == number(folder, "best") == 8
+
+
 def test_patience_ends_a_run_that_gets_no_better(new_run, capsys):
     folder, values = new_run(), [3.0, 1.0, 2.0, 1.0, 1.5]
     standing = fit.fit(folder, Toy(), Data(), measured(values), settings(evaluate_every=1, patience=3), Progress())

@@ -40,11 +40,13 @@ def run(arguments: list[str]) -> int:
         return _fail(_usage(error), 2)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe left: nothing to report, and nobody to report it to
-        return 0
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # the reader of a pipe left, which click takes for a failure
+            return 0
+        raise
     except OSError as error:
-        problem = of_system(error, "with", str(error.filename or "the system"))
+        doing = ("working with", error.filename) if error.filename else ("writing", "the results")
+        problem = of_system(error, doing[0], str(doing[1]))
         return _fail(str(problem), problem.code)
     except (MemoryError, RuntimeError) as error:  # torch says it in a RuntimeError
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error) and "out of memory" not in str(error):
@@ -60,7 +62,7 @@ def _fail(message: str, code: int) -> int:
 def _usage(error: click.UsageError) -> str:
     command = error.ctx.command_path if error.ctx else "unrolled"
     if isinstance(error, click.NoSuchOption):
-        known = [name for parameter in error.ctx.command.params for name in parameter.opts] if error.ctx else []
+        known = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts] if error.ctx else []
         hint = did_you_mean(error.option_name, known) or f"`{command} --help` lists them"
         return f"`{error.option_name}` is not an option of `{command}`\n  next:  {hint}"
     return f"{error.format_message()}\n  next:  `{command} --help` shows how"

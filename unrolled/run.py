@@ -52,6 +52,7 @@ def creating(folder: Path) -> Iterator[Path]:
         fix = f"unrolled train --resume {folder}, or another --out" if known else "name another folder with --out"
         raise UserError(f"`{folder}` is already there", fix=fix)
     staging = folder.parent / f".{folder.name}.new-{os.getpid()}"
+    missing = [parent for parent in folder.parents if not parent.exists()]
     _remove_left_behind(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +63,9 @@ def creating(folder: Path) -> Iterator[Path]:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        with contextlib.suppress(OSError):  # the run is in there
+            for parent in missing:
+                parent.rmdir()
 
 
 def _remove_left_behind(folder: Path) -> None:
@@ -121,7 +125,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
     except OSError as error:
         raise of_system(error, "reading", str(path)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"`{path}` is damaged: {error}", str(path)) from None
 
 

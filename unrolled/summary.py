@@ -8,6 +8,8 @@ from typing import Any
 from . import run as folders
 from .errors import UserError
 
+TRAINING = ("best_step", "seconds", "rollbacks", "weights")  # what a report tells of training
+
 
 def of_run(folder: Path) -> dict[str, Any]:
     """The facts of a run, by section; an unfinished one tells how far it is."""
@@ -17,7 +19,7 @@ def of_run(folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"run": str(folder), "task": about["task"], "state": _state(folder, about, report)}
     if report:
         facts["validation"] = report["dev"]
-        facts["training"] = {key: report[key] for key in ("best_step", "seconds", "rollbacks", "weights")}
+        facts["training"] = {key: report[key] for key in TRAINING}
         facts["environment"] = report["environment"]
     facts["baselines"] = {name: measures["bits_per_character"] for name, measures in about["baselines"].items()}
     facts["settings"] = {name: _plain(value) for name, value in about["config"].items()}
@@ -26,7 +28,12 @@ def of_run(folder: Path) -> dict[str, Any]:
 
 def _report(folder: Path) -> dict[str, Any] | None:
     path = folder / "report.json"
-    return folders.read_json(path) if path.exists() else None
+    if not path.exists():
+        return None
+    report = folders.read_json(path)
+    if not isinstance(report, dict) or not {"dev", "environment", *TRAINING} <= report.keys():
+        raise UserError(f"`{path}` is damaged: it holds no measures", str(path))
+    return report
 
 
 def _state(folder: Path, about: dict[str, Any], report: dict[str, Any] | None) -> str:

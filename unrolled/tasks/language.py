@@ -45,12 +45,12 @@ class Config:
     """Settings of the task; None is chosen from the data, the machine's speed and the minutes."""
 
     data: tuple[str, ...] = option((), "files, folders, or - for standard input")
-    hidden: int | None = option(None, "units a layer: the one dial for a bigger model", minimum=1)
-    minutes: float | None = option(None, "wall time of the whole command; becomes a number of steps once", minimum=0.05)
+    hidden: int | None = option(None, "units a layer: the one dial for a bigger model", minimum=1, maximum=100_000)
+    minutes: float | None = option(None, "wall time of the whole command; becomes a number of steps once", minimum=0.05, maximum=1e7)
     steps: int | None = option(None, "training steps, in place of minutes", minimum=1)
     cell: str = option("lstm", "the recurrent cell", choices=CELLS)
-    layers: int | None = option(None, "recurrent layers", minimum=1)
-    embedding: int | None = option(None, "width of a symbol's vector", minimum=1)
+    layers: int | None = option(None, "recurrent layers", minimum=1, maximum=1000)
+    embedding: int | None = option(None, "width of a symbol's vector", minimum=1, maximum=100_000)
     tied: bool = option(False, "the output layer uses the symbols' vectors")
     symbols: str = option("characters", "what a symbol is", choices=vocab.KINDS)
     vocabulary: int = option(8192, "most symbols kept; rarer ones are unknown", minimum=1)
@@ -71,7 +71,7 @@ class Config:
     reset: float = option(0.02, "chance a step that a reader's state starts afresh", minimum=0, maximum=1)
     evaluations: int = option(10, "how often to validate and save", minimum=1)
     patience: int | None = option(None, "stop after so many evaluations without a better one", minimum=1)
-    seed: int = option(1, "of weights, data order and dropout", minimum=0)
+    seed: int = option(1, "of weights, data order and dropout", minimum=0, maximum=2**62)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = option("auto", "of matrix products", choices=("auto", "float32", "bfloat16"))
 
