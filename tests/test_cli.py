@@ -5,6 +5,7 @@ Every mistake ends in one message on standard error and an exit code, and leaves
 
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -240,11 +241,12 @@ def test_an_interrupted_run_says_how_to_go_on_and_ends_as_an_unbroken_one(say, t
 def test_ctrl_c_in_the_terminal_stops_and_saves(tmp_path):
     (tmp_path / "song.txt").write_text(SONG * 40)
     words = ["train", "language", "song.txt", "--out", "run", *SMALL, "--steps", "1000000", "--evaluations", "100000"]
-    going = subprocess.Popen([sys.executable, "-m", "unrolled", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    while "step" not in going.stderr.readline():
-        assert going.poll() is None
-    going.send_signal(signal.SIGINT)
-    _, rest = going.communicate(timeout=120)
+    words = [sys.executable, "-m", "unrolled", *words]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as going:
+        while "step" not in going.stderr.readline():
+            assert going.poll() is None
+        going.send_signal(signal.SIGINT)
+        rest = going.stderr.read()
     assert going.returncode == 130
     assert re.search(r"error: stopped at step \d+ of 1000000; nothing is lost\n  next:  unrolled train --resume run\n$", rest)
     assert run.load_step(tmp_path / "run", "last", with_state=True).number > 0
@@ -409,7 +411,7 @@ def test_writing_and_scoring_import_no_accelerate(trained, tmp_path):
         ("train language a --xyzzy", r"`--xyzzy` is not an option of .*\n  next:  `unrolled train language --help` lists them"),
         ("train language a --hidden many", r"'many' is not a valid integer"),
         ("train language a --hidden", r"Option '--hidden' requires an argument"),
-        ("train language a --hidden 0", r"`--hidden` got `0`; allowed is at least 1$"),
+        ("train language a --hidden 0", r"`--hidden` got `0`; allowed is from 1 to 100000$"),
         ("train language song.txt --layers 100000", r"`--layers` got `100000`; allowed is from 1 to \d+$"),
         ("train language a --holdout 0.9", r"`--holdout` got `0.9`; allowed is from 0.001 to 0.5$"),
         ("train language a --dropout nan", r"`--dropout` got `nan`; allowed is from 0 to 0.95$"),
@@ -567,6 +569,10 @@ def test_labels_are_asked_for_and_checked(refused, tmp_path, trained, labelled):
     refused(2, "`x` is not a label; this model was trained without labels", "score", trained, "a.txt", "--label", "x")
 
 
+def test_an_empty_stop_text_is_refused(refused, trained):
+    refused(2, "`--stop` got an empty text, which is found everywhere", "sample", trained, "--stop", "")
+
+
 def test_two_ways_to_adapt_are_one_too_many(refused, tmp_path, trained):
     (tmp_path / "a.txt").write_text("Anna")
     refused(
@@ -593,6 +599,24 @@ def remove_pointers(folder: Path) -> None:
         (folder / name).unlink()
 
 
+def link(folder: Path) -> None:
+    (folder / "codec.json").rename(folder.parent / "codec.json")
+    (folder / "codec.json").symlink_to("../codec.json")
+
+
+def vouch(folder: Path, name: str, data: bytes) -> None:
+    """Put a file into a run and make every checksum fit, as one who builds a run folder by hand can."""
+    step = folder / "steps" / "4"
+    manifest = step / "manifest.json"
+    (folder if name in ("config.json", "codec.json") else step).joinpath(name).write_bytes(data)
+    if name != "manifest.json":
+        about = json.loads(manifest.read_text())
+        about["files"][name] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+        manifest.write_text(json.dumps(about))
+    for pointer in ("best", "last"):
+        (folder / pointer).write_text(f"4 {hashlib.sha256(manifest.read_bytes()).hexdigest()}\n")
+
+
 def write(name: str, data: bytes) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_bytes(data)
 
@@ -612,7 +636,10 @@ DAMAGES = {
     "other manifest": (lambda folder: flip(folder / "steps/4/manifest.json"), "manifest.json` is damaged: it is not what `"),
     "no weights": (lambda folder: (folder / "steps/4/model.safetensors").unlink(), "reading `.*model.safetensors`: no such file"),
     "no step": (lambda folder: shutil.rmtree(folder / "steps"), "cannot go on reading `run/steps/4/manifest.json`: no such file"),
-    "a link": (lambda folder: (folder / "codec.json").rename("c") and (folder / "codec.json").symlink_to("../c"), "is a link; a run"),
+    "a link": (link, "`run/codec.json` is a link; a run folder holds plain files"),
+    "no tensors": (lambda folder: vouch(folder, "model.safetensors", bytes(99)), "` is damaged: it is no safetensors file"),
+    "a wild header": (lambda folder: vouch(folder, "model.safetensors", b"\xff" * 99), "has a header of over 8 MB"),
+    "no files": (lambda folder: vouch(folder, "manifest.json", b"{}"), "manifest.json` is damaged: it lists no files"),
     "no pointer": (remove_pointers, "`run` has no saved step\n.*\n  next:  train it first"),
     "wild pointer": (spoil_pointers, "`run/(best|last)` is damaged: it names no step"),
 }  # fmt: skip
@@ -636,11 +663,37 @@ def test_a_damaged_or_foreign_run_folder_is_refused_by_every_verb(refused, tmp_p
     refused(2, message, *VERBS[verb])
 
 
-@pytest.mark.parametrize("report", ["", "{", "[]", "{}", '{"dev": 3}', "[" * 200_000])
-def test_a_report_that_is_none_is_damaged(refused, tmp_path, trained, report):
+@pytest.mark.parametrize("codec", [b"[]", b"{}", b'{"kind": "bpe", "symbols": [], "labels": [], "tokenizer": "x"}'])
+@pytest.mark.parametrize("verb", ["sample", "score", "from"])
+def test_a_codec_that_is_none_is_damaged(refused, tmp_path, trained, verb, codec):
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "song.txt").write_text(SONG * 40)
+    vouch(tmp_path / "run", "codec.json", codec)
+    refused(2, "`run/codec.json` is damaged: it holds no codec", *VERBS[verb])
+
+
+@pytest.mark.parametrize("config", [b'{"format": 1, "task": "language"}', b'{"format": 1, "task": "language", "config": []}'])
+@pytest.mark.parametrize("verb", ["sample", "info", "compare", "resume"])
+def test_a_config_without_settings_is_damaged(refused, tmp_path, trained, verb, config):
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "report.json").unlink()  # an unfinished run, so that it may be resumed
+    vouch(tmp_path / "run", "config.json", config)
+    refused(2, "`run` is not a run folder: its config.json was not written by unrolled", *VERBS[verb])
+
+
+@pytest.mark.parametrize("report", ["[]", "{}", '{"dev": 3}'])
+def test_a_report_without_measures_is_damaged(refused, tmp_path, trained, report):
     shutil.copytree(trained, tmp_path / "run")
     (tmp_path / "run" / "report.json").write_text(report)
-    refused(2, "`run/report.json` is damaged", "info", "run")
+    refused(2, "`run/report.json` is damaged: it holds no measures", "info", "run")
+    refused(2, "`run/report.json` is damaged: it holds no measures", "compare", "run", "run")
+
+
+@pytest.mark.parametrize("report", ["", "{", "[" * 200_000])
+def test_a_report_that_is_no_json_is_damaged(refused, tmp_path, trained, report):
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "report.json").write_text(report)
+    refused(2, "`run/report.json` is damaged: ", "info", "run")
 
 
 def test_a_run_whose_encoded_text_changed_is_not_resumed(refused, tmp_path, unfinished):
@@ -734,11 +787,11 @@ def test_results_that_find_no_room_are_a_limit(trained):
 
 def test_a_reader_that_leaves_the_pipe_is_no_error(trained):
     words = [sys.executable, "-m", "unrolled", "sample", str(trained), "--length", "1000000"]
-    going = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert going.stdout.read(5)
-    going.stdout.close()
-    assert going.stderr.read() == b""
-    assert going.wait(timeout=120) == 0
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as going:
+        assert going.stdout.read(5)
+        going.stdout.close()
+        assert going.stderr.read() == b""
+    assert going.returncode == 0
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])

@@ -13,7 +13,7 @@ import click
 import pytest
 
 import unrolled
-from unrolled import cli, tasks
+from unrolled import cli, fit, tasks
 from unrolled.cells import CELLS
 from unrolled.config import build
 from unrolled.tasks import language
@@ -164,6 +164,24 @@ def test_no_file_of_the_package_runs_code_from_data():
     }
 
 
+# --- messages
+
+
+def messages(source: str) -> set[str]:
+    """The longest fixed piece of each UserError's first words, without the marks around it."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and node.args]
+    whats = [node.args[0] for node in calls if isinstance(node.func, ast.Name) and node.func.id == "UserError"]
+    pieces = [[p.value for p in ast.walk(what) if isinstance(p, ast.Constant) and isinstance(p.value, str)] for what in whats]
+    return {max(texts, key=len).strip(" `;:,()") for texts in pieces if texts}
+
+
+def test_every_message_to_the_user_is_read_by_a_test():
+    written = {text for path in FILES.values() for text in messages(path.read_text())}
+    assert len(written) > 50
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py")).replace("\\", "")
+    assert {text for text in written if text[:25] not in tests} == set()
+
+
 # --- the tasks
 
 
@@ -297,6 +315,7 @@ def book(tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "BEGAN", time.monotonic())
     monkeypatch.setattr(language, "PASSES", 1)
     monkeypatch.setattr(language, "_steps_of_256", lambda config, data: 10)
+    monkeypatch.setattr(fit, "seconds_per_step", lambda *_, **__: 0.01)
     for name in ("book", "other", "more"):
         Path(f"{name}.txt").write_text("the cat sat on the mat.\n" * 900)
 

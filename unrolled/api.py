@@ -49,7 +49,10 @@ def _open(folder: Path) -> Run:
     about = folders.read_config(folder)
     page = tasks.load(about["task"])
     config = options.build(page.Config, about["config"], str(folder / "config.json"))
-    codec = Codec.from_json(folders.read_json(folder / "codec.json"))
+    try:
+        codec = Codec.from_json(folders.read_json(folder / "codec.json"))
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"`{folder / 'codec.json'}` is damaged: it holds no codec", str(folder)) from None
     torch.manual_seed(config.seed)
     return Run(folder, config, codec, page.Model(config, codec), page)
 
@@ -111,6 +114,8 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
         run.task.calibrate(model, run.codec, data.dev, limit)
         return run.task.evaluate(model, run.codec, data.dev, limit)
 
+    for left in (folder / "samples").glob(".*.new"):  # of a process that was killed
+        left.unlink()
     samples = _Samples(run, progress)
     standing = fit.fit(folder, run.model, run.task.batches(run.config, data), evaluate, settings, progress, samples)
     if processes.is_main_process:

@@ -27,6 +27,10 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+class ReaderLeft(Exception):
+    """Whoever read the results through a pipe has had enough; click would take it for a failure."""
+
+
 def run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -40,10 +44,9 @@ def run(arguments: list[str]) -> int:
         return _fail(_usage(error), 2)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED)
-    except SystemExit as leaving:
-        if isinstance(leaving.__context__, BrokenPipeError):  # the reader of a pipe left, which click takes for a failure
-            return 0
-        raise
+    except ReaderLeft:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds no broken pipe
+        return 0
     except OSError as error:
         doing = ("working with", error.filename) if error.filename else ("writing", "the results")
         problem = of_system(error, doing[0], str(doing[1]))
@@ -114,6 +117,12 @@ class Lazy(click.Group):
             fix = did_you_mean(arguments[0], self.table) or f"`{context.command_path} --help` lists them"
             raise UserError(f"`{arguments[0]}` is not a {self.kind}; known are {', '.join(self.table)}", fix=fix)
         return super().resolve_command(context, arguments)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            raise ReaderLeft from None
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section(self.kind.capitalize() + "s"):

@@ -81,6 +81,8 @@ class Loop:
         self.optimizer = adamw(self.bare, settings)
         self.state: tuple[Tensor, ...] | None = None
         self.restore()
+        if self.standing.best_step == self.step and self.accelerator.is_main_process:
+            folders.mark_best(folder)  # a kill may have come between `last` and `best`
 
     # --- one step
 

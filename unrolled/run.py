@@ -172,6 +172,13 @@ def save_step(folder: Path, step: Step, best: bool) -> None:
     _prune(folder)
 
 
+def mark_best(folder: Path) -> None:
+    """Point `best` at the last step."""
+    last = _read_pointer(folder, "last")
+    if last is not None and last != _read_pointer(folder, "best"):
+        _point(folder, "best", last)
+
+
 def _publish_step(folder: Path, step: Step) -> Pointer:
     final, staging = folder / "steps" / str(step.number), folder / "steps" / f".{step.number}.new"
     try:

@@ -46,7 +46,9 @@ class Config:
 
     data: tuple[str, ...] = option((), "files, folders, or - for standard input")
     hidden: int | None = option(None, "units a layer: the one dial for a bigger model", minimum=1, maximum=100_000)
-    minutes: float | None = option(None, "wall time of the whole command; becomes a number of steps once", minimum=0.05, maximum=1e7)
+    minutes: float | None = option(
+        None, "wall time of the whole command; becomes a number of steps once", minimum=0.05, maximum=1e7
+    )
     steps: int | None = option(None, "training steps, in place of minutes", minimum=1)
     cell: str = option("lstm", "the recurrent cell", choices=CELLS)
     layers: int | None = option(None, "recurrent layers", minimum=1, maximum=1000)
