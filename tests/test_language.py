@@ -519,3 +519,36 @@ def test_sizes_given_stay_and_those_left_open_are_chosen(tmp_path):
     assert (planned.hidden, planned.batch, planned.minutes) == (7, 3, 10.0)
     assert None not in (planned.layers, planned.embedding, planned.dropout, planned.length, planned.rate)
     assert language.plan(Config(steps=5), data).minutes is None
+
+
+def test_words_go_on_from_a_prompt_after_a_blank(tmp_path):
+    (tmp_path / "a.txt").write_text("the king sat on the wall\n" * 60)
+    made = api.train("language", tmp_path / "a.txt", out=tmp_path / "run", symbols="words", **SMALL)
+    assert text_of(made, prompt="the king", temperature=0, length=2) == " sat on"
+    assert text_of(made, prompt="the king ", temperature=0, length=2) == "sat on"
+
+
+def test_a_label_of_held_out_rows_alone_is_trained_on(tmp_path):
+    rows = [("X", "aa")] * 30
+    rows[9] = ("Rare", "bb")  # every tenth row is held out
+    (tmp_path / "a.csv").write_text("label,t\n" + "".join(f"{label},{t}\n" for label, t in rows))
+    config = language.Config(data=(str(tmp_path / "a.csv"),), column="t", condition="label")
+    data = language.read(config, tmp_path / "tokens")
+    assert data.codec.labels == ["Rare", "X"]
+    assert (len(data.train), len(data.dev)) == (28 * 3, 2 * 3)
+
+
+def test_a_table_or_lines_are_scored_as_records(tmp_path):
+    (tmp_path / "a.csv").write_text("label,t\n" + "X,ab\n" * 90)
+    made = api.train("language", tmp_path / "a.csv", out=tmp_path / "run", column="t", **SMALL)
+    (tmp_path / "lines.txt").write_text("ab\nab\n")
+    (tmp_path / "b.csv").write_text("label,t\n" + "X,ab\n" * 2)
+    of_lines = language.read_to_score(made, [str(tmp_path / "lines.txt")], tmp_path / "spool")
+    of_table = language.read_to_score(made, [str(tmp_path / "b.csv")], tmp_path / "spool")
+    assert of_lines[0].tolist() == of_table[0].tolist() == [2, 3, 1, 2, 3, 1]
+    assert of_lines[1] == of_table[1] == 6
+
+
+def test_options_of_writing_are_checked_in_python_too():
+    with pytest.raises(UserError, match="`--top-k` got `0`; allowed is at least 1"):
+        language.Sample(top_k=0)

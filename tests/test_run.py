@@ -46,7 +46,10 @@ def folder(tmp_path):
     """A run folder with a config and a codec, and step 1 saved as best and last."""
     path = tmp_path / "run"
     path.mkdir()
-    folders.write_json(path / "config.json", {"format": folders.FORMAT, "task": "language", "config": {}})
+    folders.write_json(
+        path / "config.json",
+        {"format": folders.FORMAT, "task": "language", "config": {}, "data": {}, "baselines": {}, "evaluate": {}},
+    )
     folders.write_json(path / "codec.json", {"kind": "bytes"})
     save_step(path, step(1), best=True)
     return path
@@ -79,7 +82,10 @@ def test_a_step_comes_back_as_it_was_saved(folder):
 @given(st.lists(st.booleans(), min_size=1, max_size=6))
 def test_only_the_best_and_the_last_step_are_kept(tmp_path_factory, bests):
     path = tmp_path_factory.mktemp("run")
-    folders.write_json(path / "config.json", {"format": folders.FORMAT, "task": "language", "config": {}})
+    folders.write_json(
+        path / "config.json",
+        {"format": folders.FORMAT, "task": "language", "config": {}, "data": {}, "baselines": {}, "evaluate": {}},
+    )
     folders.write_json(path / "codec.json", {})
     kept_best = 1
     save_step(path, step(1), best=True)
@@ -226,7 +232,7 @@ def test_a_file_of_another_length_is_refused(folder, name, change):
 @pytest.mark.parametrize("name", [*FILES, "steps/1/manifest.json"])
 def test_a_file_that_is_gone_is_named(folder, name):
     (folder / name).unlink()
-    with pytest.raises(UserError, match=f"cannot go on reading `{folder / name}`: no such file or directory") as raised:
+    with pytest.raises(UserError, match=f"`{folder / name}` is missing: the run is damaged") as raised:
         load_step(folder, "last", with_state=True)
     assert raised.value.code == 2
 

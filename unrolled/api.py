@@ -20,7 +20,9 @@ from .data.vocab import Codec
 from .errors import UserError
 from .progress import Progress, minutes
 
-MANY = 5_000_000  # symbols of validation text read at the end of a run that has no minutes to keep to
+FEW = 16_384  # symbols of validation text read at an evaluation, at least
+MANY = 5_000_000  # symbols read at the end of a run that has no minutes to keep to
+WARMING = 8192  # symbols read before those that count, at most
 MARGIN = 0.97  # of the time left goes to planned steps; the rest is for a minute slower than the measured one
 
 
@@ -79,7 +81,7 @@ def train(
     began = time.monotonic() if began is None else began
     names = [data] if isinstance(data, (str, Path)) else list(data)
     settings = {**settings, "data": tuple(map(str, names))}
-    folder = Path(out) if out is not None else _free_name(task)
+    folder = Path(out) if out is not None else free_name(task)
     prepared: list[Any] = [None]
     processes = fit.processes(settings.get("device") or "auto")
     if processes.is_main_process:
@@ -134,7 +136,7 @@ class _Samples:
         page = self.run.task
         if not hasattr(page, "glimpse"):
             return
-        text = page.glimpse(self.run._replace(model=model))
+        text = page.glimpse(self.run._replace(model=model), seed=step)
         path = self.run.folder / "samples" / f"{step}.txt"
         path.parent.mkdir(exist_ok=True)
         folders.write_bytes(path, text.encode("utf-8", "replace"))
@@ -184,18 +186,19 @@ def _schedule(
     page: ModuleType, config: Any, data: Any, model: torch.nn.Module, began: float, progress: Progress
 ) -> tuple[Any, dict[str, int | None]]:
     """Turn minutes into steps once, from the measured speed, and see that evaluations take little of them."""
+    symbols = len(data.dev)
     if config.steps is not None:
-        return config, {"while_training": 512, "at_the_end": None if len(data.dev) <= MANY else MANY // 32}
+        return config, {"while_training": FEW, "at_the_end": min(symbols, MANY)}
     total = config.minutes * 60
     settings, batches = page.settings(config, data), page.batches(config, data)
     per_step = fit.seconds_per_step(model, batches, settings, budget=max(1.5, min(10.0, 0.005 * total)))
     clock = time.monotonic()
-    probe = page.evaluate(model, data.codec, data.dev, limit=64)
-    per_symbol = (time.monotonic() - clock) / (probe["symbols"] + 32 * 256)
-    limit = max(64, int(0.02 * total / config.evaluations / per_symbol / 64) - 256)
-    at_the_end = None if len(data.dev) * per_symbol < 0.1 * total else int(0.1 * total / per_symbol / 32)
-    last = per_symbol * min(len(data.dev), 32 * (at_the_end or len(data.dev)))
-    often = config.evaluations * (per_symbol * 2 * 32 * (256 + min(limit, len(data.dev) / 32)) + 0.1)
+    probe = page.evaluate(model, data.codec, data.dev, limit=2048)
+    per_symbol = (time.monotonic() - clock) / (probe["symbols"] + WARMING)
+    while_training = max(FEW, int(0.01 * total / config.evaluations / per_symbol) - WARMING)
+    at_the_end = min(symbols, int(0.1 * total / per_symbol))
+    last = per_symbol * (at_the_end + WARMING)
+    often = config.evaluations * (per_symbol * 2 * (min(while_training, symbols) + WARMING) + 0.1)
     left = (total - (time.monotonic() - began)) * MARGIN - last - often
     steps = min(int(left / per_step), page.most_steps(config, data))
     if steps < 10:
@@ -204,9 +207,9 @@ def _schedule(
             fix="give more minutes, or a smaller --hidden",
         )
     progress.say(
-        f"{steps:,} steps of {per_step * 1000:.0f} ms, {page.passes(config, data, steps)}; about {minutes(left + last + often)}"
+        f"{steps:,} steps of {per_step * 1000:.0f} ms, {page.passes(config, data, steps)}; about {minutes(steps * per_step + last + often)}"
     )
-    return dataclasses.replace(config, steps=steps), {"while_training": limit, "at_the_end": at_the_end}
+    return dataclasses.replace(config, steps=steps), {"while_training": while_training, "at_the_end": at_the_end}
 
 
 def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standing, progress: Progress) -> None:
@@ -226,7 +229,7 @@ def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standi
     )
 
 
-def _free_name(task: str) -> Path:
+def free_name(task: str) -> Path:
     """runs/<task>, else the first of runs/<task>-2, -3, … that is free."""
     names = itertools.chain([task], (f"{task}-{n}" for n in itertools.count(2)))
     return next(path for path in (Path("runs") / name for name in names) if not path.exists())

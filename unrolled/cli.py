@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -40,6 +41,8 @@ def run(arguments: list[str]) -> int:
         return 0
     except UserError as error:
         return _fail(str(error), error.code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _show(error.format_message())
     except click.UsageError as error:
         return _fail(_usage(error), 2)
     except (click.Abort, KeyboardInterrupt):
@@ -57,6 +60,11 @@ def run(arguments: list[str]) -> int:
         return _fail("out of memory\n  next:  a smaller --hidden, --batch or --vocabulary", LIMIT)
 
 
+def _show(help: str) -> int:
+    print(help, file=sys.stderr)
+    return 2
+
+
 def _fail(message: str, code: int) -> int:
     print(f"error: {message}", file=sys.stderr)
     return code
@@ -64,6 +72,8 @@ def _fail(message: str, code: int) -> int:
 
 def _usage(error: click.UsageError) -> str:
     command = error.ctx.command_path if error.ctx else "unrolled"
+    if isinstance(error, click.NoSuchOption) and error.option_name == "--resume":
+        return "`--resume` goes on with a run as it was started\n  next:  unrolled train --resume RUN"
     if isinstance(error, click.NoSuchOption):
         known = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts] if error.ctx else []
         hint = did_you_mean(error.option_name, known) or f"`{command} --help` lists them"
@@ -138,7 +148,7 @@ def train() -> click.Command:
                 raise UserError("`--resume` goes on with a run as it was started", fix=f"unrolled train --resume {resume}")
             from . import api
 
-            api.resume(resume)
+            _finished(api.resume(resume))
 
     table = {name: (help, lambda name=name: train_task(name)) for name, help in TASKS.items()}
     resume = click.Option(["--resume"], metavar="RUN", help="go on with a run exactly where it stopped")
@@ -146,6 +156,11 @@ def train() -> click.Command:
         table, "task", name="train", params=[resume], callback=click.pass_context(go), invoke_without_command=True,
         subcommand_metavar="TASK DATA… [OPTIONS]", help="Train a model on your data; `train TASK --help` lists settings.",
     )  # fmt: skip
+
+
+def _finished(run: Any) -> None:
+    if os.environ.get("RANK", "0") == "0":  # torchrun starts this once a process
+        click.echo(run.folder)
 
 
 CHOSEN = "A setting without a default is chosen from the data, the machine's speed and the minutes."
@@ -160,8 +175,7 @@ def train_task(name: str) -> click.Command:
         from . import api
 
         run = api.train(name, data, out=out, start_from=start_from, quiet=quiet, began=BEGAN, **given(values))
-        if os.environ.get("RANK", "0") == "0":  # torchrun starts this once a process
-            click.echo(run.folder)
+        _finished(run)
 
     params = [
         click.Argument(["data"], nargs=-1, required=True, metavar="DATA…"),
@@ -188,8 +202,12 @@ def sample() -> click.Command:
         began = time.monotonic()
         texts = language.samples(model, options)
         seconds = time.monotonic() - began
-        for text in texts:
-            click.echo(_line({"text": options.prompt + text, "seconds": seconds}) if as_json else options.prompt + text)
+        if as_json:
+            for text in texts:
+                click.echo(_line({"text": options.prompt + text, "seconds": seconds}))
+        else:
+            between = "\n---\n" if any("\n" in text for text in texts) else "\n"
+            click.echo(between.join(options.prompt + text for text in texts))
 
     params = [_run_argument(), *flags(language.Sample), _json_flag()]
     return click.Command("sample", callback=go, params=params, help="Let a language run write, as a stream.")
@@ -273,18 +291,20 @@ def compare() -> click.Command:
 
 
 def demo() -> click.Command:
-    def go(task: str, out: str, minutes: float) -> None:
+    def go(task: str, out: str | None, minutes: float) -> None:
         from . import api, tasks
 
         page = tasks.load(task)
-        data = page.demo(Path(out + "-data"))
-        run = api.train(task, data, out=out, minutes=minutes, began=BEGAN)
-        click.echo(f"\n{page.glimpse(run)}\n")
-        click.echo(f"now try:  unrolled sample {run.folder}    unrolled info {run.folder}", err=True)
+        with tempfile.TemporaryDirectory() as folder:
+            data = page.demo(Path(folder))
+            run = api.train(task, data, out=out or api.free_name("demo"), minutes=minutes, began=BEGAN)
+        click.echo(f"\n{page.glimpse(run, seed=1)}\n")
+        program = Path(sys.argv[0]).name if shutil.which("unrolled") else sys.argv[0]
+        click.echo(f"now try:  {program} sample {run.folder}    {program} info {run.folder}", err=True)
 
     params = [
         click.Argument(["task"]),
-        click.Option(["--out"], default="runs/demo", metavar="RUN", help="the run folder  [runs/demo]"),
+        click.Option(["--out"], metavar="RUN", help="the run folder  [runs/demo]"),
         click.Option(["--minutes"], type=float, default=2.0, help="wall time  [2]"),
     ]
     return click.Command("demo", callback=go, params=params, help="Train a task on data found or made on this machine.")

@@ -78,6 +78,12 @@ def build(config: type[T], values: Mapping[str, Any], where: str | None = None) 
     return config(**{name: _check(known[name], value, where) for name, value in values.items()})
 
 
+def check(config: Any) -> None:
+    """A UserError if a value of this dataclass is not what its options allow."""
+    for option in options(type(config)):
+        _check(option, getattr(config, option.name), None)
+
+
 def _check(option: Option, value: Any, where: str | None) -> Any:
     if value is None and option.optional:
         return None

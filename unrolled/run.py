@@ -48,8 +48,8 @@ class Step(NamedTuple):
 def creating(folder: Path) -> Iterator[Path]:
     """A staging folder beside `folder`; it takes `folder`'s name through `publish`, or is removed on the way out."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        known = (folder / "config.json").exists()
-        fix = f"unrolled train --resume {folder}, or another --out" if known else "name another folder with --out"
+        unfinished = (folder / "config.json").exists() and not (folder / "report.json").exists()
+        fix = f"unrolled train --resume {folder}, or another --out" if unfinished else "name another folder with --out"
         raise UserError(f"`{folder}` is already there", fix=fix)
     staging = folder.parent / f".{folder.name}.new-{os.getpid()}"
     missing = [parent for parent in folder.parents if not parent.exists()]
@@ -144,6 +144,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"`{folder}` has format {config['format']}; this version reads format {FORMAT}", str(folder), "update unrolled"
         )
+    if not isinstance(config.get("config"), dict) or not {"data", "baselines", "evaluate"} <= config.keys():
+        raise UserError(f"`{folder}` is not a run folder: its config.json was not written by unrolled", str(folder))
     return config
 
 
@@ -283,6 +285,10 @@ def _plain_bytes(path: Path) -> bytes:
         raise UserError(f"`{path}` is a link; a run folder holds plain files", str(path))
     try:
         return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(
+            f"`{path}` is missing: the run is damaged", str(path), "copy the run folder again, or train again"
+        ) from None
     except OSError as error:
         raise of_system(error, "reading", str(path)) from None
 

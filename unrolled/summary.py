@@ -17,6 +17,8 @@ def of_run(folder: Path) -> dict[str, Any]:
     folders.load_step(folder, "last")  # checks what is about to be told
     report = _report(folder)
     facts: dict[str, Any] = {"run": str(folder), "task": about["task"], "state": _state(folder, about, report)}
+    if about.get("from"):
+        facts["from"] = about["from"]
     if report:
         facts["validation"] = report["dev"]
         facts["training"] = {key: report[key] for key in TRAINING}

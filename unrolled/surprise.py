@@ -25,8 +25,7 @@ def static(model: nn.Module, text: Symbols, lanes: int = 32, limit: int | None =
     """Nats of symbols 1 … N-1, in order, (N - 1,).
 
     A long text is read in `lanes` pieces side by side, each after the WARM symbols before it; a short one in one.
-    limit predicts only the first so many symbols of each lane, a sample spread over the text; their order is then by
-    lane.
+    limit predicts about so many symbols only, the first of each lane: a sample spread over the text, in the lanes' order.
     """
     starts, mine = lanes_of(text, lanes, limit)
     nats = np.zeros((len(starts), mine))
@@ -64,7 +63,7 @@ def lanes_of(text: Symbols, lanes: int, limit: int | None) -> tuple[np.ndarray, 
     if count < lanes * WARM:
         lanes = 1
     own = math.ceil(count / lanes)
-    return np.arange(lanes) * own, own if limit is None else min(own, limit)
+    return np.arange(lanes) * own, own if limit is None else min(own, math.ceil(limit / lanes))
 
 
 def readings(model: nn.Module, text: Symbols, starts: np.ndarray, mine: int) -> Iterator[tuple[int, Tensor, Tensor]]:

@@ -126,8 +126,10 @@ def characters(path: Path, encoding: str) -> Iterator[str]:
             raise UserError(
                 f"byte {at} of `{path}` is not {encoding}: 0x{error.object[error.start]:02x} ({error.reason})",
                 f"{path}: byte {at}",
-                "`--symbols bytes` reads any file; `--encoding latin-1` (or the file's own) reads another encoding",
+                "train with `--symbols bytes`, which reads any file, or name the file's own `--encoding` (latin-1, utf-16 …)",
             ) from None
+        except UnicodeError as error:
+            raise UserError(f"`{path}` is not {encoding}: {error}", str(path), "name the file's own `--encoding`") from None
         yield text.removeprefix("\ufeff") if at_start else text
         at_start = at_start and not text
         offset += len(block)
@@ -137,7 +139,7 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     try:
         "".encode(encoding)  # also refuses what Python knows but is no encoding of text (hex, rot13)
         return codecs.getincrementaldecoder(encoding)()
-    except LookupError:
+    except (LookupError, UnicodeError):
         fix = "try utf-8 or latin-1"
         raise UserError(f"`--encoding` got `{encoding}`, which Python does not know as an encoding of text", fix=fix) from None
 
@@ -181,6 +183,8 @@ def records(files: Iterable[Path], column: str, condition: str | None, encoding:
 
 def _cell(row: dict, column: str, where: str) -> str:
     value = row.get(column)
+    if value is None and column in row:
+        raise UserError(f"the column `{column}` is empty here", where, "fill it in, or leave the row out")
     if value is None:
         names = [str(name) for name in row if name is not None]
         raise UserError(f"no column `{column}`; the row has {', '.join(names)}", where, did_you_mean(column, names))

@@ -82,18 +82,18 @@ class Codec:
             return np.fromiter((self.index.get(word, UNKNOWN) for word in WORD.findall(text)), np.int32)
         return np.asarray(self.tokenizer.encode(whole(text)).ids, np.int32) + FIRST
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids."""
-        piece = self.decoder()
+    def decode(self, ids: Iterable[int], after: str = "") -> str:
+        """The text of ids, going on from the text `after` (words: with a blank between)."""
+        piece = self.decoder(after)
         return "".join([piece(int(i)) for i in ids] + [piece(None)])
 
-    def decoder(self) -> Callable[[int | None], str]:
+    def decoder(self, after: str = "") -> Callable[[int | None], str]:
         """A function that takes ids one by one and gives the text each adds; None flushes what is left.
 
         Bytes and bpe pieces may end inside a character: its text then comes with the id that completes it.
         """
         if self.kind == "words":
-            return _word_decoder(self)
+            return _word_decoder(self, at_line_start=not after or after[-1].isspace())
         if self.kind == "characters":
             return lambda i: "" if i is None else self.text(i)
         return _byte_decoder(self)
@@ -194,9 +194,7 @@ def _first(chunks: Iterable[str], characters: int) -> Iterable[str]:
             return
 
 
-def _word_decoder(codec: Codec) -> Callable[[int | None], str]:
-    at_line_start = True
-
+def _word_decoder(codec: Codec, at_line_start: bool) -> Callable[[int | None], str]:
     def piece(i: int | None) -> str:
         nonlocal at_line_start
         if i is None:

@@ -1,13 +1,21 @@
-"""The tasks, one page each. A task is a module with the names below, in this order; there is no base class.
+"""The tasks, one page each. A task is a module with these names; there is no base class.
 
-Config                     frozen dataclass: every setting, its default and one-line help
-demo(folder)               writes a small data set of its own making, in the real format; returns the data's paths
-read(config, folder)       the user's files -> Data (codec, examples); may keep files in `folder`, which the run keeps
-Model(config, codec)       forward(batch, state) -> outputs, state; loss(outputs, batch); start and step where it unrolls
-plan(config, data)         the config with every size chosen for the data, the machine and the minutes
-baselines(data)            the floors every report prints beside the measures
-calibrate(model, …)        what is fitted on validation data after training, a number or two (may do nothing)
-evaluate(model, data)      {measure: value}; MEASURE names the one that picks the best step
+MEASURE                              the measure that picks the best step, smaller is better
+Config                               frozen dataclass: every setting, its default and one-line help
+demo(folder)                         writes a small data set in the real format; returns the data's paths
+read(config, folder, base)           the user's files -> Data; keeps what training reads in `folder`; base: a codec to extend
+reopen(codec, accounts, folder)      the Data that read kept there
+Model(config, codec)                 forward(batch, state) -> outputs, state; loss(outputs, batch); start, step
+plan(config, data)                   the config with every size chosen for the data, the machine and the minutes
+most_steps, passes(config, data, …)  what minutes may become, and what that means in words
+describe(config, data, model)        lines for the user before the wait
+batches, settings(config, data)      what fit.fit reads and obeys
+inherited(base, given)               the settings that weights of another run decide
+grow(model, old)                     take those weights
+baselines(data)                      the floors every report prints beside the measures
+calibrate(model, codec, part, limit) what is fitted on validation data before each evaluation
+evaluate(model, codec, part, limit)  {measure: value}
+glimpse(run, seed)                   a little of what it has learnt, as text
 """
 
 from __future__ import annotations

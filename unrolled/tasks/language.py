@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from .. import cells, decode, fit, metrics, ngram, surprise
 from ..cells import CELLS, State
-from ..config import option
+from ..config import check, option
 from ..data import text, vocab
 from ..data.batch import Batch, Streams, Symbols, open_map, write
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
@@ -36,7 +36,6 @@ from ..kernels import stepping
 from ..recurrent import Recurrent, drop
 
 MEASURE = "nats_per_symbol"
-KIND = "text"
 EXAMPLES = 2_000_000  # most symbols that the n-gram counts; a quarter of that are those it is measured on
 
 
@@ -103,6 +102,8 @@ def demo(folder: Path) -> list[Path]:
 
 def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     """Encode the user's text into memory-mapped files in `folder`; `base` is a codec to extend instead of a new one."""
+    if config.minutes is not None and config.steps is not None:
+        raise UserError("`--minutes` and `--steps` were both given; train by one of them")
     if config.condition is not None and config.column is None:
         raise UserError("`--condition` needs `--column`: a table with the text in one column and the label in another")
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +129,7 @@ def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
 def _check_size(config: Config, data: Data) -> None:
     if len(data.train) + len(data.dev) == 0:
         raise UserError("the text is empty", ", ".join(config.data), "give it something to read")
-    needed = (config.batch or 1) * (config.length or 64)
+    needed = (config.batch or 1) * (config.length or 48)
     if len(data.train) < needed or len(data.dev) < 2:
         raise UserError(
             f"the text has {len(data.train)} symbols to train on and {len(data.dev)} to validate on; "
@@ -214,6 +215,10 @@ def _encode_records(
     every = None if dev_files else round(1 / config.holdout)
     train = [row for i, row in enumerate(rows(files)) if every is None or i % every != every - 1]
     dev = list(rows(dev_files)) if dev_files else [row for i, row in enumerate(rows(files)) if i % every == every - 1]
+    known = {row.label for row in train}
+    if not dev_files:  # a label that is in held-out rows alone is trained on
+        train += [row for row in dev if row.label not in known]
+        dev = [row for row in dev if row.label in known]
     labels = sorted({row.label for row in train if row.label is not None})
     codec = _codec(config, base, (row.text for row in train), labels)
     order = np.random.default_rng(config.seed).permutation(len(train))
@@ -346,11 +351,11 @@ def plan(config: Config, data: Data) -> Config:
     """
     if config.minutes is None and config.steps is None:
         config = dataclasses.replace(config, minutes=10.0)
-    config = _fill(config, embedding=64 if data.codec.size <= 512 else 256, length=48)
+    config = _fill(config, length=48) if config.tied else _fill(config, embedding=_width(data), length=48)
     steps = config.steps or _steps_of_256(config, data)
     layers = config.layers or (2 if steps >= 4500 else 1)
     hidden = config.hidden or 64 * max(1, round((4 if layers > 1 else 5) * (steps / 5500) ** 0.2))
-    batch = config.batch or _batch(data, 32 if steps >= 20000 else 16)
+    batch = config.batch or _batch(data, 32 if steps >= 60000 else 16)
     if config.steps is None:  # a wider net takes fewer, and so do more readers
         steps *= (256 / hidden) ** 1.8 * 2 / layers * (16 / batch) ** 0.5
     passes = min(PASSES, steps * batch * config.length / len(data.train))
@@ -358,7 +363,11 @@ def plan(config: Config, data: Data) -> Config:
     rate = 4e-3 * min(1.0, (256 / hidden) ** 0.5 * (batch / 16) ** 0.25)
     config = _fill(config, layers=layers, hidden=hidden, batch=batch, rate=rate)
     config = _fill(config, dropout=0.5 * drop, input_dropout=0.2 * drop, weight_dropout=0.0)
-    return dataclasses.replace(config, embedding=config.hidden) if config.tied else config
+    return _fill(config, embedding=hidden)  # the tied one
+
+
+def _width(data: Data) -> int:
+    return 64 if data.codec.size <= 512 else 256
 
 
 def most_steps(config: Config, data: Data) -> int:
@@ -379,7 +388,7 @@ def _steps_of_256(config: Config, data: Data) -> float:
     """Steps of two layers of 256, 16 readers, that the minutes have room for, from a second of training them."""
     trial = dataclasses.replace(config, hidden=256, layers=2, batch=_batch(data, 16), rate=4e-3)
     trial = _fill(trial, dropout=0.0, input_dropout=0.0, weight_dropout=0.0)
-    trial = dataclasses.replace(trial, embedding=256) if trial.tied else trial
+    trial = _fill(trial, embedding=256)
     budget = min(1.0, 0.6 * config.minutes)
     pace = fit.seconds_per_step(Model(trial, data.codec), batches(trial, data), settings(trial, data), budget)
     return 0.9 * config.minutes * 60 / pace
@@ -455,10 +464,10 @@ def passes(config: Config, data: Data, steps: int) -> str:
     return f"{steps * config.batch * config.length / len(data.train):.3g} times through the text"
 
 
-def glimpse(run: Any) -> str:
+def glimpse(run: Any, seed: int) -> str:
     """A little of what the model writes now."""
     label = run.codec.labels[0] if run.codec.labels else None
-    return "".join(sample(run, Sample(length=300, temperature=0.8, seed=1, label=label)))
+    return "".join(sample(run, Sample(length=300, temperature=0.8, seed=seed, label=label)))
 
 
 def grow(model: Model, old: Model) -> None:
@@ -487,12 +496,12 @@ def baselines(data: Data) -> dict[str, dict[str, float]]:
 
 
 def calibrate(model: Model, codec: Codec, part: Symbols, limit: int) -> None:
-    """Fit the logits' sharpness on the first `limit` symbols of each of 32 lanes of the validation text."""
+    """Fit the logits' sharpness on about `limit` symbols of the validation text, spread over it."""
     model.sharpness *= surprise.sharpness(model, after_start(codec, part), limit=limit)
 
 
 def evaluate(model: Model, codec: Codec, part: Symbols, limit: int | None = None) -> dict[str, float]:
-    """The measures of a text, each symbol predicted once; limit takes the first so many of each of 32 lanes."""
+    """The measures of a text, each symbol predicted once; limit takes about so many, spread over it."""
     nats = surprise.static(model, after_start(codec, part), limit=limit)
     return metrics.language(float(nats.sum()), len(nats), round(part.characters * len(nats) / len(part)))
 
@@ -524,6 +533,9 @@ class Sample:
     label: str | None = option(None, "the label to write for (runs trained with --condition)")
     seed: int | None = option(None, "the same seed writes the same text", minimum=0)
 
+    def __post_init__(self) -> None:
+        check(self)
+
 
 def sample(run: Any, options: Sample) -> Iterator[str]:
     """Write one text, piece by piece as symbols are drawn; the prompt is not repeated."""
@@ -533,12 +545,12 @@ def sample(run: Any, options: Sample) -> Iterator[str]:
 def samples(run: Any, options: Sample) -> list[str]:
     """Write `number` texts at once; with `beam`, the best so many, best first."""
     if options.beam is not None:
-        return ["".join(until(iter([run.codec.decode(ids)]), options.stop)) for ids in _beam(run, options)]
+        return ["".join(until(iter([run.codec.decode(ids, after=options.prompt)]), options.stop)) for ids in _beam(run, options)]
     rows = [[] for _ in range(options.number)]
     for ids in _draw(run, options, options.number):
         for row, i in zip(rows, ids, strict=True):
             row.append(int(i))
-    texts = [run.codec.decode(_before_end(run.codec, row)) for row in rows]
+    texts = [run.codec.decode(_before_end(run.codec, row), after=options.prompt) for row in rows]
     return ["".join(until(iter([written]), options.stop)) for written in texts]
 
 
@@ -548,9 +560,9 @@ def _before_end(codec: Codec, ids: list[int]) -> list[int]:
 
 def _pieces(run: Any, options: Sample) -> Iterator[str]:
     if options.beam is not None:
-        yield run.codec.decode(_beam(run, options)[0])
+        yield run.codec.decode(_beam(run, options)[0], after=options.prompt)
         return
-    piece = run.codec.decoder()
+    piece = run.codec.decoder(after=options.prompt)
     for ids in _draw(run, options, 1):
         if ids[0] == END:
             break
@@ -719,8 +731,15 @@ def _surprise(model: Model, part: Symbols, options: Score) -> tuple[np.ndarray, 
 
 
 def read_to_score(run: Any, names: list[str], spool: Path) -> tuple[np.ndarray, int]:
-    """The ids and the number of characters of a text to score."""
-    kind = run.codec.kind
-    counted = _Counted(_read(kind, text.find(names, spool), run.config.encoding))
-    parts = [run.codec.encode(chunk) for chunk in counted]
+    """The ids and the number of characters of a text to score. For a run over records: a table's column, or lines."""
+    files, codec, encoding = text.find(names, spool), run.codec, run.config.encoding
+    if codec.records:
+        tables = all(any(suffix in text.TABLES for suffix in path.suffixes) for path in files)
+        lines = (line for chunk in text.chunks(files, encoding) for line in chunk.splitlines())
+        rows = (row.text for row in text.records(files, run.config.column, None, encoding)) if tables else lines
+        counted = _Counted(row + "\n" for row in rows)
+        parts = [np.append(codec.encode(row[:-1]), END) for row in counted]
+    else:
+        counted = _Counted(_read(codec.kind, files, encoding))
+        parts = [codec.encode(chunk) for chunk in counted]
     return np.concatenate(parts) if parts else np.zeros(0, np.int32), counted.characters
