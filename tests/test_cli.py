@@ -260,7 +260,7 @@ def test_ctrl_c_while_reading_leaves_nothing(refused, tmp_path, monkeypatch):
 
 def test_the_demo_trains_and_shows_what_it_writes(say, tmp_path, monkeypatch):
     def small(folder: Path) -> list[Path]:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "song.txt").write_text(SONG * 400)
         return [folder / "song.txt"]
 
@@ -471,7 +471,7 @@ ROWS = '{"name": "Anna", "country": "Italy"}\n'
         ({"a.txt": "x" * 3000}, "a.txt", r"the text is one symbol again and again: there is nothing to learn\n  where: a.txt"),
         ({"a.txt": "x"}, "a.txt", r"the text has \d symbols to train on and \d to validate on; one step takes 64, valid"),
         ({"a.txt": SONG}, "a.txt", r"the text has 51 symbols .* takes 64, .*\n.*\n  next:  give more text, or lower --batch"),
-        ({"a.txt": BYTES}, "a.txt", r"byte \d+ of `a.txt` is not utf-8: .*\n  where: a.txt: byte \d+\n  next:  train with `--symbols"),
+        ({"a.txt": BYTES}, "a.txt", r"byte \d+ of `a.txt` is not utf-8: .*\n  where: a.txt: byte \d+\n  next:  train with `--symbols"),  # noqa: E501
         ({"a.txt": b"abc\xffdef" * 99}, "a.txt", r"byte 3 of `a.txt` is not utf-8: 0xff \(invalid start byte\)"),
         ({"a.txt": SONG * 40, "b": b"ab\xff"}, "a.txt --dev b", r"byte 2 of `b` is not utf-8"),
         ({"a.txt": SONG * 40}, "a.txt --encoding utf-88", r"`--encoding` got `utf-88`, which Python does not know"),
@@ -635,7 +635,7 @@ DAMAGES = {
     "other symbols": (lambda folder: flip(folder / "codec.json"), "`run/codec.json` is damaged: it is not what its manifest"),
     "other weights": (lambda folder: flip(folder / "steps/4/model.safetensors"), "model.safetensors` is damaged: it is not what"),
     "other manifest": (lambda folder: flip(folder / "steps/4/manifest.json"), "manifest.json` is damaged: it is not what `"),
-    "no weights": (lambda folder: (folder / "steps/4/model.safetensors").unlink(), "`.*model.safetensors` is missing: the run is damaged"),
+    "no weights": (lambda folder: (folder / "steps/4/model.safetensors").unlink(), "`.*model.safetensors` is missing: the run is damaged"),  # noqa: E501
     "no step": (lambda folder: shutil.rmtree(folder / "steps"), "`run/steps/4/manifest.json` is missing: the run is damaged"),
     "a link": (link, "`run/codec.json` is a link; a run folder holds plain files"),
     "no tensors": (lambda folder: vouch(folder, "model.safetensors", bytes(99)), "` is damaged: it is no safetensors file"),

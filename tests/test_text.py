@@ -144,7 +144,7 @@ def test_a_byte_that_is_not_utf8_is_named_by_file_and_offset(tmp_path_factory, b
         list(text.characters(path, "utf-8"))
     assert raised.value.what.startswith(f"byte {len(sound)} of `{path}` is not utf-8: 0x{bad[0]:02x} (")
     assert raised.value.where == f"{path}: byte {len(sound)}"
-    assert "`--symbols bytes` reads any file; `--encoding latin-1`" in raised.value.fix
+    assert "`--symbols bytes`, which reads any file, or name the file's own `--encoding`" in raised.value.fix
 
 
 def test_a_text_cut_within_a_character_names_where_that_begins(tmp_path):
@@ -273,7 +273,7 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path, name):
 
 def test_a_row_too_short_for_its_column_is_named_by_file_and_line(tmp_path):
     (tmp_path / "a.csv").write_text("lang,text\nen,fine\nfr\n")
-    with pytest.raises(UserError, match=f"no column `text`; .*\n  where: {tmp_path}/a.csv:3"):
+    with pytest.raises(UserError, match=f"the column `text` is empty here\n  where: {tmp_path}/a.csv:3"):
         rows(tmp_path / "a.csv")
 
 

@@ -206,9 +206,8 @@ def _schedule(
             f"`--minutes {config.minutes:g}` leaves time for {max(0, steps)} steps of {per_step:.2g} s after reading",
             fix="give more minutes, or a smaller --hidden",
         )
-    progress.say(
-        f"{steps:,} steps of {per_step * 1000:.0f} ms, {page.passes(config, data, steps)}; about {minutes(steps * per_step + last + often)}"
-    )
+    pace, about = f"{steps:,} steps of {per_step * 1000:.0f} ms", minutes(steps * per_step + last + often)
+    progress.say(f"{pace}, {page.passes(config, data, steps)}; about {about}")
     return dataclasses.replace(config, steps=steps), {"while_training": while_training, "at_the_end": at_the_end}
 
 

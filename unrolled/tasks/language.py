@@ -577,9 +577,9 @@ def until(pieces: Iterator[str], stops: tuple[str, ...]) -> Iterator[str]:
     held, reach = "", max(map(len, stops), default=1) - 1
     for piece in pieces:
         held += piece
-        found = [at for at in (held.find(stop) for stop in stops) if at >= 0]
+        found = [(at + len(stop), at) for stop in stops if (at := held.find(stop)) >= 0]
         if found:
-            yield held[: min(found)]
+            yield held[: min(found)[1]]  # of the one that is complete first
             return
         ready = len(held) - reach
         if ready > 0:
