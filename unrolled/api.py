@@ -23,7 +23,7 @@ from .progress import Progress, minutes
 FEW = 16_384  # symbols of validation text read at an evaluation, at least
 MANY = 5_000_000  # symbols read at the end of a run that has no minutes to keep to
 WARMING = 8192  # symbols read before those that count, at most
-MARGIN = 0.97  # of the time left goes to planned steps; the rest is for a minute slower than the measured one
+MARGIN = 0.95  # of the time left goes to planned steps; the rest is for a minute slower than the measured one
 
 
 class Run(NamedTuple):
