@@ -299,7 +299,7 @@ def demo() -> click.Command:
             data = page.demo(Path(folder))
             run = api.train(task, data, out=out or api.free_name("demo"), minutes=minutes, began=BEGAN)
         click.echo(f"\n{page.glimpse(run, seed=1)}\n")
-        program = Path(sys.argv[0]).name if shutil.which("unrolled") else sys.argv[0]
+        program = "unrolled" if shutil.which("unrolled") else str(Path(sys.executable).with_name("unrolled"))
         click.echo(f"now try:  {program} sample {run.folder}    {program} info {run.folder}", err=True)
 
     params = [
