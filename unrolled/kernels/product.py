@@ -1,0 +1,123 @@
+"""Products of small matrices at the processor's speed, for loops compiled by Numba.
+
+BLAS libraries are called, not compiled in, and half of what the machine can do is lost at the sizes of one step in time.
+Here a tile of ROWS x (2 vectors) sums stays in registers while it runs over K; the weights are packed beforehand in panels of
+that width, so that they are read in the order they lie (Goto and van de Geijn 2008). One thread; callers share rows out.
+"""
+
+from __future__ import annotations
+
+import llvmlite.binding as llvm
+import numba
+import torch
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from torch import Tensor
+
+_features = llvm.get_host_cpu_features()
+VECTOR_BYTES = 64 if _features.get("avx512f") else 32 if _features.get("avx") else 16
+ROWS = 4 if VECTOR_BYTES == 32 else 8  # sums held: 16 of 32 registers, or 8 of 16
+VECTORS = 2
+
+
+def panel_width(item_bytes: int) -> int:
+    """Columns of a panel for items of so many bytes."""
+    return VECTORS * VECTOR_BYTES // item_bytes
+
+
+def pack(matrix: Tensor) -> Tensor:
+    """matrix (K, N) -> panels (N / width, K, width), the last one filled up with zeros."""
+    K, N = matrix.shape
+    width = panel_width(matrix.element_size())
+    panels = -(-N // width)
+    if N % width:
+        matrix = torch.nn.functional.pad(matrix, (0, panels * width - N))
+    return matrix.reshape(K, panels, width).transpose(0, 1).contiguous()
+
+
+def _tile(rows: int):
+    """An intrinsic: c[:rows, panel] = a[:rows] @ panel, arrays given with the offsets where they begin."""
+
+    @intrinsic
+    def tile(typing, a, a_at, a_stride, panel, panel_at, c, c_at, c_stride, K):
+        signature = types.void(a, a_at, a_stride, panel, panel_at, c, c_at, c_stride, K)
+
+        def generate(context, builder, signature, arguments):
+            _, a_at, a_stride, _, panel_at, _, c_at, c_stride, K = arguments
+            item = signature.args[0].dtype
+            scalar, align = context.get_value_type(item), item.bitwidth // 8
+            lanes = VECTOR_BYTES // align
+            vector = ir.VectorType(scalar, lanes)
+            index, lane = ir.IntType(64), ir.IntType(32)
+            undefined = ir.Constant(vector, ir.Undefined)
+            first_lane = ir.Constant(ir.VectorType(lane, lanes), None)
+            name = f"llvm.fma.v{lanes}f{item.bitwidth}"
+            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+
+            def data(i: int, at: ir.Value) -> ir.Value:
+                return builder.gep(context.make_array(signature.args[i])(context, builder, arguments[i]).data, [at])
+
+            def vector_at(pointer: ir.Value, at: ir.Value) -> ir.Value:
+                return builder.bitcast(builder.gep(pointer, [at]), vector.as_pointer())
+
+            def row(pointer: ir.Value, stride: ir.Value, r: int) -> ir.Value:
+                return builder.gep(pointer, [builder.mul(stride, index(r))])
+
+            a, panel, c = data(0, a_at), data(3, panel_at), data(5, c_at)
+            a_rows = [row(a, a_stride, r) for r in range(rows)]
+            before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("end")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            k = builder.phi(index)
+            k.add_incoming(index(0), before)
+            sums = [[builder.phi(vector) for _ in range(VECTORS)] for _ in range(rows)]
+            begin = builder.mul(k, index(VECTORS * lanes))
+            weights = [
+                builder.load(vector_at(panel, builder.add(begin, index(v * lanes))), align=align) for v in range(VECTORS)
+            ]
+            totals = []
+            for r in range(rows):
+                one = builder.insert_element(undefined, builder.load(builder.gep(a_rows[r], [k])), lane(0))
+                spread = builder.shuffle_vector(one, undefined, first_lane)
+                totals.append([builder.call(fma, [spread, weights[v], sums[r][v]]) for v in range(VECTORS)])
+            following = builder.add(k, index(1))
+            k.add_incoming(following, loop)
+            for r in range(rows):
+                for v in range(VECTORS):
+                    sums[r][v].add_incoming(ir.Constant(vector, None), before)
+                    sums[r][v].add_incoming(totals[r][v], loop)
+            builder.cbranch(builder.icmp_signed("<", following, K), loop, after)
+            builder.position_at_end(after)
+            for r in range(rows):
+                for v in range(VECTORS):
+                    builder.store(totals[r][v], vector_at(row(c, c_stride, r), index(v * lanes)), align=align)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+_tile_8, _tile_4, _tile_2, _tile_1 = map(_tile, (8, 4, 2, 1))
+
+
+@numba.njit(nogil=True)
+def product(a, rows, panels, c):
+    """c[:rows] = a[:rows] @ the packed matrix; a (R, K), panels (P, K, width), c (R, P·width), all contiguous."""
+    P, K, width = panels.shape
+    columns = P * width
+    for p in range(P):
+        at, column, i = p * K * width, p * width, 0
+        if ROWS == 8:
+            while i + 8 <= rows:
+                _tile_8(a, i * K, K, panels, at, c, i * columns + column, columns, K)
+                i += 8
+        while i + 4 <= rows:
+            _tile_4(a, i * K, K, panels, at, c, i * columns + column, columns, K)
+            i += 4
+        if i + 2 <= rows:
+            _tile_2(a, i * K, K, panels, at, c, i * columns + column, columns, K)
+            i += 2
+        if i < rows:
+            _tile_1(a, i * K, K, panels, at, c, i * columns + column, columns, K)
