@@ -82,7 +82,7 @@ class Recurrent(nn.Module):
 
     def _run(self, index: int, x: Tensor, state: State, lengths: Tensor | None, backward: bool) -> tuple[Tensor, State]:
         cell = self.cells[index]
-        kernel = kernels.choose(cell, x.device, x.dtype, x.shape[:2])
+        kernel = kernels.choose(cell, x.device, x.dtype, x.shape[:2], lengths is not None)
         U = self._drop_recurrent(cell.U) if self.training else cell.U
         out, after = kernel.run(cell, U, reverse(x, lengths) if backward else x, state, lengths)
         return reverse(out, lengths) if backward else out, after

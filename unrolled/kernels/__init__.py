@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from .. import cells
-from . import native, stepping
+from . import again, native, stepping
 
 
 class Kernel(NamedTuple):
@@ -27,26 +26,36 @@ def scan(cell: nn.Module, U: Tensor, x: Tensor, state: cells.State, lengths: Ten
     """cells.scan with another U in the cell's place."""
     if U is cell.U:
         return cells.scan(cell, x, state, lengths)
-    with_U = _Replaced(cell, U)
-    return cells.scan(with_U, x, state, lengths)
+    return again.scan(cell, {"U": U}, x, state, lengths)
 
 
-class _Replaced:
-    """A cell seen with another recurrent matrix; holds nothing else of its own."""
+def choose(cell: nn.Module, device: torch.device, dtype: torch.dtype, shape: tuple[int, int], ragged: bool = False) -> Kernel:
+    """The kernel for this cell; shape is (batch, steps), ragged where rows differ in length.
 
-    def __init__(self, cell: nn.Module, U: Tensor):
-        self.cell, self.U, self.W, self.b = cell, U, cell.W, cell.b
+    The answer's `why` is what `unrolled doctor` prints.
+    """
+    kind = type(cell)
+    if kind not in KNOWN:
+        return Kernel("scan", scan, "no kernel is written for this equation; the loop over its forward runs")
+    if device.type == "cpu" and dtype in (torch.float32, torch.float64):
+        return _on_cpu(kind, dtype, ragged)
+    if kind in native.LAYERS:
+        return Kernel("torch", native.run, "torch's own layer computes the same equation")
+    return Kernel("scan", scan, f"no kernel for {dtype} on {device.type}; the loop over cells.py runs")
 
-    def __call__(self, Wx: Tensor, state: cells.State) -> cells.State:
-        return functional_call(self.cell, {"U": self.U}, (Wx, state))
+
+KNOWN = (cells.RNN, cells.GRU, cells.GRUAfter, cells.LSTM)
 
 
-def choose(cell: nn.Module, device: torch.device, dtype: torch.dtype, shape: tuple[int, int]) -> Kernel:
-    """The kernel for this cell; shape is (batch, steps). The answer's `why` is what `unrolled doctor` prints."""
-    run = native.KERNELS.get(type(cell))
-    if run is not None:
-        return Kernel("torch", run, "torch's own layer computes the same equation (oneDNN on the CPU, cuDNN on a GPU)")
-    return Kernel("scan", scan, "no faster kernel computes this equation; the loop over cells.py runs")
+def _on_cpu(kind: type[nn.Module], dtype: torch.dtype, ragged: bool) -> Kernel:
+    onednn = dtype == torch.float32 and torch.backends.mkldnn.is_available()
+    if kind is cells.LSTM and onednn and not ragged:
+        return Kernel("torch", native.run, "oneDNN's LSTM computes the same equation, at the processor's speed too")
+    from . import compiled  # imports numba, which takes 0.2 s
+
+    if kind is cells.LSTM and onednn:
+        return Kernel("compiled", compiled.run, "loops compiled for this processor skip padding; oneDNN's LSTM cannot")
+    return Kernel("compiled", compiled.run, "loops over time compiled for this processor")
 
 
 def choose_step(cell: nn.Module) -> Kernel:

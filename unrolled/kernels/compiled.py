@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from .. import cells
-from . import loops, matrices, threads
+from . import again, loops, matrices, threads
 from .product import pack
 
 ROWS_A_SHARE = 4  # fewer rows would leave a thread waiting for its own sums
@@ -92,7 +91,10 @@ class _Run(torch.autograd.Function):
         x, W, U, b, d, *rest = ctx.saved_tensors
         state, (out, *kept) = rest[: ctx.states], rest[ctx.states :]
         if torch.is_grad_enabled():  # a derivative of this derivative will be asked for
-            return None, None, None, *_through_scan(ctx.cell, ctx.lengths, (x, W, U, b, d, *state), (d_out, *d_last))
+            weights = {name: value for name, value in (("W", W), ("U", U), ("b", b), ("d", d)) if value is not None}
+            dx, *rest = again.gradients(ctx.cell, weights, x, tuple(state), ctx.lengths, (d_out, *d_last))
+            d_weights = [rest.pop(0) if value is not None else None for value in (W, U, b, d)]
+            return None, None, None, dx, *d_weights, *rest
         rows, needs = ctx.rows, ctx.needs_input_grad[3:]
         d_last = [g.contiguous() for g in d_last]
         found = LOOPS[type(ctx.cell)].backward(rows, out, Kept(kept[0], kept[1], tuple(kept[2:])), U, d_out.contiguous(), d_last)
@@ -105,28 +107,6 @@ class _Run(torch.autograd.Function):
         if needs[3]:
             db = found.dA.sum(0)
         return None, None, None, dx, dW, found.dU, db, None if d is None else found.dd, *found.state
-
-
-def _through_scan(cell, lengths, inputs, gradients):
-    """The same gradients as differentiable functions of the inputs."""
-    present = [i for i, value in enumerate(inputs) if value is not None and value.requires_grad]
-    x, W, U, b, d, *state = inputs
-    weights = {name: value for name, value in zip("WUbd", (W, U, b, d), strict=True) if value is not None}
-    out, last = functional_call(_Scanned(cell), {f"cell.{k}": v for k, v in weights.items()}, (x, tuple(state), lengths))
-    found = torch.autograd.grad((out, *last), [inputs[i] for i in present], gradients, create_graph=True, allow_unused=True)
-    placed = dict(zip(present, found, strict=True))
-    return [placed.get(i) for i in range(len(inputs))]
-
-
-class _Scanned(nn.Module):
-    """cells.scan as a module, so that functional_call can put other weights in the cell's place."""
-
-    def __init__(self, cell: nn.Module):
-        super().__init__()
-        self.cell = cell
-
-    def forward(self, x: Tensor, state: cells.State, lengths: Tensor | None):
-        return cells.scan(self.cell, x, state, lengths)
 
 
 def _go(loop: Callable, rows: Rows, *arrays: Tensor) -> None:

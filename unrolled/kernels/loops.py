@@ -25,10 +25,6 @@ def compiled(function):
     return numba.njit(function, nogil=True, fastmath=MATH, error_model="numpy", cache=True)
 
 
-def in_shares(function):
-    return numba.njit(function, nogil=True, parallel=True, cache=True)
-
-
 @compiled
 def alive(rows, length, t, n):
     """How many of the first n rows have a step t."""
@@ -38,12 +34,19 @@ def alive(rows, length, t, n):
 
 
 @compiled
+def copy(target, source):
+    """target[:] = source, which Numba takes seconds to compile."""
+    for j in range(source.size):
+        target[j] = source[j]
+
+
+@compiled
 def take(source, rows):
     """A contiguous copy of some rows."""
-    copy = np.empty((rows.size, source.shape[1]), source.dtype)
+    taken = np.empty((rows.size, source.shape[1]), source.dtype)
     for i in range(rows.size):
-        copy[i] = source[rows[i]]
-    return copy
+        copy(taken[i], source[rows[i]])
+    return taken
 
 
 @compiled
@@ -65,12 +68,12 @@ def rnn_forward(rows, begin, length, A, U, h0, out, last, before):
             at = begin[rows[i]] + t
             a, u, state, hidden = A[at], Uh[i], h[i], out[rows[i], t]
             if before.shape[0]:
-                before[at] = state
+                copy(before[at], state)
             for j in range(H):
                 state[j] = tanh(a[j] + u[j])
-            hidden[:] = state
+            copy(hidden[:], state)
     for i in range(rows.size):
-        last[rows[i]] = h[i]
+        copy(last[rows[i]], h[i])
 
 
 @compiled
@@ -83,14 +86,14 @@ def rnn_backward(rows, begin, length, out, U, d_out, d_last, dA, d_first):
             h, g, d, above, target = out[rows[i], t], dh[i], da[i], d_out[rows[i], t], dA[begin[rows[i]] + t]
             for j in range(H):
                 d[j] = (g[j] + above[j]) * (1 - h[j] * h[j])
-            target[:] = d
+            copy(target[:], d)
         product(da, n, U, back)
         for i in range(n):
             g, u = dh[i], back[i]
             for j in range(H):
                 g[j] = u[j]
     for i in range(rows.size):
-        d_first[rows[i]] = dh[i]
+        copy(d_first[rows[i]], dh[i])
 
 
 # --- GRU, gates z, r, candidate: the lecture's, reset before the matrix
@@ -114,8 +117,8 @@ def gru_forward(rows, begin, length, A, U_zr, U_h, h0, out, last, before, reset)
             for j in range(H):
                 rs[j] = r[j] * state[j]
             if before.shape[0]:
-                before[at] = state
-                reset[at] = rs
+                copy(before[at], state)
+                copy(reset[at], rs)
         product(rh, n, U_h, candidate)
         for i in range(n):
             a, u, state = A[begin[rows[i]] + t], candidate[i], h[i]
@@ -124,9 +127,9 @@ def gru_forward(rows, begin, length, A, U_zr, U_h, h0, out, last, before, reset)
                 c[j] = tanh(c[j] + u[j])
             for j in range(H):
                 state[j] += z[j] * (c[j] - state[j])
-            out[rows[i], t] = state
+            copy(out[rows[i], t], state)
     for i in range(rows.size):
-        last[rows[i]] = h[i]
+        copy(last[rows[i]], h[i])
 
 
 @compiled
@@ -155,15 +158,15 @@ def gru_backward(rows, begin, length, A, before, U_zr, U_h, d_out, d_last, dA, d
                 r_grad[j] = d[j] * h[j] * r[j] * (1 - r[j])
             for j in range(H):
                 g[j] = g[j] * (1 - z[j]) + d[j] * r[j]
-            dA[at, : 2 * H] = dzr[i]
-            dA[at, 2 * H :] = dc[i]
+            copy(dA[at, : 2 * H], dzr[i])
+            copy(dA[at, 2 * H :], dc[i])
         product(dzr, n, U_zr, d_h)
         for i in range(n):
             g, d = dh[i], d_h[i]
             for j in range(H):
                 g[j] += d[j]
     for i in range(rows.size):
-        d_first[rows[i]] = dh[i]
+        copy(d_first[rows[i]], dh[i])
 
 
 # --- GRU after, gates r, z, candidate: torch's and cuDNN's, reset after the matrix
@@ -188,13 +191,13 @@ def gru_after_forward(rows, begin, length, A, U, d, h0, out, last, before, after
             for j in range(H):
                 c[j] = tanh(c[j] + r[j] * q[j])
             if before.shape[0]:
-                before[at] = state
-                after[at] = q
+                copy(before[at], state)
+                copy(after[at], q)
             for j in range(H):
                 state[j] = c[j] + z[j] * (state[j] - c[j])
-            out[rows[i], t] = state
+            copy(out[rows[i], t], state)
     for i in range(rows.size):
-        last[rows[i]] = h[i]
+        copy(last[rows[i]], h[i])
 
 
 @compiled
@@ -222,15 +225,15 @@ def gru_after_backward(rows, begin, length, A, before, after, U, d_out, d_last, 
                 q_grad[j] = c_grad[j] * r[j]
             for j in range(H):
                 g[j] *= z[j]
-            target[: 2 * H] = dU[i, : 2 * H]
-            d_after[at] = q_grad
+            copy(target[: 2 * H], dU[i, : 2 * H])
+            copy(d_after[at], q_grad)
         product(dU, n, U, back)
         for i in range(n):
             g, u = dh[i], back[i]
             for j in range(H):
                 g[j] += u[j]
     for i in range(rows.size):
-        d_first[rows[i]] = dh[i]
+        copy(d_first[rows[i]], dh[i])
 
 
 # --- LSTM, gates i, f, candidate, o
@@ -249,8 +252,8 @@ def lstm_forward(rows, begin, length, A, U, h0, c0, out, last_h, last_c, before,
             a, u, state, c = A[at], Uh[k], h[k], cell[k]
             i, f, candidate, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
             if before.shape[0]:
-                before[at] = state
-                cell_before[at] = c
+                copy(before[at], state)
+                copy(cell_before[at], c)
             for j in range(4 * H):
                 a[j] += u[j]
             for j in range(2 * H):
@@ -263,10 +266,10 @@ def lstm_forward(rows, begin, length, A, U, h0, c0, out, last_h, last_c, before,
                 c[j] = f[j] * c[j] + i[j] * candidate[j]
             for j in range(H):
                 state[j] = o[j] * tanh(c[j])
-            out[rows[k], t] = state
+            copy(out[rows[k], t], state)
     for k in range(rows.size):
-        last_h[rows[k]] = h[k]
-        last_c[rows[k]] = cell[k]
+        copy(last_h[rows[k]], h[k])
+        copy(last_c[rows[k]], cell[k])
 
 
 @compiled
@@ -297,12 +300,12 @@ def lstm_backward(rows, begin, length, A, cell_before, U, d_out, d_last_h, d_las
                 d_candidate[j] = d_cell[j] * i[j] * (1 - candidate[j] * candidate[j])
             for j in range(H):
                 d_cell[j] *= f[j]
-            dA[at] = da[k]
+            copy(dA[at], da[k])
         product(da, n, U, back)
         for k in range(n):
             g, u = dh[k], back[k]
             for j in range(H):
                 g[j] = u[j]
     for k in range(rows.size):
-        d_h0[rows[k]] = dh[k]
-        d_c0[rows[k]] = dc[k]
+        copy(d_h0[rows[k]], dh[k])
+        copy(d_c0[rows[k]], dc[k])

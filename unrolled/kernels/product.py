@@ -37,14 +37,17 @@ def pack(matrix: Tensor) -> Tensor:
 
 
 def _tile(rows: int):
-    """An intrinsic: c[:rows, panel] = a[:rows] @ panel, arrays given with the offsets where they begin."""
+    """An intrinsic: c[:rows, panel] = a[:rows] @ panel, arrays given with the offsets where they begin.
+
+    Row r of a lies at a_at + r·K, of c at c_at + r·c_row; the panel (K, width) at panel_at. All without gaps.
+    """
 
     @intrinsic
-    def tile(typing, a, a_at, a_stride, panel, panel_at, c, c_at, c_stride, K):
-        signature = types.void(a, a_at, a_stride, panel, panel_at, c, c_at, c_stride, K)
+    def tile(typing, a, a_at, panel, panel_at, c, c_at, c_row, K):
+        signature = types.void(a, a_at, panel, panel_at, c, c_at, c_row, K)
 
         def generate(context, builder, signature, arguments):
-            _, a_at, a_stride, _, panel_at, _, c_at, c_stride, K = arguments
+            _, a_at, _, panel_at, _, c_at, c_row, K = arguments
             item = signature.args[0].dtype
             scalar, align = context.get_value_type(item), item.bitwidth // 8
             lanes = VECTOR_BYTES // align
@@ -64,8 +67,9 @@ def _tile(rows: int):
             def row(pointer: ir.Value, stride: ir.Value, r: int) -> ir.Value:
                 return builder.gep(pointer, [builder.mul(stride, index(r))])
 
-            a, panel, c = data(0, a_at), data(3, panel_at), data(5, c_at)
-            a_rows = [row(a, a_stride, r) for r in range(rows)]
+            a, panel, c = data(0, a_at), data(2, panel_at), data(4, c_at)
+            a_rows = [row(a, K, r) for r in range(rows)]
+            totals_at = [[vector_at(row(c, c_row, r), index(v * lanes)) for v in range(VECTORS)] for r in range(rows)]
             before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("end")
             builder.branch(loop)
             builder.position_at_end(loop)
@@ -73,9 +77,7 @@ def _tile(rows: int):
             k.add_incoming(index(0), before)
             sums = [[builder.phi(vector) for _ in range(VECTORS)] for _ in range(rows)]
             begin = builder.mul(k, index(VECTORS * lanes))
-            weights = [
-                builder.load(vector_at(panel, builder.add(begin, index(v * lanes))), align=align) for v in range(VECTORS)
-            ]
+            weights = [builder.load(vector_at(panel, builder.add(begin, index(v * lanes))), align=align) for v in range(VECTORS)]
             totals = []
             for r in range(rows):
                 one = builder.insert_element(undefined, builder.load(builder.gep(a_rows[r], [k])), lane(0))
@@ -91,7 +93,7 @@ def _tile(rows: int):
             builder.position_at_end(after)
             for r in range(rows):
                 for v in range(VECTORS):
-                    builder.store(totals[r][v], vector_at(row(c, c_stride, r), index(v * lanes)), align=align)
+                    builder.store(totals[r][v], totals_at[r][v], align=align)
             return context.get_dummy_value()
 
         return signature, generate
@@ -102,7 +104,7 @@ def _tile(rows: int):
 _tile_8, _tile_4, _tile_2, _tile_1 = map(_tile, (8, 4, 2, 1))
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def product(a, rows, panels, c):
     """c[:rows] = a[:rows] @ the packed matrix; a (R, K), panels (P, K, width), c (R, P·width), all contiguous."""
     P, K, width = panels.shape
@@ -111,13 +113,13 @@ def product(a, rows, panels, c):
         at, column, i = p * K * width, p * width, 0
         if ROWS == 8:
             while i + 8 <= rows:
-                _tile_8(a, i * K, K, panels, at, c, i * columns + column, columns, K)
+                _tile_8(a, i * K, panels, at, c, i * columns + column, columns, K)
                 i += 8
         while i + 4 <= rows:
-            _tile_4(a, i * K, K, panels, at, c, i * columns + column, columns, K)
+            _tile_4(a, i * K, panels, at, c, i * columns + column, columns, K)
             i += 4
         if i + 2 <= rows:
-            _tile_2(a, i * K, K, panels, at, c, i * columns + column, columns, K)
+            _tile_2(a, i * K, panels, at, c, i * columns + column, columns, K)
             i += 2
         if i < rows:
-            _tile_1(a, i * K, K, panels, at, c, i * columns + column, columns, K)
+            _tile_1(a, i * K, panels, at, c, i * columns + column, columns, K)
