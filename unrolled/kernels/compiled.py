@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .. import cells
 from . import again, loops, matrices, threads
-from .product import pack
+from .product import Packed, pack
 
 ROWS_A_SHARE = 4  # fewer rows would leave a thread waiting for its own sums
 
@@ -109,8 +109,8 @@ class _Run(torch.autograd.Function):
         return None, None, None, dx, dW, found.dU, db, None if d is None else found.dd, *found.state
 
 
-def _go(loop: Callable, rows: Rows, *arrays: Tensor) -> None:
-    views = [a.detach().numpy() for a in arrays]
+def _go(loop: Callable, rows: Rows, *arrays: Tensor | Packed) -> None:
+    views = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arrays]
     threads.in_shares(lambda i: loop(rows.shares[i], rows.begin, rows.length, *views), len(rows.shares))
 
 

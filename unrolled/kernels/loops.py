@@ -14,15 +14,11 @@ U comes packed (product.pack): transposed for the forward loop, as it is for the
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from .product import product
-from .smooth import MATH, sigmoid, tanh
-
-
-def compiled(function):
-    return numba.njit(function, nogil=True, fastmath=MATH, error_model="numpy", cache=True)
+from .jit import compiled
+from .product import columns, product
+from .smooth import sigmoid, tanh
 
 
 @compiled
@@ -47,11 +43,6 @@ def take(source, rows):
     for i in range(rows.size):
         copy(taken[i], source[rows[i]])
     return taken
-
-
-@compiled
-def columns(panels):
-    return panels.shape[0] * panels.shape[2]
 
 
 # --- RNN: h_t = tanh(W x_t + b + U h_{t-1})

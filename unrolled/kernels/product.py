@@ -8,15 +8,17 @@ that width, so that they are read in the order they lie (Goto and van de Geijn 2
 from __future__ import annotations
 
 import llvmlite.binding as llvm
-import numba
+import numpy as np
 import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from torch import Tensor
 
-_features = llvm.get_host_cpu_features()
-VECTOR_BYTES = 64 if _features.get("avx512f") else 32 if _features.get("avx") else 16
+from .jit import compiled
+
+FEATURES = llvm.get_host_cpu_features()
+VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 ROWS = 4 if VECTOR_BYTES == 32 else 8  # sums held: 16 of 32 registers, or 8 of 16
 VECTORS = 2
 
@@ -26,20 +28,31 @@ def panel_width(item_bytes: int) -> int:
     return VECTORS * VECTOR_BYTES // item_bytes
 
 
-def pack(matrix: Tensor) -> Tensor:
-    """matrix (K, N) -> panels (N / width, K, width), the last one filled up with zeros."""
+# A matrix (K, N) as product() wants it: panels (N / width, K, width), the last one filled up with zeros, in float32, float64
+# or int8; and the scale of each column where panels are int8, else nothing. A plain tuple: Numba takes those fastest.
+Packed = tuple[np.ndarray, np.ndarray]
+
+
+def pack(matrix: Tensor, int8: bool = False) -> Packed:
+    """matrix (K, N) in panels. int8 rounds each column to whole numbers of 1/127 of its largest entry."""
+    matrix = matrix.detach()
     K, N = matrix.shape
     width = panel_width(matrix.element_size())
     panels = -(-N // width)
     if N % width:
         matrix = torch.nn.functional.pad(matrix, (0, panels * width - N))
-    return matrix.reshape(K, panels, width).transpose(0, 1).contiguous()
+    scales = matrix.new_empty(0)
+    if int8:
+        scales = matrix.abs().amax(0).clamp(min=1e-30) / 127
+        matrix = (matrix / scales).round().to(torch.int8)
+    return matrix.reshape(K, panels, width).transpose(0, 1).contiguous().numpy(), scales.numpy()
 
 
-def _tile(rows: int):
+def _tile(rows: int, side_by_side: int = 1):
     """An intrinsic: c[:rows, panel] = a[:rows] @ panel, arrays given with the offsets where they begin.
 
-    Row r of a lies at a_at + r·K, of c at c_at + r·c_row; the panel (K, width) at panel_at. All without gaps.
+    Row r of a lies at a_at + r·K, of c at c_at + r·c_row; the panel (K, width) at panel_at. All without gaps. A panel of
+    int8 is read as numbers of a's kind. Several panels `side_by_side` keep a processor busy that would wait for few sums.
     """
 
     @intrinsic
@@ -64,35 +77,47 @@ def _tile(rows: int):
             def vector_at(pointer: ir.Value, at: ir.Value) -> ir.Value:
                 return builder.bitcast(builder.gep(pointer, [at]), vector.as_pointer())
 
+            def weights_at(at: ir.Value) -> ir.Value:
+                if not isinstance(signature.args[2].dtype, types.Integer):
+                    return builder.load(vector_at(panel, at), align=align)
+                small = ir.VectorType(ir.IntType(8), lanes).as_pointer()
+                whole = builder.load(builder.bitcast(builder.gep(panel, [at]), small), align=1)
+                return builder.sitofp(builder.sext(whole, ir.VectorType(ir.IntType(32), lanes)), vector)
+
             def row(pointer: ir.Value, stride: ir.Value, r: int) -> ir.Value:
                 return builder.gep(pointer, [builder.mul(stride, index(r))])
 
             a, panel, c = data(0, a_at), data(2, panel_at), data(4, c_at)
             a_rows = [row(a, K, r) for r in range(rows)]
-            totals_at = [[vector_at(row(c, c_row, r), index(v * lanes)) for v in range(VECTORS)] for r in range(rows)]
+            vectors = range(VECTORS * side_by_side)
+            totals_at = [[vector_at(row(c, c_row, r), index(v * lanes)) for v in vectors] for r in range(rows)]
             before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("end")
             builder.branch(loop)
             builder.position_at_end(loop)
             k = builder.phi(index)
             k.add_incoming(index(0), before)
-            sums = [[builder.phi(vector) for _ in range(VECTORS)] for _ in range(rows)]
+            sums = [[builder.phi(vector) for _ in vectors] for _ in range(rows)]
             begin = builder.mul(k, index(VECTORS * lanes))
-            weights = [builder.load(vector_at(panel, builder.add(begin, index(v * lanes))), align=align) for v in range(VECTORS)]
+            one_panel = builder.mul(K, index(VECTORS * lanes))
+            weights = []
+            for v in vectors:
+                of_panel = builder.add(begin, builder.mul(one_panel, index(v // VECTORS)))
+                weights.append(weights_at(builder.add(of_panel, index(v % VECTORS * lanes))))
             totals = []
             for r in range(rows):
                 one = builder.insert_element(undefined, builder.load(builder.gep(a_rows[r], [k])), lane(0))
                 spread = builder.shuffle_vector(one, undefined, first_lane)
-                totals.append([builder.call(fma, [spread, weights[v], sums[r][v]]) for v in range(VECTORS)])
+                totals.append([builder.call(fma, [spread, weights[v], sums[r][v]]) for v in vectors])
             following = builder.add(k, index(1))
             k.add_incoming(following, loop)
             for r in range(rows):
-                for v in range(VECTORS):
+                for v in vectors:
                     sums[r][v].add_incoming(ir.Constant(vector, None), before)
                     sums[r][v].add_incoming(totals[r][v], loop)
             builder.cbranch(builder.icmp_signed("<", following, K), loop, after)
             builder.position_at_end(after)
             for r in range(rows):
-                for v in range(VECTORS):
+                for v in vectors:
                     builder.store(totals[r][v], totals_at[r][v], align=align)
             return context.get_dummy_value()
 
@@ -102,14 +127,19 @@ def _tile(rows: int):
 
 
 _tile_8, _tile_4, _tile_2, _tile_1 = map(_tile, (8, 4, 2, 1))
+_wide_1 = _tile(1, side_by_side=4)
 
 
-@numba.njit(nogil=True, cache=True)
-def product(a, rows, panels, c):
-    """c[:rows] = a[:rows] @ the packed matrix; a (R, K), panels (P, K, width), c (R, P·width), all contiguous."""
+@compiled
+def product(a, rows, matrix, c):
+    """c[:rows] = a[:rows] @ the packed matrix; a (R, K), c (R, P·width), contiguous."""
+    panels, scales = matrix
     P, K, width = panels.shape
-    columns = P * width
-    for p in range(P):
+    columns, p = P * width, 0
+    while rows == 1 and p + 4 <= P:
+        _wide_1(a, 0, panels, p * K * width, c, p * width, columns, K)
+        p += 4
+    while p < P:
         at, column, i = p * K * width, p * width, 0
         if ROWS == 8:
             while i + 8 <= rows:
@@ -123,3 +153,14 @@ def product(a, rows, panels, c):
             i += 2
         if i < rows:
             _tile_1(a, i * K, panels, at, c, i * columns + column, columns, K)
+        p += 1
+    if scales.size:
+        for i in range(rows):
+            for j in range(columns):
+                c[i, j] *= scales[j]
+
+
+@compiled
+def columns(matrix):
+    """How many columns a packed matrix has, those it was filled up with among them."""
+    return matrix[0].shape[0] * matrix[0].shape[2]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from numba.core import types
 from numba.extending import overload
+
+from .jit import MATH, compiled
 
 f32 = np.float32
 
@@ -18,11 +19,8 @@ P0, P1, P2, P3, P4 = P
 Q0, Q1, Q2, Q3, Q4 = Q
 EDGE, ONE, HALF = f32(9), f32(1), f32(0.5)
 
-# Not `fastmath=True`: that would let nan pass for a number, and a net that has diverged must say so.
-MATH = {"contract", "nsz", "arcp"}
 
-
-@numba.njit(fastmath=MATH, error_model="numpy")
+@compiled
 def _tanh32(x):
     x = EDGE if x > EDGE else x
     x = -EDGE if x < -EDGE else x

@@ -1,66 +1,150 @@
-"""One step of a cell in numpy, for sampling and streaming with few rows, where calling torch costs more than the sums.
+"""Step by step with few rows: one compiled call a step, or one for many steps, where calling torch would cost more than the sums.
 
-Each function is the cell's forward of cells.py: (Wx, state, cell's arrays) -> state. They are tested against it.
+A stack of layers is packed once (float32, or int8 with a scale a column) and its loops are those of loops.py, run for one step.
+States are arrays (L·S, R, H), layer by layer, each layer's states in order; they are changed in place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
+import torch
+from numba.extending import overload
 from torch import nn
 
 from .. import cells
+from . import loops
+from .jit import compiled
+from .loops import copy
+from .product import Packed, columns, pack, product
 
-Arrays = dict[str, np.ndarray]
-State = tuple[np.ndarray, ...]
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * np.tanh(0.5 * x) + 0.5  # the same function, and no overflow
-
-
-def rnn(Wx: np.ndarray, state: State, a: Arrays) -> State:
-    return (np.tanh(Wx + state[0] @ a["U"].T),)
-
-
-def gru(Wx: np.ndarray, state: State, a: Arrays) -> State:
-    (h,) = state
-    H = h.shape[1]
-    U = a["U"]
-    zr = sigmoid(Wx[:, : 2 * H] + h @ U[: 2 * H].T)
-    z, r = zr[:, :H], zr[:, H:]
-    candidate = np.tanh(Wx[:, 2 * H :] + (r * h) @ U[2 * H :].T)
-    return (h + z * (candidate - h),)
-
-
-def gru_after(Wx: np.ndarray, state: State, a: Arrays) -> State:
-    (h,) = state
-    H = h.shape[1]
-    Uh = h @ a["U"].T
-    rz = sigmoid(Wx[:, : 2 * H] + Uh[:, : 2 * H])
-    r, z = rz[:, :H], rz[:, H:]
-    candidate = np.tanh(Wx[:, 2 * H :] + r * (Uh[:, 2 * H :] + a.get("d", 0)))
-    return (candidate + z * (h - candidate),)
-
-
-def lstm(Wx: np.ndarray, state: State, a: Arrays) -> State:
-    h, c = state
-    H = h.shape[1]
-    gates = Wx + h @ a["U"].T
-    i, f, o = sigmoid(gates[:, :H]), sigmoid(gates[:, H : 2 * H]), sigmoid(gates[:, 3 * H :])
-    c = f * c + i * np.tanh(gates[:, 2 * H : 3 * H])
-    return o * np.tanh(c), c
-
-
-STEPS: dict[type[nn.Module], Callable[[np.ndarray, State, Arrays], State]] = {
-    cells.RNN: rnn,
-    cells.GRU: gru,
-    cells.GRUAfter: gru_after,
-    cells.LSTM: lstm,
+# Which cell a compiled function is for is told by the number of dimensions of an empty array: a type, so that only the loops
+# of that cell are compiled, and one that costs nothing to hand over.
+KINDS: dict[type[nn.Module], np.ndarray] = {
+    cells.RNN: np.empty((0,)),
+    cells.GRU: np.empty((0, 0)),
+    cells.GRUAfter: np.empty((0, 0, 0)),
+    cells.LSTM: np.empty((0, 0, 0, 0)),
 }
 
+# The layers of a net, one above the other, all of one kind and width:
+#   W (L - 1, …)  packed input matrices of all layers but the first
+#   U (L, …)      packed recurrent matrices; of the lecture's GRU those of z and r
+#   V (L, …)      the lecture's GRU's matrix of the candidate, packed; else of no panels
+#   b (L, G·H), d (L, H)
+Stack = tuple[Packed, Packed, Packed, np.ndarray, np.ndarray]
 
-def arrays(cell: nn.Module) -> Arrays:
-    """A cell's parameters as float32 arrays."""
-    return {name: p.detach().cpu().float().numpy() for name, p in cell.named_parameters()}
+
+def stack(layers: Sequence[nn.Module], int8: bool = False) -> Stack:
+    """Pack the cells of a net's layers, first layer first."""
+    H = layers[0].hidden_size
+    split = 2 * H if type(layers[0]) is cells.GRU else len(layers[0].U)
+    b = [torch.zeros(len(cell.U)) if cell.b is None else cell.b.detach().float() for cell in layers]
+    d = [torch.zeros(H) if getattr(cell, "d", None) is None else cell.d.detach().float() for cell in layers]
+    return (
+        _together([pack(cell.W.float().t(), int8) for cell in layers[1:]], H, int8),
+        _together([pack(cell.U[:split].float().t(), int8) for cell in layers], H, int8),
+        _together([pack(cell.U[split:].float().t(), int8) for cell in layers], H, int8),
+        torch.stack(b).numpy(),
+        torch.stack(d).numpy(),
+    )
+
+
+def _together(matrices: list[Packed], rows: int, int8: bool) -> Packed:
+    if not matrices:  # of the type the others have
+        return np.zeros((0, 1, rows, 1), np.int8 if int8 else np.float32), np.zeros((0, 0), np.float32)
+    return np.stack([panels for panels, _ in matrices]), np.stack([scales for _, scales in matrices])
+
+
+@compiled
+def one(matrices, layer):
+    return matrices[0][layer], matrices[1][layer]
+
+
+def move(kind, rows, length, A, U, V, d, h, c, out, nothing):
+    """One step of one layer, in place: the forward loop of its kind over one step of every row."""
+    raise NotImplementedError("compiled code alone calls this")
+
+
+@overload(move)
+def _move(kind, rows, length, A, U, V, d, h, c, out, nothing):
+    def rnn(kind, rows, length, A, U, V, d, h, c, out, nothing):
+        loops.rnn_forward(rows, rows, length, A, U, h, out, h, nothing)
+
+    def gru(kind, rows, length, A, U, V, d, h, c, out, nothing):
+        loops.gru_forward(rows, rows, length, A, U, V, h, out, h, nothing, nothing)
+
+    def gru_after(kind, rows, length, A, U, V, d, h, c, out, nothing):
+        loops.gru_after_forward(rows, rows, length, A, U, d, h, out, h, nothing, nothing)
+
+    def lstm(kind, rows, length, A, U, V, d, h, c, out, nothing):
+        loops.lstm_forward(rows, rows, length, A, U, h, c, out, h, c, nothing, nothing)
+
+    return (rnn, gru, gru_after, lstm)[kind.ndim - 1]
+
+
+@compiled
+def advance(kind, net, rows, length, A, state, hidden):
+    """One step of all layers: A (R, G·H) the first one's W x + b (spent), hidden (R, L·H) receives all layers' h.
+
+    rows 0, …, R - 1; length 1 each.
+    """
+    W, U, V, b, d = net
+    L, (_, R, H) = len(b), state.shape
+    out, nothing = np.empty((R, 1, H), A.dtype), np.empty((0, H), A.dtype)
+    states = len(state) // L
+    for layer in range(L):
+        at = layer * states
+        if layer:
+            W_layer = one(W, layer - 1)
+            Wx = np.empty((R, columns(W_layer)), A.dtype)
+            product(state[at - states], R, W_layer, Wx)
+            for i in range(R):
+                for j in range(A.shape[1]):
+                    A[i, j] = Wx[i, j] + b[layer, j]
+        h, c = state[at], state[at + states - 1]
+        move(kind, rows, length, A, one(U, layer), one(V, layer), d[layer], h, c, out, nothing)
+        for i in range(R):
+            copy(hidden[i, layer * H : (layer + 1) * H], h[i])
+
+
+@compiled
+def run(kind, W, W_scales, U, U_scales, V, V_scales, b, d, first, first_scales, x, state, out):
+    """T steps: x (T, R, I) through the first layer's packed W and on; out (T, R, H) receives the last layer's h.
+
+    Arrays one by one, not a Stack: Numba takes a microsecond longer to look into tuples.
+    """
+    net, W_first = ((W, W_scales), (U, U_scales), (V, V_scales), b, d), (first, first_scales)
+    T, R, H = out.shape
+    L, G = b.shape
+    rows, length = np.arange(R), np.ones(R, np.int64)
+    wide, A, hidden = np.empty((R, columns(W_first)), x.dtype), np.empty((R, G), x.dtype), np.empty((R, L * H), x.dtype)
+    for t in range(T):
+        product(x[t], R, W_first, wide)
+        for i in range(R):
+            for j in range(G):
+                A[i, j] = wide[i, j] + b[0, j]
+        advance(kind, net, rows, length, A, state, hidden)
+        for i in range(R):
+            copy(out[t, i], hidden[i, (L - 1) * H :])
+
+
+class Stepper:
+    """A one-directional net for streaming: packed once, then microseconds a step. Of the weights as they are now."""
+
+    def __init__(self, layers: Sequence[nn.Module], int8: bool = False):
+        W, U, V, b, d = stack(layers, int8)
+        self.arrays = (KINDS[type(layers[0])], *W, *U, *V, b, d, *pack(layers[0].W.float().t()))
+        self.inputs, self.hidden = layers[0].input_size, layers[0].hidden_size
+        self.states = layers[0].states * len(layers)
+
+    def start(self, rows: int = 1) -> np.ndarray:
+        """The state before the first step: zeros (L·S, R, H), float32."""
+        return np.zeros((self.states, rows, self.hidden), np.float32)
+
+    def __call__(self, x: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Steps x (T, R, I) -> (T, R, H), float32 and contiguous; `state` becomes the one after them."""
+        out = np.empty((x.shape[0], x.shape[1], self.hidden), np.float32)
+        run(*self.arrays, x, state, out)
+        return out

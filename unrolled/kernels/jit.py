@@ -1,0 +1,25 @@
+"""How the loops are compiled: by Numba at their first use, without the GIL, kept on disk between runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numba
+
+# Not `fastmath=True`: that would let nan pass for a number, and a net that has diverged must say so.
+MATH = {"contract", "nsz", "arcp"}
+
+
+def compiled(function: Callable) -> Callable:
+    """Compile at first use. A cached result is taken only if none of this folder's files has changed since.
+
+    (Numba itself looks at the file of the function alone, not at those of the functions it calls.)
+    """
+    dispatcher = numba.njit(function, nogil=True, fastmath=MATH, error_model="numpy", cache=True)
+    dispatcher._cache._cache_file._source_stamp = STAMP
+    return dispatcher
+
+
+STAMP = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
