@@ -18,11 +18,16 @@ from torch import nn
 from unrolled import cells, doctor, kernels
 from unrolled.cells import CELLS
 from unrolled.data.vocab import Codec
-from unrolled.kernels import stepping
+from unrolled.kernels import compiled, native, product, stepping
 from unrolled.recurrent import Recurrent
 from unrolled.tasks import language
 
-IMPLEMENTATIONS = ("scan", "chosen")
+IMPLEMENTATIONS = {  # of those, the ones a cell does not have fall back to the chosen one
+    "scan": kernels.scan,
+    "chosen": None,
+    "compiled": compiled.run,
+    "native": native.run,
+}
 DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")))
 LENGTHS = [4, 1, 3]  # ragged, unsorted, one row full and one of a single step
 
@@ -47,8 +52,10 @@ def state_of(cell, rows):
 
 
 def run(way, cell, x, state, lengths=None, U=None):
-    chosen = kernels.choose(cell, x.device, x.dtype, x.shape[:2]).run
-    return (kernels.scan if way == "scan" else chosen)(cell, cell.U if U is None else U, x, state, lengths)
+    go = IMPLEMENTATIONS[way]
+    if way == "chosen" or (way == "native" and type(cell) not in native.LAYERS):
+        go = kernels.choose(cell, x.device, x.dtype, x.shape[:2], lengths is not None).run
+    return go(cell, cell.U if U is None else U, x, state, lengths)
 
 
 def close(got, wanted, tolerance=1e-12):
@@ -388,43 +395,66 @@ def test_the_two_grus_are_one_while_nothing_is_reset():
     close(cells.scan(before, x), cells.scan(after, x))
 
 
-# --- one step in numpy
+# --- one step with few rows
 
 
 @every_cell
-@pytest.mark.parametrize("bias", [True, False])
-def test_a_step_in_numpy_is_the_cells(name, bias):
-    cell = make(name, hidden=8, bias=bias, dtype=torch.float32)
-    update, arrays = kernels.choose_step(cell).run, stepping.arrays(cell)
-    state = state_of(cell, 3)
-    mine = tuple(s.numpy() for s in state)
-    for _ in range(20):
-        Wx = torch.randn(3, cell.gates * 8)
+@pytest.mark.parametrize("rows", [1, 2, 3, 13])  # each way a product takes its rows
+@pytest.mark.parametrize(("inputs", "hidden", "bias"), [(2, 8, True), (2, 8, False), (40, 70, True)])
+def test_a_compiled_step_is_the_cells(name, inputs, hidden, bias, rows):
+    net = [make(name, inputs, hidden, bias, torch.float32), make(name, hidden, hidden, bias, torch.float32)]
+    step = stepping.Stepper(net)
+    mine, x = step.start(rows), torch.randn(20, rows, inputs)
+    state = tuple(torch.zeros(rows, hidden) for _ in range(2 * net[0].states))
+    for t in range(20):
         with torch.no_grad():
-            state = cell(Wx, state)
-        mine = update(Wx.numpy(), mine, arrays)
-        assert all(s.dtype == np.float32 for s in mine)
-        close(tuple(torch.from_numpy(s) for s in mine), state, 1e-5)
+            below, first = cells.step(net[0], x[t], state[: net[0].states])
+            wanted, second = cells.step(net[1], below, state[net[0].states :])
+        state = first + second
+        got = step(x[t : t + 1].numpy(), mine)
+        assert got.dtype == np.float32
+        close(torch.from_numpy(got[0]), wanted, 1e-5)
+        close(torch.from_numpy(mine), torch.stack(state), 1e-5)
 
 
 @every_cell
-def test_a_step_in_numpy_stands_saturated_gates(name):
-    cell = make(name, hidden=2, dtype=torch.float32)
-    Wx = torch.tensor([[1e5, -1e5] * cell.gates, [-1e5, 1e5] * cell.gates])
-    state = state_of(cell, 2)
+def test_many_compiled_steps_are_one_after_the_other(name):
+    step = stepping.Stepper([make(name, 5, 9, dtype=torch.float32)])
+    x, together, apart = np.random.default_rng(1).standard_normal((7, 2, 5), np.float32), step.start(2), step.start(2)
+    out = step(x, together)
+    assert (out == np.concatenate([step(x[t : t + 1], apart) for t in range(7)])).all()
+    assert (together == apart).all()
+
+
+@every_cell
+def test_a_compiled_step_stands_saturated_gates(name):
+    cell = make(name, 1, 2, dtype=torch.float32)
     with torch.no_grad():
-        wanted = cell(Wx, state)
-    got = kernels.choose_step(cell).run(Wx.numpy(), tuple(s.numpy() for s in state), stepping.arrays(cell))
-    close(tuple(torch.from_numpy(s) for s in got), wanted, 1e-6)
+        cell.W.copy_(torch.tensor([[1e5], [-1e5]]).repeat(cell.gates, 1))
+        state = cells.start(cell, 2)
+        for x in (1.0, -1.0, 1.0):
+            _, state = cells.step(cell, torch.tensor([[x], [-x]]), state)
+    step = stepping.Stepper([cell])
+    mine = step.start(2)
+    step(np.array([1, -1, -1, 1, 1, -1], np.float32).reshape(3, 2, 1), mine)
+    close(torch.from_numpy(mine), torch.stack(state), 1e-5)
 
 
 @every_cell
-def test_a_step_in_numpy_leaves_the_state_before_it_alone(name):
-    cell = make(name, dtype=torch.float32)
-    state = tuple(s.numpy() for s in state_of(cell, 2))
-    kept = tuple(s.copy() for s in state)
-    kernels.choose_step(cell).run(np.ones((2, cell.gates * 3), np.float32), state, stepping.arrays(cell))
-    assert all((s == k).all() for s, k in zip(state, kept, strict=True))
+def test_eight_bits_are_near(name):
+    net = [make(name, 16, 64, dtype=torch.float32), make(name, 64, 64, dtype=torch.float32)]
+    x = np.random.default_rng(1).standard_normal((50, 1, 16), np.float32)
+    whole, rounded = stepping.Stepper(net), stepping.Stepper(net, int8=True)
+    difference = np.abs(whole(x, whole.start()) - rounded(x, rounded.start())).max()
+    assert 0 < difference < 0.01
+
+
+def test_eight_bits_reach_the_largest_weight_of_each_column():
+    matrix = torch.randn(9, 40) * torch.logspace(-3, 3, 40)
+    panels, scales = product.pack(matrix, int8=True)
+    back = torch.from_numpy(panels * 1.0).transpose(0, 1).flatten(1) * torch.from_numpy(scales)
+    assert panels.dtype == np.int8 and np.abs(panels).max() == 127
+    assert ((back[:, :40] - matrix).abs() <= torch.from_numpy(scales)[:40] * 0.501).all()
 
 
 # --- a cell of one's own
@@ -494,7 +524,7 @@ def test_a_cell_of_ones_own_works_deep_both_ways_and_with_dropouts(peephole):
 def test_a_cell_of_ones_own_is_named_by_doctor(peephole):
     said = dict(doctor.report())
     assert said["peephole training"].startswith("scan: ") and said["peephole stepping"].startswith("torch: ")
-    assert said["lstm training"].startswith("torch: ") and said["lstm stepping"].startswith("numpy: ")
+    assert said["lstm training"].startswith("torch: ") and said["lstm stepping"].startswith("compiled: ")
 
 
 @pytest.mark.parametrize("name", [*CELLS, "peephole"])

@@ -242,7 +242,7 @@ def test_another_size_than_the_weights_have_is_refused(song, tmp_path):
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("labels", [(), ("a", "b")])
-def test_numpy_stepper_is_model_step_is_forward(cell, layers, tied, labels):
+def test_compiled_stepper_is_model_step_is_forward(cell, layers, tied, labels):
     torch.manual_seed(1)
     codec = Codec("characters", list("abcdef"), labels)
     sizes = {
@@ -274,9 +274,9 @@ def test_numpy_stepper_is_model_step_is_forward(cell, layers, tied, labels):
         np.testing.assert_allclose(c, a.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_cell_without_a_numpy_form_steps_through_torch(song, monkeypatch):
+def test_a_cell_without_a_kernel_steps_through_torch(song, monkeypatch):
     quick = text_of(song, seed=4, length=60)
-    monkeypatch.setattr("unrolled.kernels.stepping.STEPS", {})
+    monkeypatch.setattr("unrolled.kernels.KNOWN", ())
     assert text_of(song, seed=4, length=60) == quick
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import cells
-from . import again, native, stepping
+from . import again, native
 
 
 class Kernel(NamedTuple):
@@ -59,8 +59,9 @@ def _on_cpu(kind: type[nn.Module], dtype: torch.dtype, ragged: bool) -> Kernel:
 
 
 def choose_step(cell: nn.Module) -> Kernel:
-    """The fastest single step for few rows on the CPU: (Wx, state, arrays) in numpy, or None where there is none."""
-    run = stepping.STEPS.get(type(cell))
-    if run is not None:
-        return Kernel("numpy", run, "one symbol at a time, numpy costs less than a call of torch")
-    return Kernel("torch", None, "no numpy form of this equation; cells.step runs")
+    """How a net of this cell takes single steps with few rows on the CPU; `run` packs its layers, None where torch steps."""
+    if type(cell) not in KNOWN:
+        return Kernel("torch", None, "no kernel is written for this equation; cells.step runs")
+    from . import stepping
+
+    return Kernel("compiled", stepping.stack, "one compiled call a step, or one for a whole text")

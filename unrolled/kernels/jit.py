@@ -22,4 +22,9 @@ def compiled(function: Callable) -> Callable:
     return dispatcher
 
 
+def pasted(function: Callable) -> Callable:
+    """For small functions: put into those that call them before these are compiled, which takes less time than a call would."""
+    return numba.njit(function, inline="always", error_model="numpy")
+
+
 STAMP = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()

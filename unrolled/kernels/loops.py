@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import compiled
+from .jit import compiled, pasted
 from .product import columns, product
 from .smooth import sigmoid, tanh
 
 
-@compiled
+@pasted
 def alive(rows, length, t, n):
     """How many of the first n rows have a step t."""
     while n > 0 and length[rows[n - 1]] <= t:
@@ -29,7 +29,7 @@ def alive(rows, length, t, n):
     return n
 
 
-@compiled
+@pasted
 def copy(target, source):
     """target[:] = source, which Numba takes seconds to compile."""
     for j in range(source.size):

@@ -15,7 +15,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from .jit import compiled
+from .jit import compiled, pasted
 
 FEATURES = llvm.get_host_cpu_features()
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
@@ -160,7 +160,7 @@ def product(a, rows, matrix, c):
                 c[i, j] *= scales[j]
 
 
-@compiled
+@pasted
 def columns(matrix):
     """How many columns a packed matrix has, those it was filled up with among them."""
     return matrix[0].shape[0] * matrix[0].shape[2]

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numba.extending import overload
 from torch import nn
 
 from .. import cells
 from . import loops
-from .jit import compiled
+from .jit import compiled, pasted
 from .loops import copy
 from .product import Packed, columns, pack, product
 
@@ -57,31 +56,9 @@ def _together(matrices: list[Packed], rows: int, int8: bool) -> Packed:
     return np.stack([panels for panels, _ in matrices]), np.stack([scales for _, scales in matrices])
 
 
-@compiled
+@pasted
 def one(matrices, layer):
     return matrices[0][layer], matrices[1][layer]
-
-
-def move(kind, rows, length, A, U, V, d, h, c, out, nothing):
-    """One step of one layer, in place: the forward loop of its kind over one step of every row."""
-    raise NotImplementedError("compiled code alone calls this")
-
-
-@overload(move)
-def _move(kind, rows, length, A, U, V, d, h, c, out, nothing):
-    def rnn(kind, rows, length, A, U, V, d, h, c, out, nothing):
-        loops.rnn_forward(rows, rows, length, A, U, h, out, h, nothing)
-
-    def gru(kind, rows, length, A, U, V, d, h, c, out, nothing):
-        loops.gru_forward(rows, rows, length, A, U, V, h, out, h, nothing, nothing)
-
-    def gru_after(kind, rows, length, A, U, V, d, h, c, out, nothing):
-        loops.gru_after_forward(rows, rows, length, A, U, d, h, out, h, nothing, nothing)
-
-    def lstm(kind, rows, length, A, U, V, d, h, c, out, nothing):
-        loops.lstm_forward(rows, rows, length, A, U, h, c, out, h, c, nothing, nothing)
-
-    return (rnn, gru, gru_after, lstm)[kind.ndim - 1]
 
 
 @compiled
@@ -104,13 +81,20 @@ def advance(kind, net, rows, length, A, state, hidden):
                 for j in range(A.shape[1]):
                     A[i, j] = Wx[i, j] + b[layer, j]
         h, c = state[at], state[at + states - 1]
-        move(kind, rows, length, A, one(U, layer), one(V, layer), d[layer], h, c, out, nothing)
+        if kind.ndim == 1:
+            loops.rnn_forward(rows, rows, length, A, one(U, layer), h, out, h, nothing)
+        elif kind.ndim == 2:
+            loops.gru_forward(rows, rows, length, A, one(U, layer), one(V, layer), h, out, h, nothing, nothing)
+        elif kind.ndim == 3:
+            loops.gru_after_forward(rows, rows, length, A, one(U, layer), d[layer], h, out, h, nothing, nothing)
+        else:
+            loops.lstm_forward(rows, rows, length, A, one(U, layer), h, c, out, h, c, nothing, nothing)
         for i in range(R):
             copy(hidden[i, layer * H : (layer + 1) * H], h[i])
 
 
 @compiled
-def run(kind, W, W_scales, U, U_scales, V, V_scales, b, d, first, first_scales, x, state, out):
+def run(kind, W, W_scales, U, U_scales, V, V_scales, b, d, first, first_scales, rows, length, x, state, out):
     """T steps: x (T, R, I) through the first layer's packed W and on; out (T, R, H) receives the last layer's h.
 
     Arrays one by one, not a Stack: Numba takes a microsecond longer to look into tuples.
@@ -136,6 +120,7 @@ class Stepper:
     def __init__(self, layers: Sequence[nn.Module], int8: bool = False):
         W, U, V, b, d = stack(layers, int8)
         self.arrays = (KINDS[type(layers[0])], *W, *U, *V, b, d, *pack(layers[0].W.float().t()))
+        self.one_row = np.arange(1), np.ones(1, np.int64)
         self.inputs, self.hidden = layers[0].input_size, layers[0].hidden_size
         self.states = layers[0].states * len(layers)
 
@@ -145,6 +130,8 @@ class Stepper:
 
     def __call__(self, x: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Steps x (T, R, I) -> (T, R, H), float32 and contiguous; `state` becomes the one after them."""
-        out = np.empty((x.shape[0], x.shape[1], self.hidden), np.float32)
-        run(*self.arrays, x, state, out)
+        T, R = x.shape[:2]
+        out = np.empty((T, R, self.hidden), np.float32)
+        rows, length = self.one_row if R == 1 else (np.arange(R), np.ones(R, np.int64))
+        run(*self.arrays, rows, length, x, state, out)
         return out

@@ -16,6 +16,7 @@ import dataclasses
 import math
 import sysconfig
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +33,6 @@ from ..data import text, vocab
 from ..data.batch import Batch, Streams, Symbols, open_map, write
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..errors import UserError
-from ..kernels import stepping
 from ..recurrent import Recurrent, drop
 
 MEASURE = "nats_per_symbol"
@@ -532,6 +532,7 @@ class Sample:
     number: int = option(1, "texts to write, side by side", minimum=1, maximum=1024)
     label: str | None = option(None, "the label to write for (runs trained with --condition)")
     seed: int | None = option(None, "the same seed writes the same text", minimum=0)
+    int8: bool = option(False, "round the weights to 8 bits: smaller, faster, hardly worse")
 
     def __post_init__(self) -> None:
         check(self)
@@ -588,38 +589,68 @@ def until(pieces: Iterator[str], stops: tuple[str, ...]) -> Iterator[str]:
     yield held
 
 
+AT_ONCE = 16  # symbols written between two looks at them
+
+
 def _draw(run: Any, options: Sample, rows: int) -> Iterator[np.ndarray]:
     """Ids (rows,) of each step, at most options.length of them; ends early when every row has met `end`."""
-    step, logits, state = _after_prompt(run, options)
-    logits, state = np.repeat(logits, rows, 0), tuple(s.repeat(rows, 0) for s in state)
     filters = decode.Sampling(options.temperature, options.top_k, options.top_p, options.min_p, options.repetition_penalty)
     random = np.random.default_rng(options.seed)
+    label, prompt = _label_asked(run, options.label), [run.codec.start, *run.codec.encode(options.prompt)]
+    net = packed(run.model, label, options.int8)
+    write = _by_torch if net is None else partial(_compiled, net)
     ended = np.zeros(rows, bool)
-    drawn = decode.sample(step, logits, state, filters, random, banned(run.codec))
-    for _, ids in zip(range(options.length), drawn, strict=False):
+    for _, ids in zip(range(options.length), write(run, label, prompt, rows, filters, random), strict=False):
         yield ids
         ended |= ids == END
         if ended.all():
             return
 
 
+def _compiled(
+    net: Any, run: Any, label: int | None, prompt: list[int], rows: int, filters: decode.Sampling, random: np.random.Generator
+) -> Iterator[np.ndarray]:
+    from ..kernels import writing
+
+    state = np.stack([s.numpy() for s in run.model.start(1)])  # (L·S, 1, H)
+    logits = writing.read(net, np.array(prompt)[:, None], state)
+    state, logits = state.repeat(rows, 1), logits.repeat(rows, 0)
+    recent = np.full((rows, 0 if filters.repetition_penalty == 1.0 else filters.window), -1)
+    never = np.array(banned(run.codec))
+    while True:
+        uniform = random.random((AT_ONCE, rows))
+        yield from writing.write(net, logits, state, recent, writing.numbers(filters), never, uniform)
+
+
+def _by_torch(
+    run: Any, label: int | None, prompt: list[int], rows: int, filters: decode.Sampling, random: np.random.Generator
+) -> Iterator[np.ndarray]:
+    step, logits, state = _after(run, label, prompt)
+    logits, state = np.repeat(logits, rows, 0), tuple(s.repeat(rows, 0) for s in state)
+    return decode.sample(step, logits, state, filters, random, banned(run.codec))
+
+
 def _beam(run: Any, options: Sample) -> list[list[int]]:
-    step, logits, state = _after_prompt(run, options)
+    prompt = [run.codec.start, *run.codec.encode(options.prompt)]
+    step, logits, state = _after(run, _label_asked(run, options.label), prompt)
     end = END if run.codec.records else None
     found = decode.beam(step, logits, state, max(options.beam, options.number), options.length, end, banned(run.codec))
     return [_before_end(run.codec, h.ids) for h in found[: options.number]]
 
 
-def _after_prompt(run: Any, options: Sample) -> tuple[decode.Step, np.ndarray, decode.State]:
-    """The step function, and logits (1, V) and state after start symbol and prompt."""
-    if run.codec.labels and options.label is None:
-        shown = ", ".join(run.codec.labels[:20]) + (", …" if len(run.codec.labels) > 20 else "")
-        raise UserError(f"this run writes for a label; `--label` is one of {shown}")
-    label = None if options.label is None else run.codec.label(options.label)
+def _after(run: Any, label: int | None, prompt: list[int]) -> tuple[decode.Step, np.ndarray, decode.State]:
+    """The step function, and logits (1, V) and state after the prompt."""
     step, state = stepper(run.model, label)
-    for i in [run.codec.start, *run.codec.encode(options.prompt)]:
+    for i in prompt:
         logits, state = step(np.array([i]), state)
     return step, logits, state
+
+
+def _label_asked(run: Any, label: str | None) -> int | None:
+    if run.codec.labels and label is None:
+        shown = ", ".join(run.codec.labels[:20]) + (", …" if len(run.codec.labels) > 20 else "")
+        raise UserError(f"this run writes for a label; `--label` is one of {shown}")
+    return None if label is None else run.codec.label(label)
 
 
 def banned(codec: Codec) -> list[int]:
@@ -634,37 +665,38 @@ def unseen(codec: Codec, written: str) -> list[str]:
     return sorted({w for w in vocab.WORD.findall(written) if w not in codec.index}) if codec.kind == "words" else []
 
 
-def stepper(model: Model, label: int | None) -> tuple[decode.Step, decode.State]:
-    """A step function for few rows on the CPU, in numpy, and the state of one row before any symbol.
+def packed(model: Model, label: int | None, int8: bool = False) -> Any | None:
+    """The model as compiled code takes it (kernels.writing.Net), or None for a cell that no kernel is written for.
 
-    The first layer's W x + b is looked up: it has one value a symbol. Cells without a numpy form go through torch.
+    The first layer's W x + b becomes a table: it has one value a symbol. int8 rounds all other matrices to 8 bits.
     """
     from ..kernels import choose_step
 
     layers = [layer.cells[0] for layer in model.layers]
-    steps = [choose_step(cell).run for cell in layers]
-    state = tuple(s.detach().numpy() for s in model.start(1))
-    if None in steps:
-        return _torch_stepper(model, label), state
-    arrays = [stepping.arrays(cell) for cell in layers]
+    pack_layers = choose_step(layers[0]).run
+    if pack_layers is None:
+        return None
+    from ..kernels import writing
+
     vectors = model.embed.weight if label is None else model.embed.weight + model.label.weight[label]
     with torch.no_grad():
-        table = F.linear(vectors, layers[0].W, layers[0].b).numpy()  # (V, G·H)
+        table = F.linear(vectors, layers[0].W, layers[0].b)  # (V, G·H)
         head = model.output.weight @ model.narrow.weight if isinstance(model.narrow, nn.Linear) else model.output.weight
-        head = (head * model.sharpness).numpy().T
-        bias = model.head(torch.zeros(1, model.features_size)).numpy()
-    size = layers[0].states
+        bias = model.head(torch.zeros(1, model.features_size))[0]
+        return writing.net(layers, table, head * model.sharpness, bias, int8)
+
+
+def stepper(model: Model, label: int | None) -> tuple[decode.Step, decode.State]:
+    """A step function for few rows on the CPU, and the state of one row before any symbol."""
+    net = packed(model, label)
+    state = tuple(s.detach().numpy() for s in model.start(1))
+    if net is None:
+        return _torch_stepper(model, label), state
+    from ..kernels import writing
 
     def step(ids: np.ndarray, state: decode.State) -> tuple[np.ndarray, decode.State]:
-        Wx, hidden, after = table[ids], [], []
-        for i, (update, a) in enumerate(zip(steps, arrays, strict=True)):
-            if i:
-                Wx = hidden[-1] @ a["W"].T + a["b"]
-            last = update(Wx, state[i * size : (i + 1) * size], a)
-            hidden.append(last[0])
-            after += last
-        features = hidden[0] if len(hidden) == 1 else np.concatenate(hidden, 1)
-        return features @ head + bias, tuple(after)
+        after = np.stack(state)
+        return writing.read(net, ids[None], after), tuple(after)
 
     return step, state
 
