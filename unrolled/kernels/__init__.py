@@ -6,6 +6,7 @@ handed over apart because recurrent dropout replaces it. Every kernel is tested 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -35,10 +36,14 @@ def choose(cell: nn.Module, device: torch.device, dtype: torch.dtype, shape: tup
     The answer's `why` is what `unrolled doctor` prints.
     """
     kind = type(cell)
+    if torch.is_autocast_enabled(device.type):
+        dtype = cell.W.dtype if device.type == "cpu" else torch.get_autocast_dtype(device.type)
     if kind not in KNOWN:
         return Kernel("scan", scan, "no kernel is written for this equation; the loop over its forward runs")
     if device.type == "cpu" and dtype in (torch.float32, torch.float64):
         return _on_cpu(kind, dtype, ragged)
+    if device.type == "cuda":
+        return _on_gpu(cell, device, dtype, shape, ragged)
     if kind in native.LAYERS:
         return Kernel("torch", native.run, "torch's own layer computes the same equation")
     return Kernel("scan", scan, f"no kernel for {dtype} on {device.type}; the loop over cells.py runs")
@@ -56,6 +61,24 @@ def _on_cpu(kind: type[nn.Module], dtype: torch.dtype, ragged: bool) -> Kernel:
     if kind is cells.LSTM and onednn:
         return Kernel("compiled", compiled.run, "loops compiled for this processor skip padding; oneDNN's LSTM cannot")
     return Kernel("compiled", compiled.run, "loops over time compiled for this processor")
+
+
+def _on_gpu(cell: nn.Module, device: torch.device, dtype: torch.dtype, shape: tuple[int, int], ragged: bool) -> Kernel:
+    kind, has_cudnn = type(cell), type(cell) in native.LAYERS
+    cudnn = Kernel("torch", native.run, "cuDNN computes the same equation")
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16) or kind is cells.RNN:
+        return cudnn if has_cudnn else Kernel("scan", scan, f"no kernel for {dtype}; the loop over cells.py runs")
+    if importlib.util.find_spec("triton") is None or torch.cuda.get_device_capability(device) < (8, 0):
+        why = "triton is not installed" if importlib.util.find_spec("triton") is None else "the GPU is older than sm_80"
+        return cudnn if has_cudnn else Kernel("scan", scan, f"{why}; the loop over cells.py runs")
+    from . import gpu
+
+    if not gpu.sound(kind, device, dtype):
+        why = "the Triton kernels failed their check against scan() on this GPU"
+        return cudnn._replace(why=f"cuDNN; {why}") if has_cudnn else Kernel("scan", scan, f"{why}; the loop runs")
+    if has_cudnn and not gpu.beats_cudnn(cell, device, dtype, shape, ragged):
+        return cudnn._replace(why="cuDNN computes the same equation, and measured faster here than the Triton kernels")
+    return Kernel("triton", gpu.run, "all steps in one launch, checked against scan() on this GPU")
 
 
 def choose_step(cell: nn.Module) -> Kernel:

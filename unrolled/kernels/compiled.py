@@ -1,8 +1,4 @@
-"""Training and running the four cells on the CPU: products without a state taken out, the loops of loops.py for the rest.
-
-A kernel as kernels/__init__ describes it: run(cell, U, x, state, lengths) -> (hidden states, last state), differentiable any
-number of times: a second derivative goes through cells.scan, which is slow and right.
-"""
+"""The four cells on the CPU: training.py's products, and between them the compiled loops of loops.py."""
 
 from __future__ import annotations
 
@@ -14,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import cells
-from . import again, loops, matrices, threads
+from . import loops, matrices, threads, training
 from .product import Packed, pack
+from .training import Engine, Gradients, Kept, Loops
 
 ROWS_A_SHARE = 4  # fewer rows would leave a thread waiting for its own sums
 
@@ -30,7 +27,7 @@ class Rows(NamedTuple):
     valid: Tensor | None  # (B, T) where there is a step, or None if everywhere
 
 
-def plan(batch: int, steps: int, lengths: Tensor | None) -> Rows:
+def plan(batch: int, steps: int, lengths: Tensor | None, device: torch.device) -> Rows:
     """Deal rows out to threads, longest first, so that all have about the same to do."""
     length = np.full(batch, steps) if lengths is None else lengths.detach().cpu().numpy().astype(np.int64)
     shares = max(1, min(torch.get_num_threads(), -(-batch // ROWS_A_SHARE)))
@@ -40,73 +37,6 @@ def plan(batch: int, steps: int, lengths: Tensor | None) -> Rows:
         valid = torch.arange(steps) < torch.from_numpy(length).unsqueeze(1)
     begin = np.concatenate([[0], np.cumsum(length)[:-1]])
     return Rows(begin, length, [np.ascontiguousarray(order[i::shares]) for i in range(shares)], int(length.sum()), valid)
-
-
-class Kept(NamedTuple):
-    """What a forward loop leaves for the backward one; tensors."""
-
-    gates: Tensor  # (N, G·H)
-    before: Tensor  # (N, H), empty where no backward loop will come
-    more: tuple[Tensor, ...] = ()  # the cell's own
-
-
-class Gradients(NamedTuple):
-    """What a backward loop yields."""
-
-    dA: Tensor  # (N, G·H), of W x + b
-    dU: Tensor
-    dd: Tensor | None  # of gru_after's recurrent bias
-    state: tuple[Tensor, ...]
-
-
-class Loops(NamedTuple):
-    forward: Callable[..., tuple[Tensor, tuple[Tensor, ...], Kept]]
-    backward: Callable[..., Gradients]
-
-
-def run(cell: nn.Module, U: Tensor, x: Tensor, state: cells.State, lengths: Tensor | None):
-    """x (B, T, I), state (B, H) each; see kernels/__init__ for the contract."""
-    d = getattr(cell, "d", None)
-    out, *last = _Run.apply(cell, plan(x.shape[0], x.shape[1], lengths), lengths, x, cell.W, U, cell.b, d, *state)
-    return out, tuple(last)
-
-
-class _Run(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, cell, rows, lengths, x, W, U, b, d, *state):
-        loop = LOOPS[type(cell)]
-        keep = any(ctx.needs_input_grad)
-        steps = x.flatten(0, 1) if rows.valid is None else x[rows.valid]  # (N, I)
-        A = matrices.forward(steps, W, b)  # (N, G·H)
-        B, T = x.shape[:2]
-        out = (x.new_empty if rows.valid is None else x.new_zeros)(B, T, U.shape[1])
-        last, kept = loop.forward(rows, A, U, d, [s.contiguous() for s in state], out, keep)
-        if keep:
-            ctx.cell, ctx.rows, ctx.lengths, ctx.states = cell, rows, lengths, len(state)
-            ctx.save_for_backward(x, W, U, b, d, *state, out, kept.gates, kept.before, *kept.more)
-        return out, *last
-
-    @staticmethod
-    def backward(ctx, d_out, *d_last):
-        x, W, U, b, d, *rest = ctx.saved_tensors
-        state, (out, *kept) = rest[: ctx.states], rest[ctx.states :]
-        if torch.is_grad_enabled():  # a derivative of this derivative will be asked for
-            weights = {name: value for name, value in (("W", W), ("U", U), ("b", b), ("d", d)) if value is not None}
-            dx, *rest = again.gradients(ctx.cell, weights, x, tuple(state), ctx.lengths, (d_out, *d_last))
-            d_weights = [rest.pop(0) if value is not None else None for value in (W, U, b, d)]
-            return None, None, None, dx, *d_weights, *rest
-        rows, needs = ctx.rows, ctx.needs_input_grad[3:]
-        d_last = [g.contiguous() for g in d_last]
-        found = LOOPS[type(ctx.cell)].backward(rows, out, Kept(kept[0], kept[1], tuple(kept[2:])), U, d_out.contiguous(), d_last)
-        dx = dW = db = None
-        if needs[0]:
-            flat = matrices.input_gradient(found.dA, W)
-            dx = flat.view_as(x) if rows.valid is None else torch.zeros_like(x).masked_scatter_(rows.valid.unsqueeze(-1), flat)
-        if needs[1]:
-            dW = matrices.weight_gradient(found.dA, x.flatten(0, 1) if rows.valid is None else x[rows.valid])
-        if needs[3]:
-            db = found.dA.sum(0)
-        return None, None, None, dx, dW, found.dU, db, None if d is None else found.dd, *found.state
 
 
 def _go(loop: Callable, rows: Rows, *arrays: Tensor | Packed) -> None:
@@ -127,10 +57,10 @@ def _rnn_forward(rows, A, U, d, state, out, keep):
     return (last,), Kept(A[:0], before)
 
 
-def _rnn_backward(rows, out, kept, U, d_out, d_last):
+def _rnn_backward(rows, out, kept, U, d_out, d_last, low):
     dA, d_first = torch.empty_like(kept.before), torch.empty_like(d_last[0])
     _go(loops.rnn_backward, rows, out, pack(U), d_out, d_last[0], dA, d_first)
-    return Gradients(dA, matrices.weight_gradient(dA, kept.before), None, (d_first,))
+    return Gradients(dA, matrices.weight_gradient(dA, kept.before, low), None, (d_first,))
 
 
 def _gru_forward(rows, A, U, d, state, out, keep):
@@ -140,13 +70,13 @@ def _gru_forward(rows, A, U, d, state, out, keep):
     return (last,), Kept(A, before, (reset,))
 
 
-def _gru_backward(rows, out, kept, U, d_out, d_last):
+def _gru_backward(rows, out, kept, U, d_out, d_last, low):
     H, (reset,) = U.shape[1], kept.more
     dA, d_first = torch.empty_like(kept.gates), torch.empty_like(d_last[0])
     packed = pack(U[: 2 * H]), pack(U[2 * H :])
     _go(loops.gru_backward, rows, kept.gates, kept.before, *packed, d_out, d_last[0], dA, d_first)
     gates, candidate = dA[:, : 2 * H], dA[:, 2 * H :]
-    dU = torch.cat([matrices.weight_gradient(gates, kept.before), matrices.weight_gradient(candidate, reset)])
+    dU = torch.cat([matrices.weight_gradient(gates, kept.before, low), matrices.weight_gradient(candidate, reset, low)])
     return Gradients(dA, dU, None, (d_first,))
 
 
@@ -158,11 +88,11 @@ def _gru_after_forward(rows, A, U, d, state, out, keep):
     return (last,), Kept(A, before, (after,))
 
 
-def _gru_after_backward(rows, out, kept, U, d_out, d_last):
+def _gru_after_backward(rows, out, kept, U, d_out, d_last, low):
     H, (after,) = U.shape[1], kept.more
     dA, d_after, d_first = torch.empty_like(kept.gates), torch.empty_like(after), torch.empty_like(d_last[0])
     _go(loops.gru_after_backward, rows, kept.gates, kept.before, after, pack(U), d_out, d_last[0], dA, d_after, d_first)
-    parts = [matrices.weight_gradient(g, kept.before) for g in (dA[:, : 2 * H], d_after)]
+    parts = [matrices.weight_gradient(g, kept.before, low) for g in (dA[:, : 2 * H], d_after)]
     return Gradients(dA, torch.cat(parts), d_after.sum(0), (d_first,))
 
 
@@ -173,15 +103,23 @@ def _lstm_forward(rows, A, U, d, state, out, keep):
     return tuple(last), Kept(A, before, (cell_before,))
 
 
-def _lstm_backward(rows, out, kept, U, d_out, d_last):
+def _lstm_backward(rows, out, kept, U, d_out, d_last, low):
     dA, d_first = torch.empty_like(kept.gates), [torch.empty_like(g) for g in d_last]
     _go(loops.lstm_backward, rows, kept.gates, kept.more[0], pack(U), d_out, *d_last, dA, *d_first)
-    return Gradients(dA, matrices.weight_gradient(dA, kept.before), None, tuple(d_first))
+    return Gradients(dA, matrices.weight_gradient(dA, kept.before, low), None, tuple(d_first))
 
 
-LOOPS: dict[type[nn.Module], Loops] = {
-    cells.RNN: Loops(_rnn_forward, _rnn_backward),
-    cells.GRU: Loops(_gru_forward, _gru_backward),
-    cells.GRUAfter: Loops(_gru_after_forward, _gru_after_backward),
-    cells.LSTM: Loops(_lstm_forward, _lstm_backward),
-}
+ENGINE = Engine(
+    plan,
+    {
+        cells.RNN: Loops(_rnn_forward, _rnn_backward),
+        cells.GRU: Loops(_gru_forward, _gru_backward),
+        cells.GRUAfter: Loops(_gru_after_forward, _gru_after_backward),
+        cells.LSTM: Loops(_lstm_forward, _lstm_backward),
+    },
+)
+
+
+def run(cell: nn.Module, U: Tensor, x: Tensor, state: cells.State, lengths: Tensor | None):
+    """x (B, T, I), state (B, H) each; see kernels/__init__ for the contract."""
+    return training.run(ENGINE, cell, U, x, state, lengths)

@@ -1,4 +1,4 @@
-"""The large products of a layer on the CPU, those that need no state: one each for W x, and for the gradients of x, W and U.
+"""The large products of a layer, those that need no state: one each for W x, and for the gradients of x, W and U.
 
 torch's own product goes through MKL; oneDNN, which torch carries too, is faster for some shapes on some processors (MKL's
 float32 kernels hold AMD's to half of what they can do). Which is used for what is measured once on each machine.
@@ -14,21 +14,33 @@ from torch import Tensor
 from . import measured
 
 
-def forward(x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
-    """x (N, I), W (G, I), b (G) -> (N, G)."""
-    if _onednn("forward", x.dtype):
+def forward(x: Tensor, W: Tensor, b: Tensor | None, low: bool) -> Tensor:
+    """x (N, I), W (G, I), b (G) -> (N, G); with `low` in bfloat16, the sum with b in float32."""
+    if low:
+        product = _rounded(x, W.t())
+        return product if b is None else product.add_(b)
+    if _onednn("forward", x):
         return _linear(x, W, b)
     return torch.nn.functional.linear(x, W, b)
 
 
-def input_gradient(dA: Tensor, W: Tensor) -> Tensor:
+def input_gradient(dA: Tensor, W: Tensor, low: bool) -> Tensor:
     """dA (N, G), W (G, I) -> (N, I)."""
-    return _linear(dA, W.t(), None) if _onednn("input", dA.dtype) else dA @ W
+    if low:
+        return _rounded(dA, W)
+    return _linear(dA, W.t(), None) if _onednn("input", dA) else dA @ W
 
 
-def weight_gradient(dA: Tensor, x: Tensor) -> Tensor:
+def weight_gradient(dA: Tensor, x: Tensor, low: bool) -> Tensor:
     """dA (N, G), x (N, I) -> (G, I)."""
-    return _linear(dA.t(), x.t(), None) if _onednn("weights", dA.dtype) else dA.t() @ x
+    if low:
+        return _rounded(dA.t(), x)
+    return _linear(dA.t(), x.t(), None) if _onednn("weights", dA) else dA.t() @ x
+
+
+def _rounded(a: Tensor, b: Tensor) -> Tensor:
+    """a b from bfloat16 factors, summed in float32, rounded to bfloat16 once more (torch has no other output on the CPU)."""
+    return (a.bfloat16() @ b.bfloat16()).to(a.dtype)
 
 
 def _linear(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
@@ -36,12 +48,14 @@ def _linear(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
 
 
-@cache
-def _onednn(which: str, dtype: torch.dtype, threads: int | None = None) -> bool:
-    if threads is None:
-        return _onednn(which, dtype, torch.get_num_threads())
-    if dtype != torch.float32 or not torch.backends.mkldnn.is_available():
+def _onednn(which: str, like: Tensor) -> bool:
+    if like.device.type != "cpu" or like.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
         return False
+    return _onednn_is_faster(which, torch.get_num_threads())
+
+
+@cache
+def _onednn_is_faster(which: str, threads: int) -> bool:
     x, W, dA = torch.randn(1024, 256), torch.randn(1024, 256), torch.randn(1024, 1024)
     a, b = {"forward": (x, W), "input": (dA, W.t()), "weights": (dA.t(), x.t())}[which]
     with torch.no_grad():
