@@ -4,6 +4,7 @@ The interpreter runs programs one after another, so states are exchanged there w
 other for ever. What needs a GPU is in test_cells.py, and skipped where there is none.
 """
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ if sys.platform != "linux":
 if torch.cuda.is_available():
     pytest.skip("a GPU is here: test_cells.py runs the kernels on it", allow_module_level=True)
 os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined
+
+from triton.runtime import interpreter
 
 from unrolled import cells, kernels
 from unrolled.kernels import gpu, triton_loops
@@ -148,3 +151,46 @@ def test_every_kernel_compiles_for_gpus(tmp_path):
     assert made.returncode == 0, made.stderr[-2000:]
     sizes = [int(line.split()[-1]) for line in made.stdout.splitlines()]
     assert len(sizes) == 2 * len(KERNELS) and max(sizes) <= 101_376  # what the smallest of those GPUs has
+
+
+class SideBySide:
+    """A kernel whose programs for the same rows run at the same time, each in a process of its own, on shared memory.
+
+    So they really wait for each other, and read what others stored.
+    """
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def __getitem__(self, grid):
+        def go(**arguments):
+            tensors = {name: value for name, value in arguments.items() if isinstance(value, torch.Tensor)}
+            shared = {name: value.clone().share_memory_() for name, value in tensors.items()}
+            fork = multiprocessing.get_context("fork")
+            programs = [(x, y) for x in range(grid[0]) for y in range(grid[1])]
+            workers = [fork.Process(target=self.one, args=(grid, place, arguments | shared)) for place in programs]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join(timeout=100)
+                worker.kill()
+            assert [worker.exitcode for worker in workers] == [0] * len(workers)
+            for name, value in tensors.items():
+                value.copy_(shared[name])
+
+        return go
+
+    def one(self, grid, place, arguments):
+        builder = interpreter.interpreter_builder
+        whole, at = builder.set_grid_dim, builder.set_grid_idx
+        builder.set_grid_dim = lambda *_: whole(*grid, 1)
+        builder.set_grid_idx = lambda *_: at(*place, 0)
+        self.kernel[(1, 1)](**arguments)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_programs_side_by_side_wait_for_each_other(name, monkeypatch):
+    for kernel in KERNELS:
+        monkeypatch.setattr(triton_loops, kernel, SideBySide(getattr(triton_loops, kernel)))
+    monkeypatch.setattr(gpu, "_cut", lambda batch, hidden, U: gpu.Tiles(16, 16, 16, True, 4, 1000))
+    compare(name, (18, 5, 4, 35), [1, 5, 3] * 6)  # two tiles of rows, three programs each
