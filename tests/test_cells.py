@@ -7,7 +7,9 @@ cells.py. Everything faster is then held to cells.py, forward and backward.
 from __future__ import annotations
 
 import math
+import time
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ from torch import nn
 from unrolled import cells, doctor, kernels
 from unrolled.cells import CELLS
 from unrolled.data.vocab import Codec
-from unrolled.kernels import compiled, native, product, stepping
+from unrolled.kernels import compiled, measured, native, product, smooth, stepping, threads
 from unrolled.recurrent import Recurrent
 from unrolled.tasks import language
 
@@ -338,6 +340,163 @@ def test_in_bfloat16_a_cell_is_itself_but_for_rounding(name, way):
         found.append([part.float() for part in (hidden, *last, *gradients)])
     for rounded, exact in zip(*found, strict=True):
         assert (rounded - exact).abs().max() < 0.03 * exact.abs().max()  # bfloat16 keeps 8 bits
+
+
+# --- the compiled loops
+
+
+@every_cell
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "ragged"])
+def test_second_derivatives_are_right(name, lengths):
+    cell = make(name, hidden=2)
+    x = torch.randn(3, 4, 2, dtype=torch.float64, requires_grad=True)
+    state = tuple(s.requires_grad_() for s in state_of(cell, 3))
+    U, count = torch.randn_like(cell.U, requires_grad=True), torch.tensor(lengths) if lengths else None
+
+    def outputs(x, U, *rest):
+        hidden, last = run("compiled", cell, x, rest[: cell.states], count, U)
+        return (hidden, *last)
+
+    assert torch.autograd.gradgradcheck(outputs, (x, U, *state, cell.W, cell.b))
+
+
+@every_cell
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_any_part_may_need_a_gradient(name, data):
+    cell = make(name)
+    inputs = [torch.randn(3, 4, 2, dtype=torch.float64), *state_of(cell, 3)]
+    everything = [*inputs, *cell.parameters()]
+    needed = data.draw(st.lists(st.sampled_from(range(len(everything))), min_size=1, unique=True))
+    for i, value in enumerate(everything):
+        value.requires_grad_(i in needed)
+    found = []
+    for way in ("scan", "compiled"):
+        hidden, last = run(way, cell, inputs[0], tuple(inputs[1:]), torch.tensor(LENGTHS))
+        loss = hidden.square().sum() + sum(s.sum() for s in last)
+        found.append(torch.autograd.grad(loss, [everything[i] for i in needed]))
+    close(found[1], found[0])
+
+
+@every_cell
+def test_only_the_last_state_may_be_used(name):
+    cell, found = make(name), []
+    x, state = torch.randn(3, 4, 2, dtype=torch.float64), state_of(cell, 3)
+    for way in ("scan", "compiled"):
+        _, last = run(way, cell, x, state, torch.tensor(LENGTHS))
+        found.append(torch.autograd.grad(last[-1].square().sum(), list(cell.parameters())))
+    close(found[1], found[0])
+
+
+@pytest.fixture
+def threads_as_they_are():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@every_cell
+@pytest.mark.parametrize("lengths", [None, [30, 1, 7, 22, 22, 9, 30, 2, 15, 4, 29]], ids=["full", "ragged"])
+def test_a_batch_is_the_same_twice_and_at_any_number_of_threads(name, lengths, threads_as_they_are):
+    cell = make(name, 40, 70, dtype=torch.float32)
+    x, state = torch.randn(11, 30, 40, requires_grad=True), state_of(cell, 11)
+    count, found = torch.tensor(lengths) if lengths else None, []
+    for number in (1, 1, 2, 2, 3):
+        torch.set_num_threads(number)
+        hidden, last = run("compiled", cell, x, state, count)
+        found.append((hidden, last, torch.autograd.grad(hidden.square().sum(), [x, *cell.parameters()])))
+    close(found[1], found[0], 0)
+    close(found[3], found[2], 0)
+    close(found[2], found[0], 1e-4)
+    close(found[4], found[0], 1e-4)
+
+
+@every_cell
+def test_nan_stays_in_its_row(name):
+    cell = make(name, 4, 40, dtype=torch.float32)
+    x, state = torch.randn(9, 5, 4), state_of(cell, 9)
+    clean, _ = run("compiled", cell, x, state)
+    x[3, 2, 0] = math.nan
+    hidden, last = run("compiled", cell, x, state)
+    assert hidden[3, 2:].isnan().all() and last[0][3].isnan().all()
+    others = torch.ones(9, 5, dtype=torch.bool)
+    others[3, 2:] = False
+    close(hidden[others], clean[others], 1e-6)
+
+
+@pytest.mark.parametrize("function", ["tanh", "sigmoid"])
+def test_the_smooth_functions_are_near(function):
+    x = np.concatenate([np.linspace(-20, 20, 100_001), np.geomspace(1e-30, 1, 1000), [0, np.inf, -np.inf]]).astype(np.float32)
+    exact = {"tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a))}[function](x.astype(np.float64))
+    cell = getattr(smooth, function)
+    got = applied(numba.njit(lambda a: cell(a)), x)
+    assert np.abs(got - exact).max() < 4e-7 and np.abs(got).max() <= 1
+    assert np.isnan(applied(numba.njit(lambda a: cell(a)), np.array([np.nan], np.float32))).all()
+    close(torch.from_numpy(applied(numba.njit(lambda a: cell(a)), x.astype(np.float64))), torch.from_numpy(exact))
+
+
+def applied(function, x):
+    return np.array([function(a) for a in x])
+
+
+def test_errors_of_a_share_of_the_work_are_raised():
+    def work(i):
+        if i == 1:
+            raise ValueError("one")
+
+    with pytest.raises(ValueError, match="one"):
+        threads.in_shares(work, 3)
+
+
+@pytest.mark.parametrize("openmp", [True, False])
+def test_every_share_is_done_once(openmp, monkeypatch):
+    if not openmp:
+        monkeypatch.setattr(threads, "openmp", lambda: None)
+    done = []
+    threads.in_shares(done.append, 7)
+    assert sorted(done) == list(range(7))
+
+
+# --- choices kept on disk
+
+
+@pytest.fixture
+def choices(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path / "cache"))
+    measured._known.cache_clear()
+    yield tmp_path / "cache"
+    measured._known.cache_clear()
+
+
+def test_a_choice_is_measured_once_and_kept(choices):
+    calls = []
+
+    def slow():
+        calls.append("slow")
+        time.sleep(0.002)
+
+    ways = {"slow": slow, "fast": lambda: calls.append("fast")}
+    assert measured.faster("which", ways) == "fast"
+    assert len(list(choices.iterdir())) == 1 and {"slow", "fast"} <= set(calls)
+    calls.clear()
+    assert measured.faster("which", ways) == "fast"
+    measured._known.cache_clear()  # another process
+    assert measured.faster("which", ways) == "fast" and not calls
+    assert any("fast" in answer for answer in measured.answers().values())
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"which, 2 threads": "gone"}'])
+def test_a_damaged_file_of_choices_is_measured_anew(choices, content):
+    measured.faster("which", {"a": lambda: None, "b": lambda: time.sleep(0.001)})
+    (path,) = choices.iterdir()
+    path.write_text(content)
+    measured._known.cache_clear()
+    assert measured.faster("which", {"a": lambda: None, "b": lambda: time.sleep(0.001)}) == "a"
+
+
+def test_where_nothing_can_be_kept_the_first_way_is_taken(choices):
+    choices.write_text("a file where the folder would be")
+    assert measured.faster("which", {"first": lambda: time.sleep(0.001), "second": lambda: None}) == "first"
 
 
 # --- the same function as torch's, and the one that is not
