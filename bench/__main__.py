@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from . import language, start, training, writing
+from . import language, recurrent, start, writing
 
 BENCHES = {
     "start": start.run,
     "writing": writing.run,
-    "training": training.run,
+    "recurrent": recurrent.run,
+    "ragged": recurrent.run_ragged,
     "shakespeare-81-seconds": language.run_short,
     "shakespeare-10-minutes": language.run_long,
     "latex-30-minutes": language.run_latex,
 }
-QUICK = ("start", "writing", "training")
+QUICK = ("start", "writing", "recurrent", "ragged")
 
 parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
 parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=", ".join(BENCHES))

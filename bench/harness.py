@@ -18,21 +18,31 @@ from unrolled.run import environment
 RESULTS = Path(__file__).parent / "results"
 
 
-def alternate(ours: Callable[[], Any], peer: Callable[[], Any], rounds: int = 9) -> dict[str, float]:
-    """Seconds of each, run in turn `rounds` times after one unmeasured turn: medians, and the ratio's median and range.
+def beside(ours: Callable[[], Any], peers: dict[str, Callable[[], Any]], rounds: int = 9) -> dict[str, dict[str, float]]:
+    """Ours and each peer in turn, `rounds` times after one unmeasured turn.
 
+    {"ours": {"seconds": …}, peer: {"seconds", "ratio", "ratio_min", "ratio_max"}}: medians, and the range over the rounds.
     A ratio above 1 means that ours is faster.
     """
-    ours(), peer()
-    pairs = [(seconds(ours), seconds(peer)) for _ in range(rounds)]
-    ratios = [theirs / mine for mine, theirs in pairs]
-    return {
-        "ours_seconds": statistics.median(mine for mine, _ in pairs),
-        "peer_seconds": statistics.median(theirs for _, theirs in pairs),
-        "ratio": statistics.median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
-    }
+    ways = {"ours": ours, **peers}
+    for way in ways.values():
+        way()
+    taken = [{name: seconds(way) for name, way in ways.items()} for _ in range(rounds)]
+    found = {"ours": {"seconds": statistics.median(turn["ours"] for turn in taken)}}
+    for name in peers:
+        ratios = [turn[name] / turn["ours"] for turn in taken]
+        found[name] = {
+            "seconds": statistics.median(turn[name] for turn in taken), "ratio": statistics.median(ratios),
+            "ratio_min": min(ratios), "ratio_max": max(ratios),
+        }  # fmt: skip
+    return found
+
+
+def alternate(ours: Callable[[], Any], peer: Callable[[], Any], rounds: int = 9) -> dict[str, float]:
+    """beside() with one peer, flat: ours_seconds, peer_seconds, ratio, ratio_min, ratio_max."""
+    found = beside(ours, {"peer": peer}, rounds)
+    ratio = {name: value for name, value in found["peer"].items() if name != "seconds"}
+    return {"ours_seconds": found["ours"]["seconds"], "peer_seconds": found["peer"]["seconds"], **ratio}
 
 
 def seconds(work: Callable[[], Any]) -> float:
