@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 
-from . import language, recurrent, start, writing
+from . import curves, language, recurrent, start, stepping, writing
 
 BENCHES = {
     "start": start.run,
     "writing": writing.run,
     "recurrent": recurrent.run,
     "ragged": recurrent.run_ragged,
+    "stepping": stepping.run,
+    "int8": writing.run_int8,
+    "curves": curves.run,
+    "first-use": start.run_first_use,
     "shakespeare-81-seconds": language.run_short,
     "shakespeare-10-minutes": language.run_long,
     "latex-30-minutes": language.run_latex,
 }
-QUICK = ("start", "writing", "recurrent", "ragged")
+QUICK = ("start", "writing", "recurrent", "ragged", "stepping", "curves", "first-use", "int8")
 
 parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
 parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=", ".join(BENCHES))

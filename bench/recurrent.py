@@ -33,7 +33,7 @@ def run(data: str | None) -> None:
 
 
 def run_ragged(data: str | None) -> None:
-    """Lengths from a quarter of T to T: ours with `lengths`, torch.nn's with packed sequences, which ends in padded outputs too."""
+    """Lengths from a quarter of T to T: ours with `lengths`, torch.nn's with packed sequences, padded again."""
     rows = []
     for batch, steps, hidden in SHAPES:
         lengths = torch.linspace(steps // 4, steps, batch).long()[torch.randperm(batch)]
@@ -52,11 +52,12 @@ def row(cell: str, shape: tuple[int, int, int], limit: float) -> dict[str, Any]:
     layer = layer_of(cell, hidden)
     own = layer.recurrent.cells[0]
     peer = TORCH[cell](hidden, hidden, batch_first=True)
-    loop = training(lambda x: kernels.scan(own, own.U, x, cells.start(own, batch), None)[0], layer, x)
+    scan = training(lambda x: kernels.scan(own, own.U, x, cells.start(own, batch), None)[0], layer, x)
     peers = {
         "torch": training(lambda x: peer(x)[0], peer, x),
         "torch_switch": switched(training(lambda x: peer(x)[0], peer, x)),
-        "loop": loop,
+        "scan": scan,
+        "loop": training(lambda x: by_hand(own, x), layer, x),
     }
     if cell == "gru" and importlib.util.find_spec("keras") and importlib.util.find_spec("jax"):
         peers["keras_jax"] = keras_on_jax(x)
@@ -64,6 +65,15 @@ def row(cell: str, shape: tuple[int, int, int], limit: float) -> dict[str, Any]:
     work = 12 * batch * steps * hidden * hidden * own.gates  # six products of 2·B·T·H·G·H
     reached = work / found["ours"]["seconds"] / 1e9
     return sizes(cell, batch, steps, hidden) | flat(found) | {"gflops": reached, "of_peak": reached / limit}
+
+
+def by_hand(cell: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The loop that people write: everything of a step inside it. (`scan` takes W x of all steps out first.)"""
+    state, hidden = cells.start(cell, x.shape[0]), []
+    for t in range(x.shape[1]):
+        h, state = cells.step(cell, x[:, t], state)
+        hidden.append(h)
+    return torch.stack(hidden, 1)
 
 
 def layer_of(cell: str, hidden: int) -> nn.Module:

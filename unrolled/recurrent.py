@@ -7,12 +7,17 @@ and argument names; `GRU` is the lecture's (reset gate before the matrix), `GRU(
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from . import cells, kernels
 from .cells import CELLS, State
 from .errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from .kernels.stepping import Stepper
 
 
 class Recurrent(nn.Module):
@@ -62,6 +67,16 @@ class Recurrent(nn.Module):
             x, new = cells.step(cell, x, before)
             after += new
         return x, tuple(after)
+
+    def stepper(self, int8: bool = False) -> Stepper:
+        """The net as it is now, packed for streaming on the CPU: microseconds a step. int8 rounds its weights to 8 bits."""
+        if self.directions == 2:
+            raise UserError("a bidirectional net cannot go step by step: its backward half starts at the end")
+        if kernels.choose_step(self.cells[0]).run is None:
+            raise UserError("no compiled step is written for this cell; `step` takes one through torch")
+        from .kernels.stepping import Stepper
+
+        return Stepper(list(self.cells), int8)
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """x (B, T, I) -> hidden states (B, T, directions·H), and each row's state after its own last step."""

@@ -61,11 +61,11 @@ def one(matrices, layer):
     return matrices[0][layer], matrices[1][layer]
 
 
-@compiled
-def advance(kind, net, rows, length, A, state, hidden):
+@pasted
+def advance(dimensions, net, rows, length, A, state, hidden):
     """One step of all layers: A (R, G·H) the first one's W x + b (spent), hidden (R, L·H) receives all layers' h.
 
-    rows 0, …, R - 1; length 1 each.
+    dimensions of KINDS' array; rows 0, …, R - 1; length 1 each.
     """
     W, U, V, b, d = net
     L, (_, R, H) = len(b), state.shape
@@ -81,11 +81,11 @@ def advance(kind, net, rows, length, A, state, hidden):
                 for j in range(A.shape[1]):
                     A[i, j] = Wx[i, j] + b[layer, j]
         h, c = state[at], state[at + states - 1]
-        if kind.ndim == 1:
+        if dimensions == 1:
             loops.rnn_forward(rows, rows, length, A, one(U, layer), h, out, h, nothing)
-        elif kind.ndim == 2:
+        elif dimensions == 2:
             loops.gru_forward(rows, rows, length, A, one(U, layer), one(V, layer), h, out, h, nothing, nothing)
-        elif kind.ndim == 3:
+        elif dimensions == 3:
             loops.gru_after_forward(rows, rows, length, A, one(U, layer), d[layer], h, out, h, nothing, nothing)
         else:
             loops.lstm_forward(rows, rows, length, A, one(U, layer), h, c, out, h, c, nothing, nothing)
@@ -100,8 +100,8 @@ def run(kind, W, W_scales, U, U_scales, V, V_scales, b, d, first, first_scales, 
     Arrays one by one, not a Stack: Numba takes a microsecond longer to look into tuples.
     """
     net, W_first = ((W, W_scales), (U, U_scales), (V, V_scales), b, d), (first, first_scales)
-    T, R, H = out.shape
-    L, G = b.shape
+    dimensions = kind.ndim
+    (T, R, H), (L, G) = out.shape, b.shape
     rows, length = np.arange(R), np.ones(R, np.int64)
     wide, A, hidden = np.empty((R, columns(W_first)), x.dtype), np.empty((R, G), x.dtype), np.empty((R, L * H), x.dtype)
     for t in range(T):
@@ -109,7 +109,7 @@ def run(kind, W, W_scales, U, U_scales, V, V_scales, b, d, first, first_scales, 
         for i in range(R):
             for j in range(G):
                 A[i, j] = wide[i, j] + b[0, j]
-        advance(kind, net, rows, length, A, state, hidden)
+        advance(dimensions, net, rows, length, A, state, hidden)
         for i in range(R):
             copy(out[t, i], hidden[i, (L - 1) * H :])
 

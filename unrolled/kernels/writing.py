@@ -76,6 +76,7 @@ def write(
 @compiled
 def _write(kind, stack, table, head, bias, rows, length, logits, state, recent, filters, banned, random, ids):
     """Steps ids (T, R), those before the last len(random) given, the others drawn here."""
+    dimensions = kind.ndim
     (R, V), G, L = logits.shape, table.shape[1], stack[3].shape[0]
     A, hidden, wide = (
         np.empty((R, G), table.dtype),
@@ -94,7 +95,7 @@ def _write(kind, stack, table, head, bias, rows, length, logits, state, recent, 
                 if recent.shape[1]:
                     recent[i, -1] = ids[t, i]
             copy(A[i], table[ids[t, i]])
-        advance(kind, stack, rows, length, A, state, hidden)
+        advance(dimensions, stack, rows, length, A, state, hidden)
         product(hidden, R, head, wide)
         for i in range(R):
             for j in range(V):
