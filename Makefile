@@ -18,6 +18,7 @@ check: .venv/ready
 	$(IN)/ruff format --check unrolled tests bench
 
 bench: .venv/ready
+	$(PIP) -e '.[dev,bench]'
 	$(IN)/python -m bench $(BENCH)
 
 chaos: .venv/ready

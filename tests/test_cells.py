@@ -20,7 +20,7 @@ from torch import nn
 from unrolled import cells, doctor, kernels
 from unrolled.cells import CELLS
 from unrolled.data.vocab import Codec
-from unrolled.kernels import compiled, measured, native, product, smooth, stepping, threads
+from unrolled.kernels import compiled, measured, native, product, product_int8, smooth, stepping, threads
 from unrolled.recurrent import Recurrent
 from unrolled.tasks import language
 
@@ -608,10 +608,39 @@ def test_eight_bits_are_near(name):
     assert 0 < difference < 0.01
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e6])
+@pytest.mark.parametrize(("K", "N"), [(1, 1), (8, 40), (9, 70), (700, 33)])
+def test_a_product_of_eight_bits_is_that_of_the_rounded_weights(K, N, scale):
+    matrix, a = torch.randn(K, N), (scale * torch.randn(3, K)).numpy()
+    panels, scales = product.pack(matrix, int8=True)
+    rounded = (matrix / torch.from_numpy(scales)[:N]).round().double().numpy() * scales[:N]
+    c = np.full((3, panels.shape[0] * panels.shape[2]), np.nan, np.float32)
+    product_int8.product_int8(a, 2, panels, scales, c)
+    wanted = a[:2].astype(np.float64) @ rounded
+    assert np.abs(c[:2, :N] - wanted).max() <= 1e-4 * K * np.abs(a[:2]).max() * np.abs(rounded).max()
+    assert np.isnan(c[2]).all()
+
+
+def test_sums_of_eight_bits_stay_within_32():
+    a, matrix = np.ones((1, 5000), np.float32), torch.ones(5000, 1)
+    panels, scales = product.pack(matrix, int8=True)
+    c = np.empty((1, panels.shape[0] * panels.shape[2]), np.float32)
+    product_int8.product_int8(a, 1, panels, scales, c)
+    assert abs(c[0, 0] - 5000) < 5
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_product_of_eight_bits_does_not_hide_what_is_no_number(bad):
+    panels, scales = product.pack(torch.randn(4, 3), int8=True)
+    a, c = np.array([[1, bad, 0, 2], [0, 0, 0, 0]], np.float32), np.empty((2, panels.shape[2]), np.float32)
+    product_int8.product_int8(a, 2, panels, scales, c)
+    assert np.isnan(c[0]).all() and not c[1].any()
+
+
 def test_eight_bits_reach_the_largest_weight_of_each_column():
     matrix = torch.randn(9, 40) * torch.logspace(-3, 3, 40)
     panels, scales = product.pack(matrix, int8=True)
-    back = torch.from_numpy(panels * 1.0).transpose(0, 1).flatten(1) * torch.from_numpy(scales)
+    back = torch.from_numpy(panels * 1.0).permute(1, 3, 0, 2).reshape(10, -1)[:9] * torch.from_numpy(scales)  # 9 rows are padded
     assert panels.dtype == np.int8 and np.abs(panels).max() == 127
     assert ((back[:, :40] - matrix).abs() <= torch.from_numpy(scales)[:40] * 0.501).all()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -493,3 +494,57 @@ def test_a_refused_copy_changes_nothing():
     with refused("do not fit"):
         layer.copy_from(nn.RNN(3, 8, 2, bidirectional=True))  # four layers and directions, the first of which fits
     assert all(torch.equal(layer.state_dict()[key], value) for key, value in before.items())
+
+
+# --- streaming
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_stepper_is_the_net_step_by_step(cell):
+    net = Recurrent(cell, 3, 5, num_layers=2)
+    x = torch.randn(2, 6, 3)
+    step, found = net.stepper(), []
+    state = step.start(rows=2)
+    for t in range(6):
+        found.append(step(x[:, t].unsqueeze(0).numpy(), state)[0])
+    with torch.no_grad():
+        out, last = net(x)
+    torch.testing.assert_close(torch.from_numpy(np.stack(found, 1)), out, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(state), torch.stack(last), rtol=1e-5, atol=1e-5)
+
+
+def test_what_cannot_stream_says_so(monkeypatch):
+    with pytest.raises(UserError, match="bidirectional net cannot go step by step"):
+        Recurrent("gru", 3, 5, bidirectional=True).stepper()
+
+    class Mine(CELLS["gru"]):
+        pass
+
+    monkeypatch.setitem(CELLS, "mine", Mine)
+    with pytest.raises(UserError, match="no compiled step is written for this cell; `step` takes one through torch"):
+        Recurrent("mine", 3, 5).stepper()
+
+
+@pytest.mark.parametrize(
+    ("x", "state", "said"),
+    [
+        (
+            np.zeros((1, 1, 4), np.float32),
+            np.zeros((1, 1, 5), np.float32),
+            r"`x` has shape \(1, 1, 4\); needed is \(steps, rows, 3\)",
+        ),
+        (np.zeros((1, 3), np.float32), np.zeros((1, 1, 5), np.float32), r"`x` has shape \(1, 3\); needed is"),
+        (np.zeros((1, 1, 3), np.float32), np.zeros((1, 1, 5)), r"`state` has shape \(1, 1, 5\), float64; needed is"),
+        (np.zeros((1, 2, 3), np.float32), np.zeros((1, 1, 5), np.float32), r"`state` has shape \(1, 1, 5\), float32; needed is"),
+        (np.zeros((1, 1, 3), np.float32), np.zeros((2, 1, 5), np.float32), r"`state` has shape \(2, 1, 5\), float32; needed is"),
+    ],
+)
+def test_a_stepper_refuses_what_it_would_read_past(x, state, said):
+    with pytest.raises(UserError, match=said):
+        Recurrent("gru", 3, 5).stepper()(x, state)
+
+
+def test_a_stepper_takes_arrays_that_do_not_lie_in_one_piece():
+    step = Recurrent("gru", 3, 5).stepper()
+    x = np.random.default_rng(1).standard_normal((4, 2, 6), np.float32)[:, :, ::2]
+    assert (step(x, step.start(2)) == step(x.copy(), step.start(2))).all()

@@ -115,7 +115,8 @@ def others_packages(path: Path) -> set[str]:
 
 
 def test_every_package_imported_is_a_declared_dependency_and_pinned():
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["gpu"]]
     declared = {re.match(r"[\w-]+", line)[0] for line in declared}
     assert set().union(*map(others_packages, FILES.values())) == declared
     pinned = {line.split("==")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
@@ -124,7 +125,16 @@ def test_every_package_imported_is_a_declared_dependency_and_pinned():
 
 @pytest.mark.parametrize(
     ("module", "allowed"),
-    [("cli", {"click"}), ("config", set()), ("errors", set()), ("decode", {"numpy"}), ("ngram", {"numpy"}), ("cells", {"torch"})],
+    [
+        ("cli", {"click"}),
+        ("config", set()),
+        ("errors", set()),
+        ("decode", {"numpy"}),
+        ("ngram", {"numpy"}),
+        ("cells", {"torch"}),
+        ("kernels/gpu", {"torch", "triton"}),
+        ("kernels/training", {"torch"}),
+    ],
 )
 def test_packages_stay_in_their_room(module, allowed):
     assert others_packages(FILES[module]) == allowed

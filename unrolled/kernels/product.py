@@ -7,20 +7,16 @@ that width, so that they are read in the order they lie (Goto and van de Geijn 2
 
 from __future__ import annotations
 
-import llvmlite.binding as llvm
 import numpy as np
 import torch
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 from torch import Tensor
 
 from .jit import compiled, pasted
-
-FEATURES = llvm.get_host_cpu_features()
-VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
-ROWS = 4 if VECTOR_BYTES == 32 else 8  # sums held: 16 of 32 registers, or 8 of 16
-VECTORS = 2
+from .product_int8 import product_int8
+from .vectors import ROWS, VECTOR_BYTES, VECTORS
 
 
 def panel_width(item_bytes: int) -> int:
@@ -28,8 +24,8 @@ def panel_width(item_bytes: int) -> int:
     return VECTORS * VECTOR_BYTES // item_bytes
 
 
-# A matrix (K, N) as product() wants it: panels (N / width, K, width), the last one filled up with zeros, in float32, float64
-# or int8; and the scale of each column where panels are int8, else nothing. A plain tuple: Numba takes those fastest.
+# A matrix (K, N) as product() wants it: panels (N / width, K, width), the last one filled up with zeros, in float32 or float64;
+# or (N / width, K / 2, width, 2) in int8, and the scale of each column. A plain tuple: Numba takes those fastest.
 Packed = tuple[np.ndarray, np.ndarray]
 
 
@@ -41,18 +37,20 @@ def pack(matrix: Tensor, int8: bool = False) -> Packed:
     panels = -(-N // width)
     if N % width:
         matrix = torch.nn.functional.pad(matrix, (0, panels * width - N))
-    scales = matrix.new_empty(0)
-    if int8:
-        scales = matrix.abs().amax(0).clamp(min=1e-30) / 127
-        matrix = (matrix / scales).round().to(torch.int8)
-    return matrix.reshape(K, panels, width).transpose(0, 1).contiguous().numpy(), scales.numpy()
+    if not int8:
+        return matrix.reshape(K, panels, width).transpose(0, 1).contiguous().numpy(), matrix.new_empty(0).numpy()
+    scales = matrix.abs().amax(0).clamp(min=1e-30) / 127
+    whole = torch.nn.functional.pad((matrix / scales).round().to(torch.int8), (0, 0, 0, K % 2))
+    pairs = torch.stack((whole[0::2], whole[1::2]), -1).view(torch.int16)  # (K / 2, P·width, 1): two rows as one number
+    pairs = pairs.reshape(len(pairs), panels, width).transpose(0, 1).contiguous()
+    return pairs.view(torch.int8).view(panels, len(whole) // 2, width, 2).numpy(), scales.numpy()
 
 
 def _tile(rows: int, side_by_side: int = 1):
     """An intrinsic: c[:rows, panel] = a[:rows] @ panel, arrays given with the offsets where they begin.
 
-    Row r of a lies at a_at + r·K, of c at c_at + r·c_row; the panel (K, width) at panel_at. All without gaps. A panel of
-    int8 is read as numbers of a's kind. Several panels `side_by_side` keep a processor busy that would wait for few sums.
+    Row r of a lies at a_at + r·K, of c at c_at + r·c_row; the panel (K, width) at panel_at. All without gaps.
+    Several panels `side_by_side` keep a processor busy that would wait for few sums.
     """
 
     @intrinsic
@@ -77,13 +75,6 @@ def _tile(rows: int, side_by_side: int = 1):
             def vector_at(pointer: ir.Value, at: ir.Value) -> ir.Value:
                 return builder.bitcast(builder.gep(pointer, [at]), vector.as_pointer())
 
-            def weights_at(at: ir.Value) -> ir.Value:
-                if not isinstance(signature.args[2].dtype, types.Integer):
-                    return builder.load(vector_at(panel, at), align=align)
-                small = ir.VectorType(ir.IntType(8), lanes).as_pointer()
-                whole = builder.load(builder.bitcast(builder.gep(panel, [at]), small), align=1)
-                return builder.sitofp(builder.sext(whole, ir.VectorType(ir.IntType(32), lanes)), vector)
-
             def row(pointer: ir.Value, stride: ir.Value, r: int) -> ir.Value:
                 return builder.gep(pointer, [builder.mul(stride, index(r))])
 
@@ -102,7 +93,8 @@ def _tile(rows: int, side_by_side: int = 1):
             weights = []
             for v in vectors:
                 of_panel = builder.add(begin, builder.mul(one_panel, index(v // VECTORS)))
-                weights.append(weights_at(builder.add(of_panel, index(v % VECTORS * lanes))))
+                at = builder.add(of_panel, index(v % VECTORS * lanes))
+                weights.append(builder.load(vector_at(panel, at), align=align))
             totals = []
             for r in range(rows):
                 one = builder.insert_element(undefined, builder.load(builder.gep(a_rows[r], [k])), lane(0))
@@ -130,10 +122,21 @@ _tile_8, _tile_4, _tile_2, _tile_1 = map(_tile, (8, 4, 2, 1))
 _wide_1 = _tile(1, side_by_side=4)
 
 
-@compiled
 def product(a, rows, matrix, c):
-    """c[:rows] = a[:rows] @ the packed matrix; a (R, K), c (R, P·width), contiguous."""
-    panels, scales = matrix
+    """c[:rows] = a[:rows] @ the packed matrix; a (R, K), c (R, P·width), contiguous. For compiled code."""
+    raise NotImplementedError
+
+
+@overload(product)
+def _product(a, rows, matrix, c):
+    if isinstance(matrix[0].dtype, types.Integer):
+        return lambda a, rows, matrix, c: product_int8(a, rows, matrix[0], matrix[1], c)
+    return lambda a, rows, matrix, c: product_of_floats(a, rows, matrix[0], c)
+
+
+@compiled
+def product_of_floats(a, rows, panels, c):
+    """product() for panels (P, K, width) of a's kind."""
     P, K, width = panels.shape
     columns, p = P * width, 0
     while rows == 1 and p + 4 <= P:
@@ -154,10 +157,6 @@ def product(a, rows, matrix, c):
         if i < rows:
             _tile_1(a, i * K, panels, at, c, i * columns + column, columns, K)
         p += 1
-    if scales.size:
-        for i in range(rows):
-            for j in range(columns):
-                c[i, j] *= scales[j]
 
 
 @pasted

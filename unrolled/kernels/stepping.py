@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from .. import cells
+from ..errors import UserError
 from . import loops
 from .jit import compiled, pasted
 from .loops import copy
@@ -52,7 +53,8 @@ def stack(layers: Sequence[nn.Module], int8: bool = False) -> Stack:
 
 def _together(matrices: list[Packed], rows: int, int8: bool) -> Packed:
     if not matrices:  # of the type the others have
-        return np.zeros((0, 1, rows, 1), np.int8 if int8 else np.float32), np.zeros((0, 0), np.float32)
+        shape = (0, 1, rows, 1, 2) if int8 else (0, 1, rows, 1)
+        return np.zeros(shape, np.int8 if int8 else np.float32), np.zeros((0, 0), np.float32)
     return np.stack([panels for panels, _ in matrices]), np.stack([scales for _, scales in matrices])
 
 
@@ -129,8 +131,14 @@ class Stepper:
         return np.zeros((self.states, rows, self.hidden), np.float32)
 
     def __call__(self, x: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """Steps x (T, R, I) -> (T, R, H), float32 and contiguous; `state` becomes the one after them."""
-        T, R = x.shape[:2]
+        """Steps x (T, R, I) -> (T, R, H), float32; `state` becomes the one after them. UserError where shapes do not fit."""
+        x = np.ascontiguousarray(x, np.float32)
+        if x.ndim != 3 or x.shape[2] != self.inputs:
+            raise UserError(f"`x` has shape {x.shape}; needed is (steps, rows, {self.inputs})")
+        T, R, _ = x.shape
+        if state.shape != (self.states, R, self.hidden) or state.dtype.char != "f" or not state.flags.c_contiguous:
+            needed = f"({self.states}, {R}, {self.hidden}), float32, in one piece"
+            raise UserError(f"`state` has shape {state.shape}, {state.dtype}; needed is {needed}")
         out = np.empty((T, R, self.hidden), np.float32)
         rows, length = self.one_row if R == 1 else (np.arange(R), np.ones(R, np.int64))
         run(*self.arrays, rows, length, x, state, out)
