@@ -6,6 +6,7 @@ cells.py. Everything faster is then held to cells.py, forward and backward.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from unrolled import cells, doctor, kernels
+from unrolled import cells, doctor, kernels, recurrent
 from unrolled.cells import CELLS
 from unrolled.data.vocab import Codec
 from unrolled.kernels import compiled, measured, native, product, product_int8, smooth, stepping, threads
@@ -728,3 +729,28 @@ def test_a_language_model_over_any_cell_writes_as_it_reads(name, peephole):
     for t in range(6):
         logits, state = step(ids[:, t].numpy(), state)
         close(torch.from_numpy(logits), read[:, t], 1e-5)
+
+
+def test_that_a_cell_trains_through_scan_is_said_once(peephole, caplog):
+    recurrent._tell.cache_clear()
+    net = Recurrent("peephole", 2, 3)
+    for _ in range(2):
+        net(torch.randn(2, 4, 2))
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["Peephole trains through scan(): no kernel is written for this equation; the loop over its forward runs"]
+    Recurrent("gru", 2, 3)(torch.randn(2, 4, 2))
+    assert len(caplog.records) == 1
+
+
+def test_how_much_slower_a_cell_of_ones_own_is_is_measured_and_said(peephole):
+    config = language.Config(
+        cell="peephole", hidden=64, embedding=16, layers=1, batch=8, length=40, dropout=0.0, input_dropout=0.0
+    )
+    model = language.Model(config, Codec("characters", "abcde"))
+    line = language._through(config, model)
+    assert line.startswith("peephole runs through scan: no kernel is written for this equation")
+    times = float(line.split("about ")[1].split(" times")[0])
+    assert 1 < times < 100
+    config = dataclasses.replace(config, cell="gru")
+    line = language._through(config, language.Model(config, Codec("characters", "abcde")))
+    assert line == "gru runs through compiled: loops over time compiled for this processor"

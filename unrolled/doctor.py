@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 
+import numba
 import torch
 
 from . import __version__, kernels
@@ -17,7 +18,7 @@ PACKAGES = ("numpy", "safetensors", "tokenizers", "accelerate", "click")
 
 def report() -> list[tuple[str, str]]:
     """Pairs of a thing and what there is to say of it."""
-    return [*_versions(), *_devices(), *_kernels(), ("disk", f"{shutil.disk_usage('.').free / 1e9:.0f} GB free here")]
+    return [*_versions(), *_devices(), *_kernels(), *_loops(), ("disk", f"{shutil.disk_usage('.').free / 1e9:.0f} GB free here")]
 
 
 def _versions() -> list[tuple[str, str]]:
@@ -46,9 +47,22 @@ def _kernels() -> list[tuple[str, str]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found = []
     for name, make in CELLS.items():
-        cell = make(1, 1)
-        training = kernels.choose(cell, device, torch.float32, (1, 1))
+        cell = make(128, 128).to(device)
+        training = kernels.choose(cell, device, torch.float32, (32, 64))
+        ragged = kernels.choose(cell, device, torch.float32, (32, 64), ragged=True)
         stepping = kernels.choose_step(cell)
         found.append((f"{name} training", f"{training.name}: {training.why}"))
+        if ragged != training:
+            found.append((f"{name} training, ragged", f"{ragged.name}: {ragged.why}"))
         found.append((f"{name} stepping", f"{stepping.name}: {stepping.why}"))
     return found
+
+
+def _loops() -> list[tuple[str, str]]:
+    from .kernels import measured, threads, vectors
+
+    openmp = "torch's own OpenMP threads" if threads.openmp() else "Python threads: torch's OpenMP was not found"
+    return [
+        ("compiled loops", f"numba {numba.__version__}, {8 * vectors.VECTOR_BYTES} bit vectors, on {openmp}"),
+        *((f"measured: {question}", answer) for question, answer in measured.answers().items()),
+    ]

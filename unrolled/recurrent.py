@@ -7,6 +7,8 @@ and argument names; `GRU` is the lecture's (reset gate before the matrix), `GRU(
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -98,6 +100,8 @@ class Recurrent(nn.Module):
     def _run(self, index: int, x: Tensor, state: State, lengths: Tensor | None, backward: bool) -> tuple[Tensor, State]:
         cell = self.cells[index]
         kernel = kernels.choose(cell, x.device, x.dtype, x.shape[:2], lengths is not None)
+        if kernel.name == "scan" and self.training:
+            _tell(type(cell).__name__, kernel.why)
         U = self._drop_recurrent(cell.U) if self.training else cell.U
         out, after = kernel.run(cell, U, reverse(x, lengths) if backward else x, state, lengths)
         return reverse(out, lengths) if backward else out, after
@@ -117,6 +121,12 @@ class Recurrent(nn.Module):
             if s.shape != (batch, self.hidden_size):
                 raise UserError(f"`state` has shape {tuple(s.shape)}; needed is ({batch}, {self.hidden_size})")
         return [state[i : i + size] for i in range(0, len(state), size)]
+
+
+@cache
+def _tell(cell: str, why: str) -> None:
+    """Once a cell: that it trains the slow way is said, on the log."""
+    logging.getLogger("unrolled").warning("%s trains through scan(): %s", cell, why)
 
 
 def drop(x: Tensor, probability: float, training: bool, variational: bool) -> Tensor:

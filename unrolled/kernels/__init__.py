@@ -7,6 +7,7 @@ handed over apart because recurrent dropout replaces it. Every kernel is tested 
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -79,6 +80,26 @@ def _on_gpu(cell: nn.Module, device: torch.device, dtype: torch.dtype, shape: tu
     if has_cudnn and not gpu.beats_cudnn(cell, device, dtype, shape, ragged):
         return cudnn._replace(why="cuDNN computes the same equation, and measured faster here than the Triton kernels")
     return Kernel("triton", gpu.run, "all steps in one launch, checked against scan() on this GPU")
+
+
+def times_slower(cell: nn.Module, device: torch.device, shape: tuple[int, int]) -> float:
+    """How many times as long forward and backward of this cell take through scan() as those of the lecture's GRU through its
+    kernel, at these sizes; measured now. Two gates less or more are a third of the work, so it is a rough guide."""
+    batch, steps = shape
+    gru = cells.GRU(cell.W.shape[1], cell.hidden_size).to(device, cell.W.dtype)
+    x = torch.zeros(batch, steps, cell.W.shape[1], device=device, dtype=cell.W.dtype)
+    fast = choose(gru, device, cell.W.dtype, shape).run
+    return _seconds(scan, cell, x) / _seconds(fast, gru, x)
+
+
+def _seconds(run: Callable, cell: nn.Module, x: Tensor) -> float:
+    taken = []
+    for _ in range(3):
+        began = time.perf_counter()
+        out, _ = run(cell, cell.U, x, cells.start(cell, len(x)), None)
+        float(torch.autograd.grad(out.sum(), cell.U)[0].sum())  # waits for a GPU too
+        taken.append(time.perf_counter() - began)
+    return min(taken[1:])
 
 
 def choose_step(cell: nn.Module) -> Kernel:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import cells, decode, fit, metrics, ngram, surprise
+from .. import cells, decode, fit, kernels, metrics, ngram, surprise
 from ..cells import CELLS, State
 from ..config import check, option
 from ..data import text, vocab
@@ -410,7 +410,20 @@ def describe(config: Config, data: Data, model: Model) -> list[str]:
         f"model: {config.cell}, {config.layers} x {config.hidden} units, {weights:,} weights; "
         f"about {megabytes(config, codec, weights):,.0f} MB of memory"
     )
-    return lines
+    return [*lines, _through(config, model)]
+
+
+def _through(config: Config, model: Model) -> str:
+    """What the recurrent layers run through, and what it costs where no kernel is written for the cell."""
+    cell, shape = model.layers[-1].cells[0], (config.batch, config.length)
+    device = torch.device("cuda" if config.device in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
+    kernel = kernels.choose(
+        cell, device, torch.bfloat16 if wants_bfloat16(config) and device.type == "cuda" else cell.W.dtype, shape
+    )
+    line = f"{config.cell} runs through {kernel.name}: {kernel.why}"
+    if kernel.name != "scan":
+        return line
+    return f"{line}; a step takes about {kernels.times_slower(cell, cell.W.device, shape):.1f} times as long as the gru's kernel"
 
 
 def megabytes(config: Config, codec: Codec, weights: int) -> float:
@@ -670,10 +683,8 @@ def packed(model: Model, label: int | None, int8: bool = False) -> Any | None:
 
     The first layer's W x + b becomes a table: it has one value a symbol. int8 rounds all other matrices to 8 bits.
     """
-    from ..kernels import choose_step
-
     layers = [layer.cells[0] for layer in model.layers]
-    pack_layers = choose_step(layers[0]).run
+    pack_layers = kernels.choose_step(layers[0]).run
     if pack_layers is None:
         return None
     from ..kernels import writing
