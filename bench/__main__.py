@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import curves, language, recurrent, start, stepping, writing
+from . import curves, gpu, language, recurrent, start, stepping, writing
 
 BENCHES = {
     "start": start.run,
@@ -14,6 +14,7 @@ BENCHES = {
     "stepping": stepping.run,
     "int8": writing.run_int8,
     "curves": curves.run,
+    "gpu": gpu.run,
     "first-use": start.run_first_use,
     "shakespeare-81-seconds": language.run_short,
     "shakespeare-10-minutes": language.run_long,

@@ -1,8 +1,10 @@
-"""Writes the pages that come from the program: docs/command-line.md from `--help`, docs/measurements.md from bench/results."""
+"""Writes the pages that come from the program: docs/command-line.md from `--help`, docs/measurements.md and the tables of
+docs/performance.md from bench/results."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,10 +31,6 @@ layer is chosen and trains about half as fast in float32; no figure of such a ma
 PAGES = [[], ["train"], *(["train", task] for task in TASKS), *([verb] for verb in VERBS if verb != "train")]
 WHAT = {
     "start": "Time to `unrolled --help`.",
-    "writing": "Writing one text with 512 units over 65 symbols, batch 1, temperature 0.8, top-p 0.95, beside a plain loop over "
-    "the torch.nn layer with temperature alone. A ratio above 1 means ours is faster; its range is over the alternating rounds.",
-    "training": "Forward and backward of one layer, float32, beside torch.nn's. For `gru` torch has only the other form of the "
-    "equation; the lecture's runs through the loop over its equation, which is the reference and not fast.",
     "shakespeare-81-seconds": "tiny-shakespeare, first 90 % to train on, the whole last 10 % validated, 81 seconds from the "
     "command's start, default settings. For scale: nanoGPT's CPU recipe in the same time on such a machine 1.898 nats, its "
     "published GPU run 1.4697. `dynamic` is the same run under dynamic evaluation.",
@@ -67,6 +65,22 @@ def measurements() -> str:
     return "\n".join(parts)
 
 
+MARK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
+
+
+def performance(page: str) -> str:
+    """The page with its tables, and the command and machine of each, put between their marks."""
+
+    def filled(mark: re.Match) -> str:
+        path = HERE.parent / "bench" / "results" / f"{mark[2]}.json"
+        if not path.exists():
+            return mark[0]
+        result = json.loads(path.read_text())
+        return f"{mark[1]}`{result['command']}`, {where(result['environment'])}\n\n{table(result['rows'])}\n{mark[3]}"
+
+    return MARK.sub(filled, page)
+
+
 def where(environment: dict[str, Any]) -> str:
     amx = ", AMX" if environment["amx"] else ""
     return (
@@ -78,4 +92,6 @@ def where(environment: dict[str, Any]) -> str:
 if __name__ == "__main__":
     (HERE / "command-line.md").write_text(command_line())
     (HERE / "measurements.md").write_text(measurements())
-    click.echo("wrote docs/command-line.md and docs/measurements.md", err=True)
+    page = HERE / "performance.md"
+    page.write_text(performance(page.read_text()))
+    click.echo("wrote docs/command-line.md, docs/measurements.md and the tables of docs/performance.md", err=True)
