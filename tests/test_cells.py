@@ -380,6 +380,18 @@ def test_any_part_may_need_a_gradient(name, data):
 
 
 @every_cell
+def test_a_second_pass_backward_gives_what_the_first_gave(name):
+    cell, found = make(name, 5, 9), []
+    x, state = torch.randn(3, 4, 5, dtype=torch.float64), state_of(cell, 3)
+    hidden, last = run("compiled", cell, x, state, torch.tensor(LENGTHS))
+    for _ in range(3):
+        loss = hidden.square().sum() + last[-1].sum()
+        found.append(torch.autograd.grad(loss, list(cell.parameters()), retain_graph=True))
+    close(found[1], found[0])
+    close(found[2], found[0])
+
+
+@every_cell
 def test_only_the_last_state_may_be_used(name):
     cell, found = make(name), []
     x, state = torch.randn(3, 4, 2, dtype=torch.float64), state_of(cell, 3)

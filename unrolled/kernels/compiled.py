@@ -54,7 +54,7 @@ def _kept(A: Tensor, hidden: int, keep: bool, number: int) -> list[Tensor]:
 def _rnn_forward(rows, A, U, d, state, out, keep):
     (h0,), last, (before,) = state, torch.empty_like(state[0]), _kept(A, U.shape[1], keep, 1)
     _go(loops.rnn_forward, rows, A, pack(U.t()), h0, out, last, before)
-    return (last,), Kept(A[:0], before)
+    return (last,), Kept(A.new_empty(0), before)
 
 
 def _rnn_backward(rows, out, kept, U, d_out, d_last, low):
@@ -72,7 +72,7 @@ def _gru_forward(rows, A, U, d, state, out, keep):
 
 def _gru_backward(rows, out, kept, U, d_out, d_last, low):
     H, (reset,) = U.shape[1], kept.more
-    dA, d_first = torch.empty_like(kept.gates), torch.empty_like(d_last[0])
+    dA, d_first = kept.gates, torch.empty_like(d_last[0])  # in place: fresh memory takes longer to get than to fill
     packed = pack(U[: 2 * H]), pack(U[2 * H :])
     _go(loops.gru_backward, rows, kept.gates, kept.before, *packed, d_out, d_last[0], dA, d_first)
     gates, candidate = dA[:, : 2 * H], dA[:, 2 * H :]
@@ -90,7 +90,7 @@ def _gru_after_forward(rows, A, U, d, state, out, keep):
 
 def _gru_after_backward(rows, out, kept, U, d_out, d_last, low):
     H, (after,) = U.shape[1], kept.more
-    dA, d_after, d_first = torch.empty_like(kept.gates), torch.empty_like(after), torch.empty_like(d_last[0])
+    dA, d_after, d_first = kept.gates, torch.empty_like(after), torch.empty_like(d_last[0])
     _go(loops.gru_after_backward, rows, kept.gates, kept.before, after, pack(U), d_out, d_last[0], dA, d_after, d_first)
     parts = [matrices.weight_gradient(g, kept.before, low) for g in (dA[:, : 2 * H], d_after)]
     return Gradients(dA, torch.cat(parts), d_after.sum(0), (d_first,))
@@ -104,7 +104,7 @@ def _lstm_forward(rows, A, U, d, state, out, keep):
 
 
 def _lstm_backward(rows, out, kept, U, d_out, d_last, low):
-    dA, d_first = torch.empty_like(kept.gates), [torch.empty_like(g) for g in d_last]
+    dA, d_first = kept.gates, [torch.empty_like(g) for g in d_last]
     _go(loops.lstm_backward, rows, kept.gates, kept.more[0], pack(U), d_out, *d_last, dA, *d_first)
     return Gradients(dA, matrices.weight_gradient(dA, kept.before, low), None, tuple(d_first))
 

@@ -7,7 +7,7 @@ rows are ordered by falling length: those that have ended drop off its end, and 
             forward loop the gates themselves, which the backward loop reads
     before  (N, H) the hidden state before each step, or (0, H) where nothing is kept for a backward loop
     rows    (R) the batch rows of this share, longest first
-    dA      (N, G·H) the gradient of W x + b
+    dA      (N, G·H) the gradient of W x + b; may be A itself
     out, d_out (B, T, H);  last, d_last, first (B, H)
 U comes packed (product.pack): transposed for the forward loop, as it is for the backward one. Letters as in cells.py.
 """
@@ -195,7 +195,7 @@ def gru_after_forward(rows, begin, length, A, U, d, h0, out, last, before, after
 def gru_after_backward(rows, begin, length, A, before, after, U, d_out, d_last, dA, d_after, d_first):
     """d_after (N, H) the gradient of U_h h_{t-1} + d."""
     H = d_last.shape[1]
-    dh, dU = take(d_last, rows), np.empty((rows.size, 3 * H), dA.dtype)
+    dh, dU, dc = take(d_last, rows), np.empty((rows.size, 3 * H), dA.dtype), np.empty(H, dA.dtype)
     back = np.empty((rows.size, columns(U)), dA.dtype)
     for t in range(length[rows[0]] - 1, -1, -1):
         n = alive(rows, length, t, rows.size)
@@ -203,7 +203,7 @@ def gru_after_backward(rows, begin, length, A, before, after, U, d_out, d_last, 
             at = begin[rows[i]] + t
             a, h, q, g, above, target = A[at], before[at], after[at], dh[i], d_out[rows[i], t], dA[at]
             r, z, c = a[:H], a[H : 2 * H], a[2 * H :]
-            r_grad, z_grad, q_grad, c_grad = dU[i, :H], dU[i, H : 2 * H], dU[i, 2 * H :], target[2 * H :]
+            r_grad, z_grad, q_grad, c_grad = dU[i, :H], dU[i, H : 2 * H], dU[i, 2 * H :], dc
             for j in range(H):
                 g[j] += above[j]
             for j in range(H):
@@ -217,6 +217,7 @@ def gru_after_backward(rows, begin, length, A, before, after, U, d_out, d_last, 
             for j in range(H):
                 g[j] *= z[j]
             copy(target[: 2 * H], dU[i, : 2 * H])
+            copy(target[2 * H :], c_grad)
             copy(d_after[at], q_grad)
         product(dU, n, U, back)
         for i in range(n):

@@ -36,7 +36,8 @@ class Gradients(NamedTuple):
 
 class Loops(NamedTuple):
     """The two loops of a cell: forward(rows, A, U, d, state, out, keep) fills out and returns (last state, Kept);
-    backward(rows, out, Kept, U, d_out, d_last, low) returns Gradients; low: products of many steps in bfloat16."""
+    backward(rows, out, Kept, U, d_out, d_last, low) returns Gradients; low: products of many
+    steps in bfloat16. It may overwrite Kept.gates."""
 
     forward: Callable[..., tuple[tuple[Tensor, ...], Kept]]
     backward: Callable[..., Gradients]
@@ -69,17 +70,23 @@ def run(engine: Engine, cell: nn.Module, U: Tensor, x: Tensor, state: cells.Stat
     return out, tuple(last)
 
 
+def _forward(engine, cell, rows, low, keep, x, W, U, b, d, *state):
+    """Hidden states (B, T, H), last state, and what the backward loop needs."""
+    steps = x.flatten(0, 1) if rows.valid is None else x[rows.valid]  # (N, I)
+    A = matrices.forward(steps, W, b, low)  # (N, G·H)
+    out = (x.new_empty if rows.valid is None else x.new_zeros)(*x.shape[:2], U.shape[1])
+    last, kept = engine.loops[type(cell)].forward(rows, A, U, d, [s.contiguous() for s in state], out, keep)
+    return out, last, kept
+
+
 class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx, engine, cell, rows, lengths, low, x, W, U, b, d, *state):
         keep = any(ctx.needs_input_grad)
-        steps = x.flatten(0, 1) if rows.valid is None else x[rows.valid]  # (N, I)
-        A = matrices.forward(steps, W, b, low)  # (N, G·H)
-        out = (x.new_empty if rows.valid is None else x.new_zeros)(*x.shape[:2], U.shape[1])
-        last, kept = engine.loops[type(cell)].forward(rows, A, U, d, [s.contiguous() for s in state], out, keep)
+        out, last, kept = _forward(engine, cell, rows, low, keep, x, W, U, b, d, *state)
         if keep:
             ctx.engine, ctx.cell, ctx.rows, ctx.lengths, ctx.states = engine, cell, rows, lengths, len(state)
-            ctx.low = low
+            ctx.low, ctx.spent = low, False
             ctx.save_for_backward(x, W, U, b, d, *state, out, kept.gates, kept.before, *kept.more)
         return out, *last
 
@@ -92,9 +99,13 @@ class _Run(torch.autograd.Function):
             dx, *others = again.gradients(ctx.cell, weights, x, tuple(state), ctx.lengths, (d_out, *d_last))
             d_weights = [others.pop(0) if value is not None else None for value in (W, U, b, d)]
             return None, None, None, None, None, dx, *d_weights, *others
+        kept = Kept(gates, before, tuple(more))
+        if ctx.spent:  # a second pass backward: the first one's loop has overwritten the gates
+            _, _, kept = _forward(ctx.engine, ctx.cell, ctx.rows, ctx.low, True, x, W, U, b, d, *state)
+        ctx.spent = True
         rows, needs = ctx.rows, ctx.needs_input_grad[5:]
         loop, d_last = ctx.engine.loops[type(ctx.cell)], [g.contiguous() for g in d_last]
-        found = loop.backward(rows, out, Kept(gates, before, tuple(more)), U, d_out.contiguous(), d_last, ctx.low)
+        found = loop.backward(rows, out, kept, U, d_out.contiguous(), d_last, ctx.low)
         dx = dW = db = None
         if needs[0]:
             flat = matrices.input_gradient(found.dA, W, ctx.low)
