@@ -7,8 +7,11 @@ cells.py. Everything faster is then held to cells.py, forward and backward.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
+import os
 import time
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -21,7 +24,21 @@ from torch import nn
 from unrolled import cells, doctor, kernels, recurrent
 from unrolled.cells import CELLS
 from unrolled.data.vocab import Codec
-from unrolled.kernels import compiled, measured, native, product, product_int8, smooth, stepping, threads
+from unrolled.errors import UserError
+from unrolled.kernels import (
+    compiled,
+    jit,
+    loops,
+    matrices,
+    measured,
+    native,
+    product,
+    product_int8,
+    smooth,
+    stepping,
+    threads,
+    writing,
+)
 from unrolled.recurrent import Recurrent
 from unrolled.tasks import language
 
@@ -359,6 +376,75 @@ def test_second_derivatives_are_right(name, lengths):
         return (hidden, *last)
 
     assert torch.autograd.gradgradcheck(outputs, (x, U, *state, cell.W, cell.b))
+
+
+@every_cell
+def test_gradients_to_be_differentiated_again_count_each_path_once(name):
+    cell = make(name)
+    x = torch.randn(3, 6, 2, dtype=torch.float64)
+    first, state = run("compiled", cell, x[:, :3], state_of(cell, 3))  # the second half's state depends on the weights too
+    second, _ = run("compiled", cell, x[:, 3:] + first.mean(), state)
+    loss, weights = second.square().sum(), list(cell.parameters())
+    plain = torch.autograd.grad(loss, weights, retain_graph=True)
+    close(torch.autograd.grad(loss, weights, create_graph=True), plain)
+
+
+@every_cell
+def test_what_does_not_fit_is_refused_before_memory_is_read(name):
+    cell = make(name, 4, 8, dtype=torch.float32)
+    x, state = torch.randn(3, 5, 4), cells.start(cell, 3)
+    for wrong in (tuple(s.double() for s in state), tuple(s[:2] for s in state), tuple(s[:, :4] for s in state)):
+        with pytest.raises(UserError, match=r"`state 0` is \(.*; the input needs \(3, 8\), torch.float32 on cpu"):
+            run("compiled", cell, x, wrong)
+    for U in (cell.U.double(), cell.U[:, :4], cell.U[:4]):
+        with pytest.raises(UserError, match="the input needs"):
+            run("compiled", cell, x, state, U=U)
+
+
+@every_cell
+def test_running_spends_no_random_number(name):
+    matrices._onednn_is_faster.cache_clear()
+    cell = make(name, 4, 8, dtype=torch.float32)
+    before = torch.get_rng_state()
+    out, _ = run("compiled", cell, torch.ones(3, 5, 4, requires_grad=True), cells.start(cell, 3))
+    out.sum().backward()
+    kernels.times_slower(cell, torch.device("cpu"), (3, 5))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_hooked_or_replaced_forward_is_not_passed_by():
+    cell, device = make("gru"), torch.device("cpu")
+    assert kernels.choose(cell, device, torch.float64, (3, 4)).name == "compiled"
+    handle = cell.register_forward_hook(lambda *_: None)
+    assert kernels.choose(cell, device, torch.float64, (3, 4)).name == "scan"
+    handle.remove()
+    cell.forward = lambda Wx, state: state
+    assert kernels.choose(cell, device, torch.float64, (3, 4)).name == "scan"
+    assert kernels.choose(make("gru").to("meta"), torch.device("meta"), torch.float64, (3, 4)).name == "scan"
+
+
+def test_transforms_of_functions_go_through_scan():
+    cell, x = make("gru"), torch.randn(3, 4, 2, dtype=torch.float64)
+
+    def loss(x):
+        return run("chosen", cell, x, cells.start(cell, 3))[0].square().sum()
+
+    wanted = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(wanted), wanted)
+    close(torch.func.grad(loss)(x), gradient)
+
+
+def test_a_forked_process_does_its_shares_alone():
+    done = []
+    threads.in_shares(done.append, 3)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        threads.in_shares(done.append, 3)
+        os.write(writer, bytes(sorted(done)))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 100) == bytes([0, 0, 1, 1, 2, 2])
 
 
 @every_cell
@@ -749,7 +835,7 @@ def test_that_a_cell_trains_through_scan_is_said_once(peephole, caplog):
     for _ in range(2):
         net(torch.randn(2, 4, 2))
     said = [record.getMessage() for record in caplog.records]
-    assert said == ["Peephole trains through scan(): no kernel is written for this equation; the loop over its forward runs"]
+    assert said == ["Peephole runs through scan(): no kernel is written for this equation; the loop over its forward runs"]
     Recurrent("gru", 2, 3)(torch.randn(2, 4, 2))
     assert len(caplog.records) == 1
 
@@ -766,3 +852,10 @@ def test_how_much_slower_a_cell_of_ones_own_is_is_measured_and_said(peephole):
     config = dataclasses.replace(config, cell="gru")
     line = language._through(config, language.Model(config, Codec("characters", "abcde")))
     assert line == "gru runs through compiled: loops over time compiled for this processor"
+
+
+def test_compiled_loops_are_taken_from_disk_only_while_no_file_of_the_folder_has_changed():
+    files = sorted((Path(kernels.__file__).parent).glob("*.py"))
+    assert len(files) > 10 and hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest() == jit.STAMP
+    for function in (loops.gru_forward, stepping.run, writing._write, product.product_of_floats):
+        assert function._cache._cache_file._source_stamp == jit.STAMP

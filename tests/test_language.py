@@ -1,5 +1,6 @@
 """The language task: the contract of every task, and what is special to text: symbols, writing, scoring."""
 
+import copy
 import json
 import math
 
@@ -553,3 +554,11 @@ def test_a_table_or_lines_are_scored_as_records(tmp_path):
 def test_options_of_writing_are_checked_in_python_too():
     with pytest.raises(UserError, match="`--top-k` got `0`; allowed is at least 1"):
         language.Sample(top_k=0)
+
+
+def test_a_model_of_no_numbers_does_not_write(song):
+    broken = copy.deepcopy(song.model)
+    with torch.no_grad():
+        broken.embed.weight.fill_(float("nan"))
+    with pytest.raises(UserError, match="the model's probabilities are no numbers: its weights are damaged"):
+        text_of(song._replace(model=broken), seed=1)

@@ -531,9 +531,20 @@ def test_what_cannot_stream_says_so(monkeypatch):
         (
             np.zeros((1, 1, 4), np.float32),
             np.zeros((1, 1, 5), np.float32),
-            r"`x` has shape \(1, 1, 4\); needed is \(steps, rows, 3\)",
+            r"`x` has shape \(1, 1, 4\), float32; needed is \(steps, rows, 3\)",
         ),
-        (np.zeros((1, 3), np.float32), np.zeros((1, 1, 5), np.float32), r"`x` has shape \(1, 3\); needed is"),
+        (np.zeros((1, 0, 3), np.float32), np.zeros((1, 0, 5), np.float32), r"`x` has shape \(1, 0, 3\), float32; needed is"),
+        (
+            np.zeros((1, 1, 3), complex),
+            np.zeros((1, 1, 5), np.float32),
+            r"complex128; needed is \(steps, rows, 3\) of real numbers",
+        ),
+        (
+            np.zeros((1, 1, 3)),
+            torch.zeros(1, 1, 5),
+            r"is a Tensor; needed is a numpy array that can be written, as start\(\) gives it",
+        ),
+        (np.zeros((1, 3), np.float32), np.zeros((1, 1, 5), np.float32), r"`x` has shape \(1, 3\), float32; needed is"),
         (np.zeros((1, 1, 3), np.float32), np.zeros((1, 1, 5)), r"`state` has shape \(1, 1, 5\), float64; needed is"),
         (np.zeros((1, 2, 3), np.float32), np.zeros((1, 1, 5), np.float32), r"`state` has shape \(1, 1, 5\), float32; needed is"),
         (np.zeros((1, 1, 3), np.float32), np.zeros((2, 1, 5), np.float32), r"`state` has shape \(2, 1, 5\), float32; needed is"),
@@ -548,3 +559,30 @@ def test_a_stepper_takes_arrays_that_do_not_lie_in_one_piece():
     step = Recurrent("gru", 3, 5).stepper()
     x = np.random.default_rng(1).standard_normal((4, 2, 6), np.float32)[:, :, ::2]
     assert (step(x, step.start(2)) == step(x.copy(), step.start(2))).all()
+
+
+def test_a_stepper_keeps_the_weights_it_was_made_of():
+    net = Recurrent("gru", 1, 32)  # one input: a matrix of one row lies packed already
+    step, x = net.stepper(), np.ones((1, 1, 1), np.float32)
+    before = step(x, step.start())
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(1)
+    assert (step(x, step.start()) == before).all()
+
+
+def test_a_stepper_reads_what_may_not_be_written():
+    step = Recurrent("gru", 3, 5).stepper()
+    x = np.frombuffer(np.arange(6, dtype=np.float32).tobytes(), np.float32).reshape(2, 1, 3)
+    assert not x.flags.writeable and (step(x, step.start()) == step(x.copy(), step.start())).all()
+
+
+def test_states_and_inputs_of_another_kind_are_refused():
+    layer = unrolled.GRU(3, 5, batch_first=True)
+    with pytest.raises(UserError, match=r"is of torch.int64; needed are real numbers"):
+        layer(torch.randn(2, 4, 3), torch.zeros(1, 2, 5, dtype=torch.long))
+    with pytest.raises(UserError, match=r"`state 0` is .*the input needs"):
+        layer(torch.randn(2, 4, 3), torch.zeros(1, 2, 5, dtype=torch.float64))
+    packed = pack_padded_sequence(torch.randn(2, 4, 3), torch.tensor([4, 2]), batch_first=True)
+    with pytest.raises(UserError, match=r"packed sequences are not needed here\n.*give the padded tensor, and `lengths`"):
+        layer(packed)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from . import cells, kernels
 from .cells import CELLS, State
@@ -100,7 +101,7 @@ class Recurrent(nn.Module):
     def _run(self, index: int, x: Tensor, state: State, lengths: Tensor | None, backward: bool) -> tuple[Tensor, State]:
         cell = self.cells[index]
         kernel = kernels.choose(cell, x.device, x.dtype, x.shape[:2], lengths is not None)
-        if kernel.name == "scan" and self.training:
+        if kernel.name == "scan":
             _tell(type(cell).__name__, kernel.why)
         U = self._drop_recurrent(cell.U) if self.training else cell.U
         out, after = kernel.run(cell, U, reverse(x, lengths) if backward else x, state, lengths)
@@ -120,13 +121,15 @@ class Recurrent(nn.Module):
         for s in state:
             if s.shape != (batch, self.hidden_size):
                 raise UserError(f"`state` has shape {tuple(s.shape)}; needed is ({batch}, {self.hidden_size})")
+            if not s.is_floating_point():
+                raise UserError(f"`state` is of {s.dtype}; needed are real numbers")
         return [state[i : i + size] for i in range(0, len(state), size)]
 
 
 @cache
 def _tell(cell: str, why: str) -> None:
-    """Once a cell: that it trains the slow way is said, on the log."""
-    logging.getLogger("unrolled").warning("%s trains through scan(): %s", cell, why)
+    """Once a cell: that it runs the slow way is said, on the log."""
+    logging.getLogger("unrolled").warning("%s runs through scan(): %s", cell, why)
 
 
 def drop(x: Tensor, probability: float, training: bool, variational: bool) -> Tensor:
@@ -184,6 +187,8 @@ class Layer(nn.Module):
         self.recurrent, self.batch_first = recurrent, batch_first
 
     def forward(self, input: Tensor, hx: Tensor | tuple[Tensor, ...] | None = None, lengths: Tensor | None = None):
+        if isinstance(input, PackedSequence):
+            raise UserError("packed sequences are not needed here", fix="give the padded tensor, and `lengths`")
         unbatched = input.dim() == 2
         time_first = not unbatched and not self.batch_first
         x = input.unsqueeze(0) if unbatched else input.transpose(0, 1) if time_first else input  # (B, T, I)

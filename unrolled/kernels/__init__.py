@@ -37,10 +37,14 @@ def choose(cell: nn.Module, device: torch.device, dtype: torch.dtype, shape: tup
     The answer's `why` is what `unrolled doctor` prints.
     """
     kind = type(cell)
-    if torch.is_autocast_enabled(device.type):
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         dtype = cell.W.dtype if device.type == "cpu" else torch.get_autocast_dtype(device.type)
     if kind not in KNOWN:
         return Kernel("scan", scan, "no kernel is written for this equation; the loop over its forward runs")
+    if cell._forward_hooks or cell._forward_pre_hooks or "forward" in vars(cell):
+        return Kernel("scan", scan, "its forward is hooked or replaced, which a kernel would not see; the loop over it runs")
+    if torch._C._are_functorch_transforms_active():
+        return Kernel("scan", scan, "torch.func transforms go through the loop over cells.py")
     if device.type == "cpu" and dtype in (torch.float32, torch.float64):
         return _on_cpu(kind, dtype, ragged)
     if device.type == "cuda":
@@ -86,7 +90,8 @@ def times_slower(cell: nn.Module, device: torch.device, shape: tuple[int, int]) 
     """How many times as long forward and backward of this cell take through scan() as those of the lecture's GRU through its
     kernel, at these sizes; measured now. Two gates less or more are a third of the work, so it is a rough guide."""
     batch, steps = shape
-    gru = cells.GRU(cell.W.shape[1], cell.hidden_size).to(device, cell.W.dtype)
+    with torch.random.fork_rng(devices=[]):
+        gru = cells.GRU(cell.W.shape[1], cell.hidden_size).to(device, cell.W.dtype)
     x = torch.zeros(batch, steps, cell.W.shape[1], device=device, dtype=cell.W.dtype)
     fast = choose(gru, device, cell.W.dtype, shape).run
     return _seconds(scan, cell, x) / _seconds(fast, gru, x)

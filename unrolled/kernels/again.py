@@ -30,8 +30,10 @@ def gradients(
     d_outputs: tuple[Tensor, ...],
 ) -> list[Tensor | None]:  # fmt: skip
     """Gradients of x, of each weight and of each state, as differentiable functions of them all."""
+    x, *state = (value.view_as(value) for value in (x, *state))  # else a state made from a weight would count that path here too
+    weights = {name: value.view_as(value) for name, value in weights.items()}
     inputs = [x, *weights.values(), *state]
     present = [value for value in inputs if value.requires_grad]
-    out, last = scan(cell, weights, x, state, lengths)
+    out, last = scan(cell, weights, x, tuple(state), lengths)
     found = iter(torch.autograd.grad((out, *last), present, d_outputs, create_graph=True, allow_unused=True))
     return [next(found) if value.requires_grad else None for value in inputs]

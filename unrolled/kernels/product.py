@@ -38,7 +38,8 @@ def pack(matrix: Tensor, int8: bool = False) -> Packed:
     if N % width:
         matrix = torch.nn.functional.pad(matrix, (0, panels * width - N))
     if not int8:
-        return matrix.reshape(K, panels, width).transpose(0, 1).contiguous().numpy(), matrix.new_empty(0).numpy()
+        packed = matrix.reshape(K, panels, width).transpose(0, 1).clone(memory_format=torch.contiguous_format)
+        return packed.numpy(), matrix.new_empty(0).numpy()
     scales = matrix.abs().amax(0).clamp(min=1e-30) / 127
     whole = torch.nn.functional.pad((matrix / scales).round().to(torch.int8), (0, 0, 0, K % 2))
     pairs = torch.stack((whole[0::2], whole[1::2]), -1).view(torch.int16)  # (K / 2, P·width, 1): two rows as one number

@@ -121,7 +121,7 @@ class Stepper:
 
     def __init__(self, layers: Sequence[nn.Module], int8: bool = False):
         W, U, V, b, d = stack(layers, int8)
-        self.arrays = (KINDS[type(layers[0])], *W, *U, *V, b, d, *pack(layers[0].W.float().t()))
+        self.arrays = (KINDS[type(layers[0])], *W, *U, *V, b, d, *pack(layers[0].W.float().t(), int8))
         self.one_row = np.arange(1), np.ones(1, np.int64)
         self.inputs, self.hidden = layers[0].input_size, layers[0].hidden_size
         self.states = layers[0].states * len(layers)
@@ -132,10 +132,15 @@ class Stepper:
 
     def __call__(self, x: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Steps x (T, R, I) -> (T, R, H), float32; `state` becomes the one after them. UserError where shapes do not fit."""
-        x = np.ascontiguousarray(x, np.float32)
-        if x.ndim != 3 or x.shape[2] != self.inputs:
-            raise UserError(f"`x` has shape {x.shape}; needed is (steps, rows, {self.inputs})")
+        x = np.ascontiguousarray(x, np.float32) if np.isrealobj(x) else x
+        if x.ndim != 3 or x.shape[2] != self.inputs or not x.shape[1] or x.dtype.char != "f":
+            raise UserError(f"`x` has shape {x.shape}, {x.dtype}; needed is (steps, rows, {self.inputs}) of real numbers")
+        x = x if x.flags.writeable else x.copy()  # Numba would compile anew for one that is not
         T, R, _ = x.shape
+        if not isinstance(state, np.ndarray) or not state.flags.writeable:
+            raise UserError(
+                f"`state` is a {type(state).__name__}; needed is a numpy array that can be written, as start() gives it"
+            )
         if state.shape != (self.states, R, self.hidden) or state.dtype.char != "f" or not state.flags.c_contiguous:
             needed = f"({self.states}, {R}, {self.hidden}), float32, in one piece"
             raise UserError(f"`state` has shape {state.shape}, {state.dtype}; needed is {needed}")

@@ -7,17 +7,22 @@ that are wanted. So shares run inside torch's own OpenMP runtime where it can be
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+FORKED: list[bool] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: FORKED.append(True))
 WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def in_shares(work: Callable[[int], None], shares: int) -> None:
     """Call work(0), …, work(shares - 1) side by side; work should spend its time in code that gives the GIL away."""
-    if shares == 1:
-        work(0)
+    if shares == 1 or FORKED:  # a forked process has none of its parent's threads, and OpenMP waits for them for ever
+        for i in range(shares):
+            work(i)
         return
     errors: list[BaseException] = []
     todo = list(range(shares))

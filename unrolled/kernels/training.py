@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import cells
+from ..errors import UserError
 from . import again, matrices
 
 
@@ -61,13 +62,25 @@ def run(engine: Engine, cell: nn.Module, U: Tensor, x: Tensor, state: cells.Stat
     """
     W, b, d, low = cell.W, cell.b, getattr(cell, "d", None), False
     if torch.is_autocast_enabled(x.device.type):
-        low = x.device.type == "cpu"
-        kind = W.dtype if low else torch.get_autocast_dtype(x.device.type)
+        on_cpu, kind = x.device.type == "cpu", torch.get_autocast_dtype(x.device.type)
+        low, kind = on_cpu and kind == torch.bfloat16, W.dtype if on_cpu else kind
         x, W, U, b, d, *state = (value if value is None else value.to(kind) for value in (x, W, U, b, d, *state))
+    check(x, W, U, b, d, state)
     rows = engine.plan(x.shape[0], x.shape[1], lengths, x.device)
     with torch.autocast(x.device.type, enabled=False):
         out, *last = _Run.apply(engine, cell, rows, lengths, low, x, W, U, b, d, *state)
     return out, tuple(last)
+
+
+def check(x: Tensor, W: Tensor, U: Tensor, b: Tensor | None, d: Tensor | None, state: cells.State) -> None:
+    """A UserError unless all fit together: compiled loops would read what is not there."""
+    G, H = U.shape
+    needed = {"W": (W, (G, x.shape[2])), "U": (U, (len(W), H)), "b": (b, (G,)), "d": (d, (H,))}
+    needed |= {f"state {i}": (s, (len(x), H)) for i, s in enumerate(state)}
+    for name, (value, shape) in needed.items():
+        if value is not None and (value.shape != shape or value.dtype != x.dtype or value.device != x.device):
+            found, wanted = (f"{tuple(sizes)}, {v.dtype} on {v.device}" for sizes, v in ((value.shape, value), (shape, x)))
+            raise UserError(f"`{name}` is {found}; the input needs {wanted}")
 
 
 def _forward(engine, cell, rows, low, keep, x, W, U, b, d, *state):

@@ -17,9 +17,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-PATIENCE = tl.constexpr(
-    1 << 23
-)  # looks at the counter, seconds in all: wrong numbers, which a check finds, rather than a GPU that hangs
+PATIENCE = tl.constexpr(1 << 23)  # looks at the counter, seconds in all; then nan, rather than a GPU that hangs
 
 
 @triton.jit
@@ -36,13 +34,17 @@ def tanh(x):
 
 @triton.jit
 def wait_for_all(counter, arrived):
-    """Go on when the programs of these rows have arrived here so often, all together; what they stored before is then seen."""
+    """Go on when the programs of these rows have arrived here so often, all together; what they stored before is then seen.
+
+    True where they did not come in time: the caller goes on with nan, which nobody takes for a result.
+    """
     tl.debug_barrier()
     tl.atomic_add(counter, 1, sem="release")
     seen, tries = tl.atomic_add(counter, 0, sem="acquire"), 0
     while (seen < arrived) & (tries < PATIENCE):
         seen, tries = tl.atomic_add(counter, 0, sem="acquire"), tries + 1
     tl.debug_barrier()
+    return seen < arrived
 
 
 @triton.jit
@@ -101,7 +103,7 @@ def gru_forward(
         )
     else:
         tl.store(swap + here, h.to(kind), mask=inside)
-        wait_for_all(counter, programs)
+        h = tl.where(wait_for_all(counter, programs), float("nan"), h)
     row = rows.to(tl.int64)
     for t in range(T):
         a = A + ((row * T + t) * 3 * H)[:, None] + units[None, :]
@@ -122,7 +124,7 @@ def gru_forward(
             from_h = tl.dot(rh, U_h, input_precision=PRECISION)
         else:
             tl.store(swap + 2 * B * H + here, rh, mask=inside)
-            wait_for_all(counter, (2 * t + 2) * programs)
+            h = tl.where(wait_for_all(counter, (2 * t + 2) * programs), float("nan"), h)
             from_h = exchanged(swap + 2 * B * H, rows, alive, U, units, 2, H, BM, BN, BK, False, PRECISION)
         candidate = tanh(tl.load(a + 2 * H, mask=inside, other=0.0).to(tl.float32) + from_h)
         going = inside & (t < length)[:, None]
@@ -135,7 +137,7 @@ def gru_forward(
             tl.store(reset + at, tl.where(going, rh, 0.0), mask=inside)
         if SWAP:
             tl.store(swap + ((t + 1) % 2) * B * H + here, h.to(kind), mask=inside)
-            wait_for_all(counter, (2 * t + 3) * programs)
+            h = tl.where(wait_for_all(counter, (2 * t + 3) * programs), float("nan"), h)
     tl.store(last + here, h, mask=inside)
 
 
@@ -175,7 +177,7 @@ def gru_backward(
         else:
             tl.store(swap + (i % 2) * B * H + here, dz, mask=inside)
             tl.store(swap + 3 * B * H + here, dc, mask=inside)
-            wait_for_all(counter, (2 * i + 1) * programs)
+            dh = tl.where(wait_for_all(counter, (2 * i + 1) * programs), float("nan"), dh)
             d_rh = exchanged(swap + 3 * B * H, rows, alive, U, units, 2, H, BM, BN, BK, True, PRECISION)
         dr = tl.where(going, d_rh * h * r * (1 - r), 0.0).to(kind)
         tl.store(dA + offset, dz, mask=inside)
@@ -185,7 +187,7 @@ def gru_backward(
             back = tl.dot(dz, U_z, input_precision=PRECISION) + tl.dot(dr, U_r, input_precision=PRECISION)
         else:
             tl.store(swap + 2 * B * H + here, dr, mask=inside)
-            wait_for_all(counter, (2 * i + 2) * programs)
+            dh = tl.where(wait_for_all(counter, (2 * i + 2) * programs), float("nan"), dh)
             back = exchanged(swap + (i % 2) * B * H, rows, alive, U, units, 0, H, BM, BN, BK, True, PRECISION)
             back += exchanged(swap + 2 * B * H, rows, alive, U, units, 1, H, BM, BN, BK, True, PRECISION)
         dh = tl.where(going, dh * (1 - z) + d_rh * r + back, dh)
@@ -215,7 +217,7 @@ def gru_after_forward(
         )
     else:
         tl.store(swap + here, h.to(kind), mask=inside)
-        wait_for_all(counter, programs)
+        h = tl.where(wait_for_all(counter, programs), float("nan"), h)
     row = rows.to(tl.int64)
     for t in range(T):
         if not SWAP:
@@ -242,7 +244,7 @@ def gru_after_forward(
             tl.store(after + at, q, mask=inside)
         if SWAP:
             tl.store(swap + ((t + 1) % 2) * B * H + here, h.to(kind), mask=inside)
-            wait_for_all(counter, (t + 2) * programs)
+            h = tl.where(wait_for_all(counter, (t + 2) * programs), float("nan"), h)
     tl.store(last + here, h, mask=inside)
 
 
@@ -290,7 +292,7 @@ def gru_after_backward(
             tl.store(now + here, dr, mask=inside)
             tl.store(now + B * H + here, dz, mask=inside)
             tl.store(now + 2 * B * H + here, dq, mask=inside)
-            wait_for_all(counter, (i + 1) * programs)
+            dh = tl.where(wait_for_all(counter, (i + 1) * programs), float("nan"), dh)
             back = exchanged(now, rows, alive, U, units, 0, H, BM, BN, BK, True, PRECISION)
             back += exchanged(now + B * H, rows, alive, U, units, 1, H, BM, BN, BK, True, PRECISION)
             back += exchanged(now + 2 * B * H, rows, alive, U, units, 2, H, BM, BN, BK, True, PRECISION)
@@ -318,7 +320,7 @@ def lstm_forward(
         U_c, U_o = block(U, units, 2, units, H, False), block(U, units, 3, units, H, False)
     else:
         tl.store(swap + here, h.to(kind), mask=inside)
-        wait_for_all(counter, programs)
+        h = tl.where(wait_for_all(counter, programs), float("nan"), h)
     row = rows.to(tl.int64)
     for t in range(T):
         if not SWAP:
@@ -349,7 +351,7 @@ def lstm_forward(
         tl.store(out + at, tl.where(going, h, 0.0), mask=inside)
         if SWAP:
             tl.store(swap + ((t + 1) % 2) * B * H + here, h.to(kind), mask=inside)
-            wait_for_all(counter, (t + 2) * programs)
+            h = tl.where(wait_for_all(counter, (t + 2) * programs), float("nan"), h)
     tl.store(last_h + here, h, mask=inside)
     tl.store(last_c + here, c, mask=inside)
 
@@ -404,7 +406,7 @@ def lstm_backward(
             tl.store(now + B * H + here, df, mask=inside)
             tl.store(now + 2 * B * H + here, d_candidate, mask=inside)
             tl.store(now + 3 * B * H + here, do, mask=inside)
-            wait_for_all(counter, (step + 1) * programs)
+            dh = tl.where(wait_for_all(counter, (step + 1) * programs), float("nan"), dh)
             back = exchanged(now, rows, alive, U, units, 0, H, BM, BN, BK, True, PRECISION)
             back += exchanged(now + B * H, rows, alive, U, units, 1, H, BM, BN, BK, True, PRECISION)
             back += exchanged(now + 2 * B * H, rows, alive, U, units, 2, H, BM, BN, BK, True, PRECISION)

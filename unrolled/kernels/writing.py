@@ -32,7 +32,9 @@ class Net(NamedTuple):
 def net(layers: Sequence[nn.Module], table: Tensor, head: Tensor, bias: Tensor, int8: bool = False) -> Net:
     """Pack cells, the first one's table (V, G·H), and the output layer's head (V, L·H) and bias (V)."""
     kind = KINDS[type(layers[0])]
-    return Net(kind, stack(layers, int8), table.float().contiguous().numpy(), pack(head.float().t(), int8), bias.float().numpy())
+    return Net(
+        kind, stack(layers, int8), table.float().contiguous().numpy(), pack(head.float().t(), int8), bias.float().clone().numpy()
+    )
 
 
 # The places of `filters` below, in the order in which they are applied; 0 is off, but for the temperature.
@@ -66,7 +68,7 @@ def write(
     """Draw len(random) symbols a row and step after each; all but `filters` and `banned` become what they are then.
 
     logits (R, V), state (L·S, R, H); recent (R, n) the last symbols, -1 for none, which the penalty is for; random (T, R)
-    uniform numbers. Returns ids (T, R).
+    uniform numbers. Returns ids (T, R), -1 where the logits were no numbers.
     """
     R, ids = len(logits), np.empty(random.shape, np.int64)
     _write(*net, np.arange(R), np.ones(R, np.int64), logits, state, recent, filters, banned, random, ids)
@@ -207,10 +209,12 @@ def pop(p, heap, size):
 
 @pasted
 def draw(p, uniform):
-    """decode.draw: the first symbol whose cumulated probability exceeds the uniform number."""
+    """decode.draw: the first symbol whose cumulated probability exceeds the uniform number; -1 where p is no distribution."""
     total = 0.0
     for j in range(len(p)):
         total += p[j]
+    if not 0 < total < np.inf:  # nan too
+        return -1
     upto, last = 0.0, 0
     for j in range(len(p)):
         upto += p[j]

@@ -632,7 +632,10 @@ def _compiled(
     never = np.array(banned(run.codec))
     while True:
         uniform = random.random((AT_ONCE, rows))
-        yield from writing.write(net, logits, state, recent, writing.numbers(filters), never, uniform)
+        ids = writing.write(net, logits, state, recent, writing.numbers(filters), never, uniform)
+        if (ids < 0).any():
+            raise UserError("the model's probabilities are no numbers: its weights are damaged, or its training diverged")
+        yield from ids
 
 
 def _by_torch(
