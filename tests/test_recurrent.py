@@ -531,23 +531,23 @@ def test_what_cannot_stream_says_so(monkeypatch):
         (
             np.zeros((1, 1, 4), np.float32),
             np.zeros((1, 1, 5), np.float32),
-            r"`x` has shape \(1, 1, 4\), float32; needed is \(steps, rows, 3\)",
+            r"`x` has shape \(1, 1, 4\); needed is \(steps, rows, 3\)",
         ),
-        (np.zeros((1, 0, 3), np.float32), np.zeros((1, 0, 5), np.float32), r"`x` has shape \(1, 0, 3\), float32; needed is"),
+        (np.zeros((1, 0, 3), np.float32), np.zeros((1, 0, 5), np.float32), r"`x` has shape \(1, 0, 3\); needed is"),
         (
             np.zeros((1, 1, 3), complex),
             np.zeros((1, 1, 5), np.float32),
-            r"complex128; needed is \(steps, rows, 3\) of real numbers",
+            "`x` is of complex numbers; needed are real ones",
         ),
         (
             np.zeros((1, 1, 3)),
             torch.zeros(1, 1, 5),
-            r"is a Tensor; needed is a numpy array that can be written, as start\(\) gives it",
+            r"`state` is of Tensor; needed is an array like start\(\)'s",
         ),
-        (np.zeros((1, 3), np.float32), np.zeros((1, 1, 5), np.float32), r"`x` has shape \(1, 3\), float32; needed is"),
-        (np.zeros((1, 1, 3), np.float32), np.zeros((1, 1, 5)), r"`state` has shape \(1, 1, 5\), float64; needed is"),
-        (np.zeros((1, 2, 3), np.float32), np.zeros((1, 1, 5), np.float32), r"`state` has shape \(1, 1, 5\), float32; needed is"),
-        (np.zeros((1, 1, 3), np.float32), np.zeros((2, 1, 5), np.float32), r"`state` has shape \(2, 1, 5\), float32; needed is"),
+        (np.zeros((1, 3), np.float32), np.zeros((1, 1, 5), np.float32), r"`x` has shape \(1, 3\); needed is"),
+        (np.zeros((1, 1, 3), np.float32), np.zeros((1, 1, 5)), r"`state` is of float64; needed is an array like start\(\)'s"),
+        (np.zeros((1, 2, 3), np.float32), np.zeros((1, 1, 5), np.float32), r"`state` has shape \(1, 1, 5\); needed is"),
+        (np.zeros((1, 1, 3), np.float32), np.zeros((2, 1, 5), np.float32), r"`state` has shape \(2, 1, 5\); needed is"),
     ],
 )
 def test_a_stepper_refuses_what_it_would_read_past(x, state, said):

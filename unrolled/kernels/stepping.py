@@ -132,19 +132,24 @@ class Stepper:
 
     def __call__(self, x: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Steps x (T, R, I) -> (T, R, H), float32; `state` becomes the one after them. UserError where shapes do not fit."""
-        x = np.ascontiguousarray(x, np.float32) if np.isrealobj(x) else x
-        if x.ndim != 3 or x.shape[2] != self.inputs or not x.shape[1] or x.dtype.char != "f":
-            raise UserError(f"`x` has shape {x.shape}, {x.dtype}; needed is (steps, rows, {self.inputs}) of real numbers")
-        x = x if x.flags.writeable else x.copy()  # Numba would compile anew for one that is not
+        if not isinstance(x, np.ndarray) or x.dtype.char != "f" or not x.flags.carray:
+            x = _taken(x)
+        if x.ndim != 3 or x.shape[2] != self.inputs or not x.shape[1]:
+            raise UserError(f"`x` has shape {x.shape}; needed is (steps, rows, {self.inputs})")
         T, R, _ = x.shape
-        if not isinstance(state, np.ndarray) or not state.flags.writeable:
-            raise UserError(
-                f"`state` is a {type(state).__name__}; needed is a numpy array that can be written, as start() gives it"
-            )
-        if state.shape != (self.states, R, self.hidden) or state.dtype.char != "f" or not state.flags.c_contiguous:
-            needed = f"({self.states}, {R}, {self.hidden}), float32, in one piece"
-            raise UserError(f"`state` has shape {state.shape}, {state.dtype}; needed is {needed}")
+        if not isinstance(state, np.ndarray) or state.dtype.char != "f" or not state.flags.carray:
+            kind = state.dtype if isinstance(state, np.ndarray) else type(state).__name__
+            raise UserError(f"`state` is of {kind}; needed is an array like start()'s: float32, in one piece, to be written")
+        if state.shape != (self.states, R, self.hidden):
+            raise UserError(f"`state` has shape {state.shape}; needed is ({self.states}, {R}, {self.hidden})")
         out = np.empty((T, R, self.hidden), np.float32)
         rows, length = self.one_row if R == 1 else (np.arange(R), np.ones(R, np.int64))
         run(*self.arrays, rows, length, x, state, out)
         return out
+
+
+def _taken(x: np.ndarray) -> np.ndarray:
+    """x as compiled code knows arrays (it would be compiled anew for another kind): float32, in one piece, writeable."""
+    if np.iscomplexobj(x):
+        raise UserError("`x` is of complex numbers; needed are real ones")
+    return np.require(x, np.float32, ("C", "A", "W"))
