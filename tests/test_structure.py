@@ -1,6 +1,7 @@
 """The house: who imports whom, what the pages claim of it, and what must never stand in it."""
 
 import ast
+import importlib.util
 import re
 import shlex
 import sys
@@ -349,3 +350,12 @@ def test_python_in_a_page_runs(page, book, monkeypatch):
     for block in fenced(page, "python"):
         exec(block, space)
     assert "unrolled" in space
+
+
+def test_the_tables_of_the_performance_page_are_those_of_the_results():
+    place = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(place)
+    place.loader.exec_module(generate)
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert generate.performance(page) == page and page.count("| --- |") == 7
+    assert generate.command_line() == (ROOT / "docs" / "command-line.md").read_text()
