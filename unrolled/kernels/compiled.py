@@ -23,7 +23,6 @@ class Rows(NamedTuple):
     begin: np.ndarray  # (B) where a row's steps begin among all
     length: np.ndarray  # (B)
     shares: list[np.ndarray]  # batch rows of each thread, longest first
-    steps: int  # of all rows together
     valid: Tensor | None  # (B, T) where there is a step, or None if everywhere
 
 
@@ -36,7 +35,7 @@ def plan(batch: int, steps: int, lengths: Tensor | None, device: torch.device) -
     if lengths is not None and int(length.sum()) != batch * steps:
         valid = torch.arange(steps) < torch.from_numpy(length).unsqueeze(1)
     begin = np.concatenate([[0], np.cumsum(length)[:-1]])
-    return Rows(begin, length, [np.ascontiguousarray(order[i::shares]) for i in range(shares)], int(length.sum()), valid)
+    return Rows(begin, length, [np.ascontiguousarray(order[i::shares]) for i in range(shares)], valid)
 
 
 def _go(loop: Callable, rows: Rows, *arrays: Tensor | Packed) -> None:
