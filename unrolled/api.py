@@ -72,7 +72,7 @@ def train(
     """Train a task on data and return the finished run.
 
     out         the run folder; runs/<task>, with a number if that is taken, when None
-    start_from  a run whose weights to start from
+    start_from  a run whose weights to start from (embed: or a file of vectors)
     began       time.monotonic() from which `minutes` counts; now if None
     settings    the fields of the task's Config (`hidden=512, minutes=10`)
     """
@@ -108,6 +108,9 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
         fix = f"to train further, start from its weights: unrolled train {run.task.__name__.split('.')[-1]} DATA --from {folder}"
         raise UserError(f"`{folder}` is finished: it took all its {run.config.steps} steps", fix=fix)
     about = folders.read_config(folder)
+    if tasks.trains_itself(run.task):
+        run.task.go_on(folder, run.config, run.codec, progress)
+        return load(folder)
     data = run.task.reopen(run.codec, about["data"], folder / "tokens")
     settings = run.task.settings(run.config, data)
     limit = about["evaluate"]["while_training"]
@@ -148,6 +151,12 @@ def _prepare(
     began: float,
 ) -> None:  # fmt: skip
     """Read, choose sizes, measure the speed, and leave a run folder at step 0."""
+    if tasks.trains_itself(page):
+        config = options.build(page.Config, given)
+        with folders.creating(folder) as staging:
+            page.begin(config, staging, None if start_from is None else str(start_from), progress)
+            folders.publish(staging, folder)
+        return
     base = load(start_from) if start_from is not None else None
     if base is not None:
         given = {**page.inherited(base.config, given), **{name: value for name, value in given.items() if value is not None}}

@@ -16,6 +16,11 @@ baselines(data)                      the floors every report prints beside the m
 calibrate(model, codec, part, limit) what is fitted on validation data before each evaluation
 evaluate(model, codec, part, limit)  {measure: value}
 glimpse(run, seed)                   a little of what it has learnt, as text
+
+A page that trains by a loop of its own (word vectors) has, in place of plan … grow and calibrate:
+
+begin(config, folder, start_from, progress)   read the data and leave a run at step 0 in `folder`
+go_on(folder, config, codec, progress)        train from the last saved step to the end, write report.json
 """
 
 from __future__ import annotations
@@ -25,7 +30,10 @@ from types import ModuleType
 
 from ..errors import UserError, did_you_mean
 
-TASKS = {"language": "learn a text symbol by symbol, write like it, score other texts"}
+TASKS = {
+    "language": "learn a text symbol by symbol, write like it, score other texts",
+    "embed": "learn a vector for every word: neighbours, analogies, a map",
+}
 
 
 def load(name: str) -> ModuleType:
@@ -33,3 +41,8 @@ def load(name: str) -> ModuleType:
     if name not in TASKS:
         raise UserError(f"`{name}` is not a task; known are {', '.join(TASKS)}", fix=did_you_mean(name, TASKS))
     return importlib.import_module(f".{name}", __name__)
+
+
+def trains_itself(page: ModuleType) -> bool:
+    """Whether a page has a training loop of its own."""
+    return hasattr(page, "go_on")
