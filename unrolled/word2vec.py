@@ -6,7 +6,6 @@ Huffman's tree, or exact. With subwords a word read is the mean of its own row a
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -169,7 +168,8 @@ def subword_rows(words: list[str], settings: Settings) -> tuple[np.ndarray, np.n
 def of_counts_alone(counts: np.ndarray, ids: np.ndarray, settings: Settings) -> float:
     """The loss on these words for who knows nothing but how often each stands in a text: the floor beside every loss.
 
-    With all words or a tree as outputs that is -log p(t); with K negatives from q the best σ is p(t) / (p(t) + K q(t)).
+    With all words or a tree as outputs that is -log p(t). With K negatives from q a word is the target with p(t), a negative
+    with K q(t) (1 - p(t)), and the best σ is the part of the first.
     """
     keep = np.minimum(kept(counts, settings.sample) / 2**31, 1.0)
     p = counts * keep / (counts * keep).sum()
@@ -180,5 +180,5 @@ def of_counts_alone(counts: np.ndarray, ids: np.ndarray, settings: Settings) -> 
         return float(-(seen * np.log(p)).sum())
     q = counts**NEVER_FREQUENT
     q, K = q / q.sum(), settings.negatives
-    share = p / (p + K * q)
-    return float(-(seen * np.log(share)).sum() - K * (q * np.log1p(-share)).sum()) if math.isfinite(share.sum()) else math.nan
+    share = p / (p + K * q * (1 - p))
+    return float(-(seen * np.log(share)).sum() - K * (q * np.log1p(-share) * (1 - seen)).sum())
