@@ -28,7 +28,11 @@ def read(tmp_path: Path, written: str | list[str], known: dict[str, int] | None 
         files.append(tmp_path / f"{i}.txt")
         files[-1].write_text(part, encoding="utf-8", newline="")
     folder = Path(tempfile.mkdtemp(dir=tmp_path))
-    return corpus.read(files, folder, READING._replace(**changed), known or {}, QUIET)[0]
+    return number(files, folder, READING._replace(**changed), known or {})
+
+
+def number(files: list[Path], folder: Path, reading: corpus.Reading, known: dict[str, int]) -> corpus.Corpus:
+    return corpus.number(corpus.count(files, reading, folder / "words", QUIET), folder, reading, known)[0]
 
 
 def sentences(found: corpus.Corpus) -> list[list[str]]:
@@ -117,7 +121,7 @@ def test_the_vocabulary_keeps_the_most_frequent_and_what_was_known(tmp_path):
 def test_a_column_of_a_table_is_read_row_by_row(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"t": "one two"}\n{"t": "three\\nfour"}\n')
-    found, _ = corpus.read([path], tmp_path / "tokens", READING._replace(column="t"), {}, QUIET)
+    found = number([path], tmp_path / "tokens", READING._replace(column="t"), {})
     assert sentences(found) == [["one", "two"], ["three"], ["four"]]
 
 
@@ -177,7 +181,7 @@ def test_a_byte_that_is_no_text_is_named(tmp_path):
     path = tmp_path / "bad.txt"
     path.write_bytes(b"good words \xff\xfe here")
     with pytest.raises(UserError, match=r"byte 11 of .* is not utf-8"):
-        corpus.read([path], tmp_path / "tokens", READING, {}, QUIET)
+        number([path], tmp_path / "tokens", READING, {})
 
 
 def test_a_full_disk_is_a_message(tmp_path, monkeypatch):

@@ -76,17 +76,23 @@ def train(
     began       time.monotonic() from which `minutes` counts; now if None
     settings    the fields of the task's Config (`hidden=512, minutes=10`)
     """
-    from accelerate.utils import broadcast_object_list
-
     began = time.monotonic() if began is None else began
+    page = tasks.load(task)
     names = [data] if isinstance(data, (str, Path)) else list(data)
     settings = {**settings, "data": tuple(map(str, names))}
     folder = Path(out) if out is not None else free_name(task)
+    if tasks.trains_itself(page):
+        with folders.creating(folder) as staging:
+            page.begin(options.build(page.Config, settings), staging, start_from and str(start_from), Progress(quiet))
+            folders.publish(staging, folder)
+        return resume(folder, quiet=quiet)
+    from accelerate.utils import broadcast_object_list
+
     prepared: list[Any] = [None]
     processes = fit.processes(settings.get("device") or "auto")
     if processes.is_main_process:
         try:
-            _prepare(tasks.load(task), task, folder, start_from, settings, Progress(quiet), began)
+            _prepare(page, task, folder, start_from, settings, Progress(quiet), began)
             prepared = [folder]
         except UserError as error:
             prepared = [error]
@@ -102,15 +108,15 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
     folders.read_config(folder)
     folders.load_step(folder, "last")  # as in load
     run = _open(folder)
-    processes = fit.processes(run.config.device)
-    progress = Progress(quiet or not processes.is_main_process)
     if (folder / "report.json").exists():
         fix = f"to train further, start from its weights: unrolled train {run.task.__name__.split('.')[-1]} DATA --from {folder}"
         raise UserError(f"`{folder}` is finished: it took all its {run.config.steps} steps", fix=fix)
-    about = folders.read_config(folder)
     if tasks.trains_itself(run.task):
-        run.task.go_on(folder, run.config, run.codec, progress)
+        run.task.go_on(folder, run.config, run.codec, Progress(quiet))
         return load(folder)
+    processes = fit.processes(run.config.device)
+    progress = Progress(quiet or not processes.is_main_process)
+    about = folders.read_config(folder)
     data = run.task.reopen(run.codec, about["data"], folder / "tokens")
     settings = run.task.settings(run.config, data)
     limit = about["evaluate"]["while_training"]
@@ -151,12 +157,6 @@ def _prepare(
     began: float,
 ) -> None:  # fmt: skip
     """Read, choose sizes, measure the speed, and leave a run folder at step 0."""
-    if tasks.trains_itself(page):
-        config = options.build(page.Config, given)
-        with folders.creating(folder) as staging:
-            page.begin(config, staging, None if start_from is None else str(start_from), progress)
-            folders.publish(staging, folder)
-        return
     base = load(start_from) if start_from is not None else None
     if base is not None:
         given = {**page.inherited(base.config, given), **{name: value for name, value in given.items() if value is not None}}
@@ -166,9 +166,10 @@ def _prepare(
         config = page.plan(config, data)
         torch.manual_seed(config.seed)
         model = page.Model(config, data.codec)
+        taken = [] if base is not None else page.take_vectors(config, data.codec, model)
         if base is not None:
             page.grow(model, base.model)
-        for line in page.describe(config, data, model):
+        for line in [*page.describe(config, data, model), *taken]:
             progress.say(line)
         floors = page.baselines(data)
         for name, measures in floors.items():

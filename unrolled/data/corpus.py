@@ -31,6 +31,20 @@ JOINERS = "'’-\u2010\u2011"
 IDEOGRAPHS = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 
 
+class Reading(NamedTuple):
+    """How a text is read."""
+
+    encoding: str
+    column: str | None
+    split: str
+    lower: bool
+    min_count: int
+    vocabulary: int  # most words
+    phrases: int  # passes that join pairs
+    phrase_score: float
+    threads: int
+
+
 class Corpus(NamedTuple):
     """words and counts, most frequent first; ids (N,) int32 of the text, -1 where a sentence ends, rare words left out."""
 
@@ -124,9 +138,14 @@ def blocks(files: list[Path], encoding: str, column: str | None, lower: bool) ->
     else:
         pieces = gathered(row.text + "\n" for row in text.records(files, column, None, encoding))
     for piece in pieces:
-        piece = piece if piece.isascii() else unicodedata.normalize("NFC", piece)
-        piece = piece.lower() if lower else piece
-        yield piece.encode("utf-8", "replace"), piece.isascii()
+        yield prepared(piece, lower)
+
+
+def prepared(piece: str, lower: bool) -> tuple[bytes, bool]:
+    """A piece of text as the tables read it: é as one character, small letters where they are asked for."""
+    piece = piece if piece.isascii() else unicodedata.normalize("NFC", piece)
+    piece = piece.lower() if lower else piece
+    return piece.encode("utf-8", "replace"), piece.isascii()
 
 
 def gathered(rows: Iterable[str]) -> Iterator[str]:
@@ -140,13 +159,14 @@ def gathered(rows: Iterable[str]) -> Iterator[str]:
     yield "".join(held)
 
 
-def count(parts: Iterable[tuple[bytes, bool]], split: str, spool: Path, threads: int, progress: Progress) -> Counted:
-    """Count the words of a text and write their numbers to the file `spool`."""
-    tables = [Table() for _ in range(threads)]
-    free, waiting, done = deque(range(threads)), deque(), []
+def count(files: list[Path], reading: Reading, spool: Path, progress: Progress) -> Counted:
+    """Count the words of a text and write their numbers to the file `spool`, blocks in their order."""
+    spool.parent.mkdir(parents=True, exist_ok=True)
+    tables = [Table() for _ in range(reading.threads)]
+    free, waiting, done = deque(range(reading.threads)), deque(), []
     began, bytes_read = time.monotonic(), 0
 
-    with ThreadPoolExecutor(threads) as pool, open(spool, "wb") as file:
+    with ThreadPoolExecutor(reading.threads) as pool, open(spool, "wb") as file:
 
         def write_first() -> None:
             owner, future = waiting.popleft()
@@ -158,11 +178,11 @@ def count(parts: Iterable[tuple[bytes, bool]], split: str, spool: Path, threads:
             except OSError as error:
                 raise of_system(error, "writing", str(spool)) from None
 
-        for block, plain in parts:
+        for block, plain in blocks(files, reading.encoding, reading.column, reading.lower):
             if not free:
                 write_first()
             owner = free.popleft()
-            waiting.append((owner, pool.submit(tables[owner].cut, block, kinds(split, plain))))
+            waiting.append((owner, pool.submit(tables[owner].cut, block, kinds(reading.split, plain))))
             bytes_read += len(block)
             speed = bytes_read / 1e6 / (time.monotonic() - began + 1e-9)
             progress.now(f"reading: {bytes_read / 1e6:,.0f} MB · {speed:.0f} MB/s · {sum(map(len, tables)):,} different words")
@@ -216,32 +236,14 @@ def compacted(parts: Iterable[tuple[np.ndarray, np.ndarray]], keep_rare: bool, c
         yield ids
 
 
-class Reading(NamedTuple):
-    """How a text is read."""
-
-    encoding: str
-    column: str | None
-    split: str
-    lower: bool
-    min_count: int
-    vocabulary: int  # most words
-    phrases: int  # passes that join pairs
-    phrase_score: float
-    threads: int
-
-
-def read(files: list[Path], folder: Path, reading: Reading, known: dict[str, int], progress: Progress) -> tuple[Corpus, dict]:
-    """Count a text's words and write it as numbers to folder/ids; the account opens that file again.
+def number(counted: Counted, folder: Path, reading: Reading, known: dict[str, int]) -> tuple[Corpus, dict]:
+    """Rank the words and write the text as their numbers to folder/ids; the account opens that file again.
 
     known   words that stay whatever their count, with the counts they come with
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    where = ", ".join(map(str, files[:3])) + (", …" if len(files) > 3 else "")
-    parts = blocks(files, reading.encoding, reading.column, reading.lower)
-    counted = count(parts, reading.split, folder / "words", reading.threads, progress)
     total, different = int(counted.table.counts.sum()), len(counted.table)
     if not total:
-        raise UserError("the text has no words in it", where, "give it something to read, or try `--split blanks`")
+        raise UserError("the text has no words in it", fix="give it something to read, or try `--split blanks`")
     words, places = chosen(counted.table, reading.min_count, reading.vocabulary, known)
     counts = np.zeros(len(words), np.int64)
     account = write(folder / "ids", np.dtype(np.int32), renumbered(counted, places, counts, reading.phrases > 0))

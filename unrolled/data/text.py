@@ -122,17 +122,22 @@ def characters(path: Path, encoding: str) -> Iterator[str]:
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
-            at = offset - held + error.start
-            raise UserError(
-                f"byte {at} of `{path}` is not {encoding}: 0x{error.object[error.start]:02x} ({error.reason})",
-                f"{path}: byte {at}",
-                "train with `--symbols bytes`, which reads any file, or name the file's own `--encoding` (latin-1, utf-16 …)",
-            ) from None
+            raise not_text(path, offset - held, encoding, error) from None
         except UnicodeError as error:
             raise UserError(f"`{path}` is not {encoding}: {error}", str(path), "name the file's own `--encoding`") from None
         yield text.removeprefix("\ufeff") if at_start else text
         at_start = at_start and not text
         offset += len(block)
+
+
+def not_text(path: Path, offset: int, encoding: str, error: UnicodeDecodeError) -> UserError:
+    """The message for bytes that do not decode; `offset` is where those that were tried begin in the file."""
+    at = offset + error.start
+    return UserError(
+        f"byte {at} of `{path}` is not {encoding}: 0x{error.object[error.start]:02x} ({error.reason})",
+        f"{path}: byte {at}",
+        "name the file's own `--encoding` (latin-1, utf-16 …); a language model can read any file by `--symbols bytes`",
+    )
 
 
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:

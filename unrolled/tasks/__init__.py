@@ -10,6 +10,7 @@ plan(config, data)                   the config with every size chosen for the d
 most_steps, passes(config, data, …)  what minutes may become, and what that means in words
 describe(config, data, model)        lines for the user before the wait
 batches, settings(config, data)      what fit.fit reads and obeys
+take_vectors(config, codec, model)   begin with vectors learned elsewhere; lines for the user
 inherited(base, given)               the settings that weights of another run decide
 grow(model, old)                     take those weights
 baselines(data)                      the floors every report prints beside the measures

@@ -33,9 +33,12 @@ from ..data import text, vocab
 from ..data.batch import Batch, Streams, Symbols, open_map, write
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..errors import UserError
+from ..layers import OneHot, begin_with
 from ..recurrent import Recurrent, drop
+from ..vectors import Vectors
 
 MEASURE = "nats_per_symbol"
+ONE_HOT = "one-hot"
 EXAMPLES = 2_000_000  # most symbols that the n-gram counts; a quarter of that are those it is measured on
 
 
@@ -53,6 +56,8 @@ class Config:
     layers: int | None = option(None, "recurrent layers", minimum=1, maximum=1000)
     embedding: int | None = option(None, "width of a symbol's vector", minimum=1, maximum=100_000)
     tied: bool = option(False, "the output layer uses the symbols' vectors")
+    vectors: str | None = option(None, "begin with these word vectors (an embed run, a file), or `one-hot`: unit vectors")
+    tune: bool = option(True, "go on learning the vectors given with --vectors")
     symbols: str = option("characters", "what a symbol is", choices=vocab.KINDS)
     vocabulary: int = option(8192, "most symbols kept; rarer ones are unknown", minimum=1)
     column: str | None = option(None, "the text column of a JSONL, CSV or TSV table")
@@ -104,6 +109,7 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     """Encode the user's text into memory-mapped files in `folder`; `base` is a codec to extend instead of a new one."""
     if config.minutes is not None and config.steps is not None:
         raise UserError("`--minutes` and `--steps` were both given; train by one of them")
+    _check_vectors(config)
     if config.condition is not None and config.column is None:
         raise UserError("`--condition` needs `--column`: a table with the text in one column and the label in another")
     folder.mkdir(parents=True, exist_ok=True)
@@ -252,7 +258,7 @@ class Model(nn.Module):
         super().__init__()
         self.vocabulary, width = codec.size, config.embedding
         self.input_dropout, self.dropout = config.input_dropout, config.dropout
-        self.embed = nn.Embedding(codec.size, width)
+        self.embed = OneHot(codec.size) if config.vectors == ONE_HOT else nn.Embedding(codec.size, width)
         self.label = nn.Embedding(len(codec.labels), width) if codec.labels else None
         self.layers = nn.ModuleList(
             Recurrent(
@@ -268,10 +274,12 @@ class Model(nn.Module):
             self.output.weight = self.embed.weight
         self.register_buffer("sharpness", torch.ones(()))  # of the logits when not training; see calibrate
         self.apply(initialise)
+        if config.vectors is not None and not config.tune:
+            self.embed.requires_grad_(False)
 
     @property
     def device(self) -> torch.device:
-        return self.embed.weight.device
+        return self.output.weight.device
 
     def start(self, batch: int) -> State:
         """Zeros, (B, H) each, layer by layer."""
@@ -351,7 +359,8 @@ def plan(config: Config, data: Data) -> Config:
     """
     if config.minutes is None and config.steps is None:
         config = dataclasses.replace(config, minutes=10.0)
-    config = _fill(config, length=48) if config.tied else _fill(config, embedding=_width(data), length=48)
+    width = _width(config, data)
+    config = _fill(config, length=48) if width is None else _fill(config, embedding=width, length=48)
     steps = config.steps or _steps_of_256(config, data)
     layers = config.layers or (2 if steps >= 4500 else 1)
     hidden = config.hidden or 64 * max(1, round((4 if layers > 1 else 5) * (steps / 5500) ** 0.2))
@@ -366,8 +375,40 @@ def plan(config: Config, data: Data) -> Config:
     return _fill(config, embedding=hidden)  # the tied one
 
 
-def _width(data: Data) -> int:
+def _width(config: Config, data: Data) -> int | None:
+    """Numbers in a symbol's vector; None where the hidden units decide."""
+    if config.vectors is not None:
+        width = data.codec.size if config.vectors == ONE_HOT else Vectors.open(config.vectors).matrix.shape[1]
+        if config.embedding not in (None, width):
+            raise UserError(f"`--embedding {config.embedding}`, but the vectors of `--vectors` have {width} numbers each")
+        return width
+    if config.tied:
+        return None
     return 64 if data.codec.size <= 512 else 256
+
+
+def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
+    """Begin with the vectors of --vectors; says how many of the symbols they cover."""
+    if config.vectors in (None, ONE_HOT):
+        return []
+    covered = begin_with(model.embed, FIRST, codec.symbols, Vectors.open(config.vectors))
+    if not covered.found:
+        fix = _capitals(config, codec)
+        raise UserError(f"`{config.vectors}` has a vector for none of the text's {covered.of:,} words", fix=fix)
+    return [f"vectors: {covered} begin with those of {config.vectors}, {'tuned' if config.tune else 'frozen'}"]
+
+
+def _capitals(config: Config, codec: Codec) -> str | None:
+    known = Vectors.open(config.vectors)
+    smaller = any(symbol.lower() in known for symbol in codec.symbols)
+    return "the vectors are of small letters: give them text in small letters" if smaller else None
+
+
+def _check_vectors(config: Config) -> None:
+    if config.vectors == ONE_HOT and config.tied:
+        raise UserError("`--tied` has no vectors to share with `--vectors one-hot`")
+    if config.vectors not in (None, ONE_HOT) and config.symbols != "words":
+        raise UserError(f"`--vectors {config.vectors}` are of words", fix="--symbols words, or --vectors one-hot for any symbols")
 
 
 def most_steps(config: Config, data: Data) -> int:
@@ -458,7 +499,7 @@ def wants_bfloat16(config: Config) -> bool:
     return config.device in ("auto", "cpu") and torch.cpu._is_amx_tile_supported()
 
 
-STRUCTURE = ("cell", "hidden", "layers", "embedding", "tied", "symbols", "column", "condition")
+STRUCTURE = ("cell", "hidden", "layers", "embedding", "tied", "symbols", "column", "condition", "vectors")
 
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
@@ -490,6 +531,8 @@ def grow(model: Model, old: Model) -> None:
     with torch.no_grad():
         for name, value in model.named_parameters():
             known = theirs[name]
+            if known.shape[1:] != value.shape[1:]:  # one-hot: a new symbol is a new column of W
+                known = torch.cat((known, known.mean(1, keepdim=True).expand(-1, value.shape[1] - known.shape[1])), 1)
             value[: len(known)] = known
             value[len(known) :] = known.mean(0)
 
