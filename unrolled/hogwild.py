@@ -41,6 +41,7 @@ class Work(Protocol):
     unit: str  # what `Done.work` counts
     rate_scale: float
 
+    def compile(self) -> None: ...  # what compiles at first use, so that no measured second goes to it
     def piece(self, number: int, thread: int) -> Done: ...
     def begin_epoch(self, epoch: int) -> None: ...
     def measures(self) -> dict[str, float]: ...
@@ -68,6 +69,7 @@ def train(folder: Path, work: Work, threads: int, progress: Progress) -> Standin
     """
     step, standing = restore(folder, work)
     last = work.pieces * work.epochs
+    work.compile()
     with interruptible() as interrupted:
         while step < last:
             epoch = step // work.pieces

@@ -79,6 +79,9 @@ class Word2vec:
 
     # --- hogwild.Work
 
+    def compile(self) -> None:
+        self._train(self.ids, 0, 0, 0, 1, (0.0, 0.0))
+
     def begin_epoch(self, epoch: int) -> None:
         if epoch != self.epoch and self.kind == kernel.NEGATIVES:
             self.pool = np.zeros(max(POOL, 8 * self.words), np.int32)

@@ -505,6 +505,10 @@ STRUCTURE = ("cell", "hidden", "layers", "embedding", "tied", "symbols", "column
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
     """The settings that weights taken from another run decide; another value asked for is a UserError."""
     theirs = {name: getattr(base, name) for name in STRUCTURE}
+    if base.vectors == ONE_HOT:
+        theirs["embedding"] = None  # grows with the symbols
+    else:
+        theirs["vectors"] = None  # begun with some or not, they are the weights' now
     for name, value in theirs.items():
         if given.get(name) not in (None, value):
             raise UserError(
