@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import curves, gpu, language, recurrent, start, stepping, writing
+from . import curves, gpu, language, recurrent, start, stepping, words, writing
 
 BENCHES = {
     "start": start.run,
@@ -19,12 +19,16 @@ BENCHES = {
     "shakespeare-81-seconds": language.run_short,
     "shakespeare-10-minutes": language.run_long,
     "latex-30-minutes": language.run_latex,
+    "skip-gram": words.run_skip_gram,
+    "cbow": words.run_cbow,
+    "words-first-use": words.run_first_use,
+    "nearest": words.run_nearest,
 }
 QUICK = ("start", "writing", "recurrent", "ragged", "stepping", "curves", "first-use", "int8")
 
 parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
 parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=", ".join(BENCHES))
-parser.add_argument("--data", help="folder with text/shakespeare.txt and text/stacks.tex.xz")
+parser.add_argument("--data", help="folder with text/shakespeare.txt, text/stacks.tex.xz and embeddings/")
 chosen = parser.parse_args()
 for name in chosen.names or QUICK:
     print(f"\n{name}")

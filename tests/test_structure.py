@@ -117,7 +117,8 @@ def others_packages(path: Path) -> set[str]:
 
 def test_every_package_imported_is_a_declared_dependency_and_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = [*project["dependencies"], *project["optional-dependencies"]["gpu"]]
+    extras = [line for extra in ("gpu", "plot", "cluster") for line in project["optional-dependencies"][extra]]
+    declared = [*project["dependencies"], *extras]
     declared = {re.match(r"[\w-]+", line)[0] for line in declared}
     assert set().union(*map(others_packages, FILES.values())) == declared
     pinned = {line.split("==")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}

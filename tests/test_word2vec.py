@@ -206,7 +206,8 @@ def test_meeting_is_a_matrix_product(inputs, groups, lines, seed):
     x[:], y[:] = random.normal(size=x.shape), random.normal(size=y.shape)
     ins, outs = random.integers(0, 12, inputs) * size, random.integers(0, 20, groups * OUTPUTS) * size
     f = np.full((inputs + 1) // 2 * groups * TILE, np.nan, np.float32)
-    kernel.meet(x, ins, 0, inputs, y, outs, groups, f, size)
+    none = np.zeros(groups * TILE, np.float32)
+    kernel.meet(x, ins, 0, inputs, y, outs, groups, f, size, none, none)
     wanted = x.reshape(12, size)[ins // size] @ y.reshape(20, size)[outs // size].T
     for r in range(inputs):
         for q in range(groups * OUTPUTS):

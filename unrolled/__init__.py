@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .cells import CELLS
     from .errors import UserError
     from .recurrent import GRU, LSTM, RNN
+    from .vectors import Vectors
 
 _HOMES = {
     "train": "api",
@@ -24,8 +25,9 @@ _HOMES = {
     "LSTM": "recurrent",
     "CELLS": "cells",
     "UserError": "errors",
+    "Vectors": "vectors",
 }
-__all__ = ["CELLS", "GRU", "LSTM", "RNN", "UserError", "load", "train"]
+__all__ = ["CELLS", "GRU", "LSTM", "RNN", "UserError", "Vectors", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from .smooth import EDGE, P, Q
 from .vectors import VECTOR_BYTES
 
 LANES = VECTOR_BYTES // 4
@@ -71,14 +72,40 @@ def _lane_sums(builder, vectors):
     return kinds[0]
 
 
-def _products(inputs: int):
-    """An intrinsic: f[at : at + TILE] = the rows of x at ins[r:] times those of y at outs[q:], one after the other."""
+def _logistic_slopes(builder, f, labels, weights, rate):
+    """(label - σ(f)) · weight · rate, σ as in smooth.py."""
+
+    def number(value):
+        return ir.Constant(VECTOR, [F32(float(value))] * LANES)
+
+    def polynomial(coefficients, u):
+        total = number(coefficients[-1])
+        for c in reversed(coefficients[:-1]):
+            total = _fma(builder, total, u, number(c))
+        return total
+
+    def bounded(x, bound):
+        x = builder.select(builder.fcmp_ordered(">", x, number(bound)), number(bound), x)
+        return builder.select(builder.fcmp_ordered("<", x, number(-bound)), number(-bound), x)
+
+    half = bounded(builder.fmul(f, number(0.5)), EDGE)
+    u = builder.fmul(half, half)
+    tanh = bounded(builder.fdiv(builder.fmul(half, polynomial(P, u)), polynomial(Q, u)), 1)
+    wrong = builder.fsub(builder.fsub(labels, number(0.5)), builder.fmul(tanh, number(0.5)))
+    return builder.fmul(builder.fmul(wrong, weights), rate)
+
+
+def _products(inputs: int, slopes: bool):
+    """An intrinsic: f[at : at + TILE] = the rows of x at ins[r:] times those of y at outs[q:], one after the other; or what
+    that makes of the logistic loss: how far to move, (label - σ) · weight · rate, labels and weights from `of` on."""
 
     @intrinsic
-    def products(typing, x, ins, r, y, outs, q, f, at, size):
+    def products(typing, x, ins, r, y, outs, q, f, at, size, labels, weights, of, rate):
         def generate(context, builder, signature, arguments):
-            _, _, r, _, _, q, _, at, size = arguments
-            x, ins, y, outs, f = (_pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 1, 3, 4, 6))
+            _, _, r, _, _, q, _, at, size, _, _, of, rate = arguments
+            x, ins, y, outs, f, labels, weights = (
+                _pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 1, 3, 4, 6, 9, 10)
+            )
             x_rows, y_rows = _rows(builder, x, ins, r, inputs), _rows(builder, y, outs, q, OUTPUTS)
             pairs = [(i, o) for i in range(inputs) for o in range(OUTPUTS)]
             zero = ir.Constant(VECTOR, None)
@@ -99,10 +126,14 @@ def _products(inputs: int):
             totals += [zero] * (TILE - len(totals))
             for first in range(0, TILE, LANES):
                 summed = _lane_sums(builder, totals[first : first + LANES])
+                if slopes:
+                    place = [builder.add(of, I64(first))]
+                    label, weight = (_load(builder, builder.gep(array, place)) for array in (labels, weights))
+                    summed = _logistic_slopes(builder, summed, label, weight, _spread(builder, rate))
                 _store(builder, summed, builder.gep(f, [builder.add(at, I64(first))]))
             return context.get_dummy_value()
 
-        return types.void(x, ins, r, y, outs, q, f, at, size), generate
+        return types.void(x, ins, r, y, outs, q, f, at, size, labels, weights, of, rate), generate
 
     return products
 
@@ -151,7 +182,8 @@ def _step(inputs: int):
     return step
 
 
-products_1, products_2 = _products(1), _products(2)
+products_1, products_2 = _products(1, slopes=False), _products(2, slopes=False)
+slopes_1, slopes_2 = _products(1, slopes=True), _products(2, slopes=True)
 step_1, step_2 = _step(1), _step(2)
 
 

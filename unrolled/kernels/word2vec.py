@@ -13,11 +13,11 @@ import math
 import numpy as np
 
 from .jit import compiled, pasted
-from .rows import INPUTS, LANES, OUTPUTS, TILE, fetch, products_1, products_2, step_1, step_2
-from .smooth import sigmoid
+from .rows import INPUTS, LANES, OUTPUTS, TILE, fetch, products_1, products_2, slopes_1, slopes_2, step_1, step_2
 
 NEGATIVES, TREE, SOFTMAX = 0, 1, 2
 SENTENCE = 1000  # most words read as one sentence
+TARGETS = 1  # that one draw of negatives serves: their rows are still near when the second comes
 AT_ONCE = 6  # inputs that share one set of slopes
 OBSERVED = 64  # one target in so many has its loss counted
 
@@ -42,29 +42,42 @@ def learn(x, ins, inputs, y, outs, groups, labels, weights, f, size, kind, words
     counted, loss = 0, 0.0
     for first in range(0, inputs, AT_ONCE):
         many = min(AT_ONCE, inputs - first)
-        meet(x, ins, first, many, y, outs, groups, f, size)
+        if kind == SOFTMAX or look:
+            meet(x, ins, first, many, y, outs, groups, f, size, labels, weights)
+            counted += many
+            if kind != SOFTMAX:
+                loss += loss_of_logistic(f, many, groups, labels, weights)
         if kind == SOFTMAX:
             loss += slopes_of_softmax(f, many, groups, words, target, rate)
-            counted += many
         else:
-            if look:
-                loss += loss_of_logistic(f, many, groups, labels, weights)
-                counted += many
-            slopes_of_logistic(f, (many + 1) // INPUTS * groups, groups, labels, weights, rate)
+            slopes_of_logistic(x, ins, first, many, y, outs, groups, f, size, labels, weights, rate)
         move(x, ins, first, many, y, outs, groups, f, size)
     return counted, loss
 
 
 @compiled
-def meet(x, ins, first, inputs, y, outs, groups, f, size):
+def meet(x, ins, first, inputs, y, outs, groups, f, size, labels, weights):
     """f = the products of `inputs` rows of x and groups · OUTPUTS rows of y, tile by tile."""
     at = 0
     for r in range(first, first + inputs, INPUTS):
         for group in range(groups):
             if r + 1 < first + inputs:
-                products_2(x, ins, r, y, outs, group * OUTPUTS, f, at, size)
+                products_2(x, ins, r, y, outs, group * OUTPUTS, f, at, size, labels, weights, 0, ONE)
             else:
-                products_1(x, ins, r, y, outs, group * OUTPUTS, f, at, size)
+                products_1(x, ins, r, y, outs, group * OUTPUTS, f, at, size, labels, weights, 0, ONE)
+            at += TILE
+
+
+@compiled
+def slopes_of_logistic(x, ins, first, inputs, y, outs, groups, f, size, labels, weights, rate):
+    """f = rate · weight · (label - σ(product)), laid as meet() lays it; labels and weights one an output, twice in a tile."""
+    at = 0
+    for r in range(first, first + inputs, INPUTS):
+        for group in range(groups):
+            if r + 1 < first + inputs:
+                slopes_2(x, ins, r, y, outs, group * OUTPUTS, f, at, size, labels, weights, group * TILE, rate)
+            else:
+                slopes_1(x, ins, r, y, outs, group * OUTPUTS, f, at, size, labels, weights, group * TILE, rate)
             at += TILE
 
 
@@ -81,16 +94,6 @@ def move(x, ins, first, inputs, y, outs, groups, g, size):
                 if r + 1 < first + inputs:  # the same word twice
                     step_1(x, ins, r + 1, y, outs, group * OUTPUTS, g, at + OUTPUTS, size)
             at += TILE
-
-
-@compiled
-def slopes_of_logistic(f, tiles, groups, labels, weights, rate):
-    """f becomes rate · weight · (label - σ(f)); labels and weights one an output, twice in a tile."""
-    for tile in range(tiles):
-        group = tile % groups * TILE
-        for lane in range(TILE):
-            i = tile * TILE + lane
-            f[i] = (labels[group + lane] - sigmoid(f[i])) * weights[group + lane] * rate
 
 
 @compiled
@@ -219,7 +222,7 @@ def train(tokens, begin, end, x, y, size, keep, pool, tree, pieces, kind, cbow, 
         for w in range(words):
             outs[w] = w * size
     place = draw(random) % max(1, pool.shape[0] - 2 * count)
-    targets, counted, loss, at, since = 0, 0, 0.0, begin, 0
+    targets, counted, loss, at, since, served = 0, 0, 0.0, begin, 0, 0
     source = x if whole else held
     while at < end:
         rate = f32(rates[0] + (rates[1] - rates[0]) * (at - begin) / (end - begin))
@@ -232,9 +235,12 @@ def train(tokens, begin, end, x, y, size, keep, pool, tree, pieces, kind, cbow, 
                 if place + 2 * count > pool.shape[0]:
                     place = 0
                 negatives(target, count, pool, place, size, unused, outs, labels, weights)
-                place += count
-                for q in range(count):
-                    ask_for(y, i64(pool[place + q]) * size, size)
+                served += 1
+                if served == TARGETS:
+                    served = 0
+                    place += count
+                    for q in range(count):
+                        ask_for(y, i64(pool[place + q]) * size, size)
             elif kind == TREE:
                 groups = path(target, tree[0], tree[1], tree[2], size, unused, outs, labels, weights) // OUTPUTS
             if whole and i + window + 1 < n:

@@ -1,0 +1,181 @@
+"""Arrays in, figure out; nothing is computed here but where ink goes. The one place that knows matplotlib."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patheffects import withStroke
+
+# Paul Tol's "muted" scheme: nine colours that differ for every kind of colour vision. A tenth group has the first colour in
+# another shape.
+COLOURS = ("#332288", "#CC6677", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#AA4499", "#999933")
+MARKS = ("o", "s", "^", "D")
+ONE = "#4a5f8f"  # the colour where there are no groups
+INK, SOFT = "#1f2430", "#596173"
+# Asked for letters in this order, those that are installed; matplotlib brings the first.
+FONTS = (
+    "DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans Arabic", "Noto Sans Hebrew",
+    "Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS", "Microsoft YaHei", "Malgun Gothic", "PingFang SC",
+)  # fmt: skip
+DOTS = 150  # an inch
+LEGEND = 32  # letters of a name that fit beside the map
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top in dots
+
+
+def word_map(
+    positions: np.ndarray, words: Sequence[str], groups: np.ndarray, names: Sequence[str], key: str, title: str, small: str
+) -> Figure:
+    """Words as dots (N, 2), the colour and shape of each its group (N,), labels on as many as do not overlap.
+
+    Words stand in the order in which they are labelled; `names` are the groups' (none: no groups) and `key` is written above
+    them. A word that has a letter which no installed font can draw keeps its dot without a label.
+    """
+    figure = Figure(figsize=(13, 11), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.01, 0.01, 0.8 if names else 0.98, 0.93))
+    axes.set_axis_off()
+    axes.set_aspect("equal", adjustable="datalim")
+    area = float(np.clip(24_000 / len(positions), 5, 30))  # of a dot, in square points
+    _dots(axes, positions, groups, names, area)
+    fonts = _installed()
+    figure.text(0.014, 0.977, title, fontsize=15, color=INK, va="center", family=fonts, parse_math=False)
+    figure.text(0.014, 0.954, small, fontsize=9, color=SOFT, va="center", family=fonts, parse_math=False)
+    if names:
+        _legend(axes, names, key, fonts)
+    _labels(figure, positions, words, fonts, area**0.5 / 2)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file; the same figure gives the same bytes."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DOTS, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _dots(axes: Axes, positions: np.ndarray, groups: np.ndarray, names: Sequence[str], area: float) -> None:
+    for group in range(max(1, len(names))):
+        colour = COLOURS[group % len(COLOURS)] if names else ONE
+        x, y = positions[groups == group].T
+        axes.scatter(x, y, s=area, c=colour, marker=_mark(group), linewidths=0, alpha=0.75)
+    axes.margins(0.04)
+
+
+def _mark(group: int) -> str:
+    return MARKS[group // len(COLOURS) % len(MARKS)]
+
+
+def _legend(axes: Axes, names: Sequence[str], key: str, fonts: list[str]) -> None:
+    """Beside the map, where it covers nothing."""
+    readable = _readable(fonts)
+    for group, name in enumerate(names):
+        shown = name if readable(name) else f"group {group + 1}"
+        shown = shown if len(shown) <= LEGEND else shown[: LEGEND - 1] + "…"
+        axes.scatter([], [], s=36, c=COLOURS[group % len(COLOURS)], marker=_mark(group), linewidths=0, label=shown)
+    shape = FontProperties(family=fonts, size=9)
+    legend = axes.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0, prop=shape, frameon=False, title=key)
+    legend.get_title().set(font=FontProperties(family=fonts, size=8), color=SOFT)
+    legend.set_alignment("left")
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # `$` in a word is a dollar
+
+
+def _labels(figure: Figure, positions: np.ndarray, words: Sequence[str], fonts: list[str], radius: float) -> None:
+    """Labels beside their dots, word after word, each where it meets none of those before; else none."""
+    few, many = len(words) <= 400, len(words) > 4000
+    font = FontProperties(family=fonts, size=10 if few else 7 if many else 8)
+    axes = figure.axes[0]
+    axes.apply_aspect()
+    dots = axes.transData.transform(positions)
+    space = Space(dots, axes.get_window_extent().extents, 6 if many else 1.5)  # where dots are many, fewer labels show more
+    readable, extent, back = _readable(fonts), _ruler(fonts, font.get_size()), figure.transFigure.inverted()
+    em, gap = font.get_size() * DOTS / 72, radius * DOTS / 72 + 2
+    for word, dot in zip(words, dots, strict=True):
+        # to measure takes longest: not where half its width would find no room
+        if not readable(word) or not any(map(space.is_free, _beside(dot, 0.25 * em * len(word), 0.5 * em, gap))):
+            continue
+        place = space.take(_beside(dot, *extent(word), gap))
+        if place is not None:
+            x, y = back.transform(place)
+            halo = [withStroke(linewidth=1.6, foreground="white")]
+            figure.text(x, y, word, font=font, color=INK, va="bottom", ha="left", parse_math=False, path_effects=halo)
+
+
+def _ruler(fonts: list[str], size: float) -> Callable[[str], tuple[float, float]]:
+    """The width and height of a word, in dots, as it will be drawn: a line is never lower than its `lp`."""
+    font = font_manager.get_font([_file(name) for name in fonts])
+    font.set_size(size, DOTS)
+
+    def measured(word: str) -> tuple[float, float, float]:
+        font.set_text(word, 0.0)
+        (width, height), below = font.get_width_height(), font.get_descent()
+        return width / 64, (height - below) / 64, below / 64
+
+    _, least_above, least_below = measured("lp")
+
+    def extent(word: str) -> tuple[float, float]:
+        width, above, below = measured(word)
+        return width, max(above, least_above) + max(below, least_below)
+
+    return extent
+
+
+def _beside(dot: np.ndarray, width: float, height: float, gap: float) -> Iterator[Box]:
+    """Right of a dot, left, above, below."""
+    x, y = dot
+    corners = ((x + gap, y - height / 2), (x - gap - width, y - height / 2), (x - width / 2, y + gap))
+    for left, bottom in (*corners, (x - width / 2, y - gap - height)):
+        yield left, bottom, left + width, bottom + height
+
+
+class Space:
+    """Where labels can stand: inside the edges, none on another, and rather on few dots than on many."""
+
+    def __init__(self, dots: np.ndarray, edges: Box, gap: float):
+        self.dots, self.edges, self.gap = dots, edges, gap
+        self.taken = np.empty((0, 4))
+
+    def take(self, boxes: Iterable[Box]) -> tuple[float, float] | None:
+        """The lower left corner of the best box that meets none taken before; it is taken then."""
+        free = [box for box in boxes if self.is_free(box)]
+        if not free:
+            return None
+        best = min(free, key=self._covered)  # the first of equals
+        self.taken = np.vstack((self.taken, best))
+        return best[:2]
+
+    def is_free(self, box: Box) -> bool:
+        low_x, low_y, high_x, high_y = self.edges
+        inside = box[0] >= low_x and box[1] >= low_y and box[2] <= high_x and box[3] <= high_y
+        left, bottom, right, top = self.taken.T
+        apart = (left > box[2] + self.gap) | (right < box[0] - self.gap)
+        apart |= (bottom > box[3] + self.gap) | (top < box[1] - self.gap)
+        return inside and bool(apart.all())
+
+    def _covered(self, box: Box) -> int:
+        x, y = self.dots.T
+        return np.count_nonzero((x > box[0]) & (x < box[2]) & (y > box[1]) & (y < box[3]))
+
+
+def _installed() -> list[str]:
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in FONTS if name in known]
+
+
+def _file(name: str) -> str:
+    return font_manager.findfont(FontProperties(family=name))
+
+
+def _readable(fonts: list[str]) -> Callable[[str], bool]:
+    """Whether a word has letters, and these fonts have all of them."""
+    letters = set().union(*(font_manager.get_font(_file(name)).get_charmap() for name in fonts))
+    letters -= {*range(32), *range(127, 160)}  # control characters have a glyph, but no width
+    return lambda word: bool(word.strip()) and all(ord(letter) in letters for letter in word)
