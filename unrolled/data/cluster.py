@@ -3,6 +3,7 @@ each found there. Every machine sees the files under the same path. The result i
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -51,18 +52,21 @@ def ray(address: str) -> Iterator[None]:
 
 
 def mapped(work: Callable[[dict], dict], items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """work(item) for every item, somewhere; the results in the items' order."""
+    """work(item) for every item, somewhere; the results in the items' order. A UserError there is raised here."""
     import ray.data
-    from ray.exceptions import RayTaskError
+
+    def guarded(item: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return work(item)
+        except UserError as error:
+            return {"error": json.dumps([error.what, error.where, error.fix, error.code])}
 
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order, context.enable_progress_bars = True, False
-    try:
-        yield from ray.data.from_items(items, override_num_blocks=len(items)).map(work).iter_rows()
-    except RayTaskError as error:
-        if isinstance(error.cause, UserError):
-            raise error.cause from None
-        raise
+    for row in ray.data.from_items(items, override_num_blocks=len(items)).map(guarded).iter_rows():
+        if "error" in row:
+            raise UserError(*json.loads(row["error"]))
+        yield row
 
 
 def count(files: list[Path], reading: Reading, spool: Path, progress: Progress) -> Counted:
