@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unrolled import UserError
-from unrolled.data import cluster, corpus
+from unrolled.data import cluster, cooccurrences, corpus
 from unrolled.progress import Progress
 
 QUIET = Progress(quiet=True)
@@ -77,3 +77,18 @@ def test_without_ray_the_extra_is_named(monkeypatch):
     with pytest.raises(UserError, match="`--cluster` needs Ray") as error, cluster.ray("local"):
         pass
     assert error.value.code == 3 and "unrolled[cluster]" in error.value.fix
+
+
+def test_a_cluster_counts_the_same_neighbours(running, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "IDS", 700)
+    random = np.random.default_rng(2)
+    ids = np.memmap(tmp_path / "ids", np.int32, "w+", shape=3000)
+    ids[:] = random.zipf(1.4, 3000) % 50
+    ids[random.random(3000) < 0.05] = -1
+    given = (50, 4, tmp_path / "one", 10**8, 2, 3, QUIET)
+    one = cooccurrences.count(ids, *given)
+    many = cluster.count_near(ids, *given[:2], tmp_path / "many", *given[3:])
+    assert many._replace(folder=None) == one._replace(folder=None)
+    for name in ("rows", "columns", "X"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
+    assert sorted(p.name for p in (tmp_path / "many").iterdir()) == sorted(p.name for p in (tmp_path / "one").iterdir())

@@ -62,8 +62,8 @@ class Standing:
     loss: float = 0.0  # their sum
 
 
-def train(folder: Path, work: Work, threads: int, progress: Progress) -> Standing:
-    """Go on from the run's last saved step to the end.
+def train(folder: Path, work: Work, threads: int, evaluate: bool, progress: Progress) -> Standing:
+    """Go on from the run's last saved step to the end; `evaluate` takes the work's measures after each epoch.
 
     Raises UserError with code 130 after Ctrl-C or SIGTERM, the run saved; with code 1 when it diverges for good.
     """
@@ -80,7 +80,7 @@ def train(folder: Path, work: Work, threads: int, progress: Progress) -> Standin
                 continue
             step += done
             if step % work.pieces == 0:
-                measures = work.measures()
+                measures = work.measures() if evaluate else {}
                 train_loss = standing.loss / max(1, standing.counted)
                 standing.counted, standing.loss = 0, 0.0
                 folders.log(folder, {"step": step, "seconds": round(standing.seconds, 2), "train": train_loss, **measures})

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +17,11 @@ import numpy as np
 from ..errors import MISSING_EXTRA, UserError, of_system
 from ..kernels import words as kernel
 from ..progress import Progress
-from . import corpus, text
+from . import cooccurrences, corpus, text
+from .cooccurrences import Cooccurrences
 from .corpus import Counted, Reading, Table
 
+IDS = 4 << 20  # words of the text whose neighbours are one piece of work
 PART = 8 << 20  # bytes of a plain file that are one piece of work
 
 
@@ -90,6 +94,34 @@ def count(files: list[Path], reading: Reading, spool: Path, progress: Progress) 
             sizes.append((0, len(ids)))
             progress.now(f"reading: {n + 1} of {len(items)} parts · {len(table):,} different words")
     return Counted(table, spool, sizes, [np.arange(int(table.used[2]), dtype=np.int32)])
+
+
+def count_near(
+    ids: np.ndarray, vocabulary: int, window: int, folder: Path, memory: int, threads: int, seed: int, progress: Progress
+) -> Cooccurrences:
+    """cooccurrences.count() with pieces of the text counted elsewhere; `ids` is a memory map that every machine sees."""
+    about = {"path": str(Path(ids.filename).resolve()), "words": vocabulary, "window": window, "memory": memory}
+    items = [about | {"first": first, "last": min(first + IDS, len(ids))} for first in range(0, len(ids), IDS)]
+    partials = []
+    for n, found in enumerate(mapped(near, items)):
+        rows = (np.frombuffer(found[name], kind) for name, kind in cooccurrences.PARTIAL.items())
+        partials.append(cooccurrences.keep(folder / f"{n:06d}", vocabulary, window, *rows))
+        progress.now(f"counting which words stand near which: {n + 1} of {len(items)} parts")
+    whole = cooccurrences.add(partials, folder / "counted", memory, threads, progress)
+    arranged = cooccurrences.arrange(whole, folder, memory, threads, seed, progress)
+    for part in [*partials, whole]:
+        shutil.rmtree(part.folder, ignore_errors=True)
+    return arranged
+
+
+def near(item: dict[str, Any]) -> dict[str, Any]:
+    """The pairs of a piece of the text whose rarer word is in it: the arrays of a cooccurrences.Partial."""
+    ids = np.memmap(item["path"], np.int32, "r")
+    with tempfile.TemporaryDirectory() as name:
+        segment, quiet = (item["first"], item["last"]), Progress(quiet=True)
+        counted = cooccurrences.count_segment(ids, segment, item["words"], item["window"], Path(name), item["memory"], 1, quiet)
+        columns, sums = counted.read(0, item["words"])
+        return {"columns": columns.tobytes(), "sums": sums.tobytes(), "starts": counted.starts.tobytes()}
 
 
 def parts(files: list[Path], reading: Reading) -> Iterable[Part]:

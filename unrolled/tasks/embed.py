@@ -21,10 +21,10 @@ import torch
 from torch import nn
 
 from .. import config as options
-from .. import hogwild, word2vec
+from .. import glove, hogwild, word2vec
 from .. import run as folders
 from ..config import option
-from ..data import cluster, corpus, text
+from ..data import cluster, cooccurrences, corpus, text
 from ..data.batch import open_map
 from ..data.vocab import Codec
 from ..errors import UserError
@@ -164,21 +164,35 @@ def describe(config: Config, found: corpus.Corpus, work: hogwild.Work) -> list[s
     return lines
 
 
-def settings(config: Config) -> word2vec.Settings:
-    return word2vec.Settings(
+def make(config: Config, words: list[str], counts: np.ndarray, folder: Path, account: dict) -> word2vec.Word2vec | glove.Glove:
+    """The method with what it trains on, as `read` and `near` left it in `folder`."""
+    if config.method == "glove":
+        settings = glove.Settings(
+            config.dimensions, config.rate, config.x_max, config.power, config.epochs, config.seed, config.threads,
+            config.keep_context,
+        )  # fmt: skip
+        return glove.Glove(counts, cooccurrences.reopen(folder / "near"), settings)
+    settings = word2vec.Settings(
         config.dimensions, config.architecture == "cbow", config.output, config.window, config.negatives,
         config.sample or None, config.rate, config.epochs, config.seed, config.threads,
         config.shortest if config.subwords else None, config.longest, config.buckets, config.keep_context,
     )  # fmt: skip
+    return word2vec.Word2vec(words, counts, open_map(folder / "ids", account), settings)
 
 
-def make(config: Config, words: list[str], counts: np.ndarray, ids: np.ndarray) -> word2vec.Word2vec:
-    return word2vec.Word2vec(words, counts, ids, settings(config))
+def near(config: Config, found: corpus.Corpus, folder: Path, progress: Progress) -> None:
+    """Count which words stand near which, for GloVe, which needs the text no more."""
+    count = cooccurrences.count if config.cluster is None else cluster.count_near
+    memory = int(config.memory * 1e9)
+    count(found.ids, len(found.words), config.window, folder / "near", memory, config.threads, config.seed, progress)
+    (folder / "ids").unlink()
 
 
-def baselines(config: Config, counts: np.ndarray, work: word2vec.Word2vec) -> dict[str, dict[str, float]]:
+def baselines(config: Config, work: word2vec.Word2vec | glove.Glove) -> dict[str, dict[str, float]]:
     """The loss of knowing nothing but how often words stand in the text."""
-    return {"frequencies": {"nats_per_pair": word2vec.of_counts_alone(counts, work.held_out, settings(config))}}
+    if config.method == "glove":
+        return {"frequencies": {"weighted_squares": glove.of_counts_alone(work.counts, work.x, work.settings)}}
+    return {"frequencies": {"nats_per_pair": word2vec.of_counts_alone(work.counts, work.held_out, work.settings)}}
 
 
 # --- training, by a loop of its own
@@ -191,15 +205,17 @@ def begin(config: Config, folder: Path, start_from: str | None, progress: Progre
     base = None if start_from is None else Vectors.open(start_from)
     with nullcontext() if config.cluster is None else cluster.ray(config.cluster):
         found, accounts = read(config, folder / "tokens", _known(base, config), progress)
-    config = plan(config, found.read)
-    work = make(config, found.words, found.counts, found.ids)
+        config = plan(config, found.read)
+        if config.method == "glove":
+            near(config, found, folder / "tokens", progress)
+    work = make(config, found.words, found.counts, folder / "tokens", accounts["ids"])
     config = dataclasses.replace(config, steps=work.pieces * config.epochs)
     work.start()
     if base is not None:
         progress.say(_take(work, found.words, base))
     for line in describe(config, found, work):
         progress.say(line)
-    floors = baselines(config, found.counts, work)
+    floors = baselines(config, work)
     folders.write_json(folder / "codec.json", Codec("words", found.words).to_json())
     about = {
         "format": folders.FORMAT, "task": "embed", "config": options.to_json(config), "data": accounts,
@@ -231,7 +247,7 @@ def _known(base: Vectors | None, config: Config) -> dict[str, int]:
     return {word: int(count) for word, count in zip(base.words, counts, strict=True)}
 
 
-def _take(work: word2vec.Word2vec, words: list[str], base: Vectors) -> str:
+def _take(work: word2vec.Word2vec | glove.Glove, words: list[str], base: Vectors) -> str:
     place = {word: i for i, word in enumerate(base.words)}
     here = [i for i, word in enumerate(words) if word in place]
     there = [place[words[i]] for i in here]
@@ -243,12 +259,13 @@ def go_on(folder: Path, config: Config, codec: Codec, progress: Progress) -> Non
     """Train from the last saved step to the end and write the report."""
     about = folders.read_config(folder)
     counts = folders.load_step(folder, "last").weights["counts"].numpy()
-    work = make(config, codec.symbols, counts, open_map(folder / "tokens" / "ids", about["data"]["ids"]))
-    standing = hogwild.train(folder, work, config.threads, progress)
+    work = make(config, codec.symbols, counts, folder / "tokens", about["data"]["ids"])
+    alone = config.method == "glove"  # its threads are inside a piece
+    standing = hogwild.train(folder, work, 1 if alone else config.threads, not alone, progress)
     report = {
         "task": "embed", "dev": work.measures(), "baselines": about["baselines"], "steps": config.steps,
         "best_step": config.steps, "seconds": round(standing.seconds, 1), "rollbacks": standing.rollbacks,
-        "words_per_second": round(standing.work / max(standing.seconds, 1e-9)),
+        f"{work.unit.replace('-', '_')}_per_second": round(standing.work / max(standing.seconds, 1e-9)),
         "weights": sum(array.size for name, array in work.weights().items() if name != "counts"),
         "environment": folders.environment(),
     }  # fmt: skip
