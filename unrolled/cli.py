@@ -325,50 +325,27 @@ def vectors() -> click.Command:
     return Lazy(VECTOR_VERBS, "verb", name="vectors", subcommand_metavar="VERB RUN… [OPTIONS]", help=help)
 
 
-def _vectors(run: str) -> Any:
-    from .vectors import Vectors
-
-    began = time.monotonic()
-    opened = Vectors.open(run)
-    if time.monotonic() - began > 3:
-        click.echo(f"note: to open it at once next time, unrolled vectors convert {run} {Path(run).stem}.npy", err=True)
-    return opened
-
-
-def _spelt(vectors: Any, word: str) -> str:
-    """The word, or what differs from it in capitals alone; a note says when a word is not taken as it is."""
-    other = word if word in vectors else vectors.recased(word)
-    if other is None:
-        vectors[word]  # an error, unless subwords give it a vector
-        click.echo(f"note: `{word}` was never seen in training; its vector is that of its subwords", err=True)
-    elif other != word:
-        click.echo(f"note: `{word}` is not among the words; `{other}` is", err=True)
-    return other or word
-
-
 def vectors_nearest() -> click.Command:
-    from .vectors import Nearest
+    from .config import build
+    from .vectors import Nearest, Vectors
 
     def go(run: str, word: str, as_json: bool, **values: Any) -> None:
-        from .config import build
-
-        options, opened = build(Nearest, given(values)), _vectors(run)
-        found = opened.nearest(_spelt(opened, word), options.number, options.among)
-        _rows([neighbour._asdict() for neighbour in found], as_json)
+        options, opened = build(Nearest, given(values)), Vectors.open(run)
+        found = opened.nearest(opened.spelt(word, _note), options.number, options.among)
+        _records([each._asdict() for each in found], as_json)
 
     params = [_run_argument(), click.Argument(["word"]), *flags(Nearest), _json_flag()]
     return click.Command("nearest", callback=go, params=params, help="The words most similar to a word, by cosine.")
 
 
 def vectors_analogy() -> click.Command:
-    from .vectors import Analogy
+    from .config import build
+    from .vectors import Analogy, Vectors
 
     def go(run: str, a: str, b: str, c: str, as_json: bool, **values: Any) -> None:
-        from .config import build
-
-        options, opened = build(Analogy, given(values)), _vectors(run)
-        a, b, c = (_spelt(opened, word) for word in (a, b, c))
-        _rows(opened.explained(a, b, c, options), as_json)
+        options, opened = build(Analogy, given(values)), Vectors.open(run)
+        a, b, c = (opened.spelt(word, _note) for word in (a, b, c))
+        _records(opened.explained(a, b, c, options), as_json, ("word", "similarity", f"to {b}", f"to {c}", f"to {a}"))
 
     params = [_run_argument(), *(click.Argument([word]) for word in "abc"), *flags(Analogy), _json_flag()]
     help = "A is to B as C is to …: the best answers, and how similar each is to the three words."
@@ -376,63 +353,50 @@ def vectors_analogy() -> click.Command:
 
 
 def vectors_evaluate() -> click.Command:
-    from .evaluation import Evaluate
+    from . import evaluation
+    from .config import build
 
     def go(run: str, files: tuple[str, ...], as_json: bool, **values: Any) -> None:
-        from . import evaluation
-        from .config import build
+        from .vectors import Vectors
 
-        options = build(Evaluate, given(values))
-        for result in _vectors(run).evaluate(files, options.among, options.method):
+        options = build(evaluation.Evaluate, given(values))
+        for result in Vectors.open(run).evaluate(files, options.among, options.method):
             if as_json:
-                _rows(evaluation.records(result), as_json)
+                _records(evaluation.records(result), as_json)
             else:
                 click.echo(evaluation.title(result))
                 _table(evaluation.table(result))
 
-    params = [
-        _run_argument(), click.Argument(["files"], nargs=-1, required=True, metavar="FILE…"), *flags(Evaluate), _json_flag(),
-    ]  # fmt: skip
+    files = click.Argument(["files"], nargs=-1, required=True, metavar="FILE…")
     help = "How many analogies are solved, and how well similarities agree with people's."
+    params = [_run_argument(), files, *flags(evaluation.Evaluate), _json_flag()]
     return click.Command("evaluate", callback=go, params=params, help=help)
 
 
 def vectors_map() -> click.Command:
-    from .word_map import Options
+    from . import word_map
+    from .config import build
 
     def go(run: str, as_json: bool, **values: Any) -> None:
-        from . import word_map
-        from .config import build
+        from .vectors import Vectors
 
         folder = Path(run) if Path(run).is_dir() else Path(run).parent
-        figures = word_map.make(_vectors(run), build(Options, given(values)), folder)
-        if as_json:
-            click.echo(_line(figures))
-        else:
-            paths = figures.pop("paths")
-            _table([(name, _number(value)) for name, value in figures.items()])
-            click.echo("\n".join(paths))
+        figures = word_map.make(Vectors.open(run), build(word_map.Options, given(values)), folder)
+        click.echo(_line(figures)) if as_json else _facts({**figures, "paths": "  ".join(figures["paths"])})
 
-    params = [_run_argument(), *flags(Options), _json_flag()]
+    params = [_run_argument(), *flags(word_map.Options), _json_flag()]
     return click.Command("map", callback=go, params=params, help="A picture and a page of words, similar ones close together.")
 
 
 def vectors_convert() -> click.Command:
-    from .vector_convert import Convert
+    from . import vector_convert
+    from .config import build
 
     def go(run: str, out: str, as_json: bool, **values: Any) -> None:
-        from . import vector_convert
-        from .config import build
+        written = vector_convert.convert(Path(run), Path(out), build(vector_convert.Convert, given(values)), _note)
+        click.echo(_line(written._asdict())) if as_json else _facts(written._asdict())
 
-        written, left_out = vector_convert.convert(Path(run), Path(out), build(Convert, given(values)))
-        for error in left_out[:10]:
-            click.echo(f"left out: {error.what} ({error.where})", err=True)
-        if len(left_out) > 10:
-            click.echo(f"left out: {len(left_out) - 10:,} more", err=True)
-        facts = {**written._asdict(), "left_out": len(left_out)}
-        click.echo(_line(facts)) if as_json else _table([(name, _number(value)) for name, value in facts.items()])
-
-    params = [_run_argument(), click.Argument(["out"]), *flags(Convert), _json_flag()]
+    params = [_run_argument(), click.Argument(["out"]), *flags(vector_convert.Convert), _json_flag()]
     help = "Write vectors as word2vec text (.txt .vec) or binary (.bin), GloVe text (.glove), or NumPy's matrix (.npy)."
     return click.Command("convert", callback=go, params=params, help=help)
 
@@ -502,13 +466,21 @@ def _table(rows: list[tuple[str, ...]]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _rows(records: list[dict[str, Any]], as_json: bool) -> None:
-    """Records of the same names: one JSON object a line, or a table with the names above it."""
+def _records(records: list[dict[str, Any]], as_json: bool, head: tuple[str, ...] = ()) -> None:
+    """Dicts of the same names: one JSON object a line, or a table under a head, which is the names if not given."""
     if as_json:
         for record in records:
             click.echo(_line(record))
     elif records:
-        _table([tuple(records[0]), *(tuple(map(_number, record.values())) for record in records)])
+        _table([head or tuple(records[0]), *(tuple(map(_number, record.values())) for record in records)])
+
+
+def _facts(values: dict[str, Any]) -> None:
+    _table([(name, _number(value)) for name, value in values.items()])
+
+
+def _note(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
 
 
 def _sections(about: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .config import option
+from .config import check, option
 from .errors import UserError, did_you_mean, of_system
 
 METHODS = ("add", "multiply")
@@ -147,6 +147,7 @@ def _number(text: str) -> float | None:
 
 def evaluate(path: Path, words: Sequence[str], matrix: np.ndarray, options: Evaluate) -> Analogies | Similarities:
     """Measure vectors (V, D), most frequent word first, by one file. Pairs look at all words, analogies at `among`."""
+    check(options)
     asked = read(path)
     if isinstance(asked, Pairs):
         return similarities(str(path), asked, words, matrix)
@@ -189,7 +190,8 @@ def _places(wanted: set[str], words: Sequence[str]) -> dict[str, list[int]]:
 def unit(rows: np.ndarray) -> np.ndarray:
     """Rows (n, D) brought to length 1, in float32; zeros stay zeros."""
     rows = np.asarray(rows, np.float32)
-    lengths = np.sqrt(np.vecdot(rows, rows))
+    with np.errstate(over="ignore"):
+        lengths = np.sqrt(np.vecdot(rows, rows))
     return rows / np.where(lengths > 0, lengths, 1)[:, None]
 
 

@@ -22,6 +22,7 @@ from .vector_files import Chunk, Refuse, Stream, stop, words_file
 FORMATS = ("text", "binary", "glove", "npy")
 SUFFIXES = {".txt": "text", ".vec": "text", ".bin": "binary", ".glove": "glove", ".npy": "npy"}
 ROWS = 4096  # written at a time
+SHOWN = 10  # rows left out that are told one by one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +38,11 @@ class Written(NamedTuple):
     file: str
     words: int
     dimensions: int
+    left_out: int  # rows that could not be used
 
 
-def convert(source: Path, out: Path, options: Convert) -> tuple[Written, list[UserError]]:
-    """Write the vectors of a run or a file to a new file; also says what rows were left out (none without `mend`)."""
+def convert(source: Path, out: Path, options: Convert, say: Callable[[str], None] = lambda _: None) -> Written:
+    """Write the vectors of a run or a file to a new file; `say` is told what `mend` leaves out."""
     left_out: list[UserError] = []
     refuse = left_out.append if options.mend else stop
     if source.is_dir():
@@ -50,7 +52,12 @@ def convert(source: Path, out: Path, options: Convert) -> tuple[Written, list[Us
         stream = of_arrays(source, *vector_files.read(source), refuse)
     else:
         stream = vector_files.open_stream(source, refuse)
-    return write(out, stream, options, refuse), left_out
+    written = write(out, stream, options, refuse)._replace(left_out=len(left_out))
+    for error in left_out[:SHOWN]:
+        say(f"left out: {error.what}" + (f" ({error.where})" if error.where else ""))
+    if len(left_out) > SHOWN:
+        say(f"left out: {len(left_out) - SHOWN:,} more")
+    return written
 
 
 def of_arrays(source: Path | None, words: Sequence[str], matrix: np.ndarray, refuse: Refuse) -> Stream:
@@ -89,7 +96,7 @@ def write(path: Path, stream: Stream, options: Convert, refuse: Refuse) -> Writt
     else:
         with _new(path) as file:
             count = _write_rows(file, stream, format, refuse)
-    return Written(str(path), count, stream.size)
+    return Written(str(path), count, stream.size, 0)
 
 
 def format_of(path: Path, given: str | None) -> str:

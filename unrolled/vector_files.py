@@ -211,7 +211,7 @@ def _row(line: bytes, row: np.ndarray, where: str, torn: bool, sound: _Sound) ->
     many = len(numbers) + sum(1 for _ in takewhile(_is_number, word.split()[:0:-1]))  # GloVe's words may hold blanks
     if many != len(row):
         cut = "; the file is cut off here" if torn else ""
-        return sound.say(f"a line has {many} numbers after its word; {len(row)} are expected{cut}", where)
+        return sound.say(f"numbers after the word: {many}; expected: {len(row)}{cut}", where)
     try:
         values = list(map(float, numbers))
     except ValueError:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -26,9 +26,13 @@ from .data.subwords import Subwords
 from .errors import UserError
 from .evaluation import METHODS, TINY, unit
 
+MANY, FEW = 200_000, 20  # words; and how many of them are looked for one by one before an index is made
 FREQUENT = 20_000  # words that spellings are compared with one by one
+LONG = 50  # characters of a word that slips are looked for in
 RUN = 64  # scores of which the highest is looked at first
 SHARE = 1 << 22  # bytes of a matrix that are worth a thread
+BLOCK = 1 << 20  # bytes of float32 looked at together
+COMPILED = 1 << 24  # bytes of float16 from which compiled loops are worth their start
 
 
 class Neighbour(NamedTuple):
@@ -78,8 +82,10 @@ class Vectors(Mapping[str, np.ndarray]):
         if matrix.ndim != 2 or len(matrix) != len(words):
             raise UserError(f"{len(words):,} words need a matrix of as many rows; got shape {matrix.shape}")
         small = matrix.dtype in (np.dtype(np.float32), np.dtype(np.float16)) and matrix.dtype.isnative
-        self.words, self.matrix = words, matrix if small else matrix.astype(np.float32)
+        self.words = words if isinstance(words, list) else list(words)
+        self.matrix = matrix if small else matrix.astype(np.float32)
         self.counts, self.context, self.subwords = counts, context, subwords
+        self._looked = 0  # words, before there was an index
         self._lengths = np.zeros(0, np.float32)  # of the first rows, as far as they were needed
 
     @classmethod
@@ -119,16 +125,23 @@ class Vectors(Mapping[str, np.ndarray]):
     @cached_property
     def index(self) -> dict[str, int]:
         """Where each word stands."""
-        index = {word: i for i, word in enumerate(self.words)}
+        index = dict(zip(self.words, range(len(self.words)), strict=True))
         if len(index) != len(self.words):
             i = next(i for i, word in enumerate(self.words) if index[word] != i)
             word = self.words[i]
             raise UserError(f"the word `{word}` stands twice: in rows {i} and {index[word]}")
         return index
 
+    def _place(self, word: object) -> int | None:
+        """Where a word stands. Among millions the first few are looked for one by one: making an index takes seconds."""
+        if "index" in vars(self) or len(self) < MANY or self._looked >= FEW:
+            return self.index.get(word)
+        self._looked += 1
+        return self.words.index(word) if word in self.words else None
+
     def __getitem__(self, word: str) -> np.ndarray:
         """The word's vector (D,), a view; of a word never seen that of its subwords; else UnknownWord."""
-        place = self.index.get(word)
+        place = self._place(word)
         if place is not None:
             return self.matrix[place]
         made = None if self.subwords is None else self.subwords.vector(word)
@@ -137,7 +150,7 @@ class Vectors(Mapping[str, np.ndarray]):
         return made
 
     def __contains__(self, word: object) -> bool:
-        return word in self.index
+        return self._place(word) is not None
 
     def __len__(self) -> int:
         return len(self.words)
@@ -158,10 +171,21 @@ class Vectors(Mapping[str, np.ndarray]):
         capitals = word.upper()
         return next((other for other in self.words if other.upper() == capitals), None)
 
+    def spelt(self, word: str, say: Callable[[str], None]) -> str:
+        """The word, or one that differs in capitals alone; `say` is told when a word is not taken as it is."""
+        other = word if word in self else self.recased(word)
+        if other is None:
+            self[word]  # an error, unless subwords give it a vector
+            say(f"`{word}` was never seen in training; its vector is that of its subwords")
+        elif other != word:
+            say(f"`{word}` is not among the words; `{other}` is")
+        return word if other is None else other
+
     def _spellings(self, word: str) -> str | None:
         """'did you mean …?' with words that one slip away from this one, or else alike; None where nothing is."""
-        found = [self.recased(word), *sorted(self.index.keys() & _slips(word, self.words), key=self.index.__getitem__)]
-        found = list(dict.fromkeys(other for other in found if other is not None))[:3]
+        slips, recased = _slips(word, self.words), self.recased(word)
+        found = ([] if recased is None else [recased]) + [other for other in self.words if other in slips and other != recased]
+        found = found[:3]
         found = found or difflib.get_close_matches(word, self.words[:FREQUENT], n=2, cutoff=0.7)
         return f"did you mean {' or '.join(f'`{other}`' for other in found)}?" if found else None
 
@@ -230,22 +254,27 @@ class Vectors(Mapping[str, np.ndarray]):
 
     def _cosines(self, vector: np.ndarray, among: int | None = None) -> np.ndarray:
         """Cosines (V,) of the first `among` words with a vector (D,)."""
+        if among is not None and among < 1:
+            raise UserError(f"`among` got `{among}`; allowed is at least 1, or None for all words")
         rows = self.matrix[:among]
         if len(self._lengths) < len(rows):
             more = np.sqrt(_products(rows[len(self._lengths) :], None))
-            self._lengths = np.concatenate((self._lengths, np.where(more > 0, more, 1)))
+            more[more == 0] = 1
+            more[np.isinf(more)] = np.nan  # so that _best names the word
+            self._lengths = np.concatenate((self._lengths, more))
         cosines = _products(rows, unit(vector[None])[0])
         return np.divide(cosines, self._lengths[: len(rows)], out=cosines)
 
     def _best(self, scores: np.ndarray, number: int, without: Sequence[str]) -> list[Neighbour]:
         """The `number` words of the highest scores (V,), which are written over."""
-        places = [place for place in map(self.index.get, without) if place is not None and place < len(scores)]
+        places = [place for place in map(self._place, without) if place is not None and place < len(scores)]
         scores[places] = -np.inf
         found = [i for i in highest(scores, number) if scores[i] != -np.inf]
         damaged = next((self.words[i] for i in found if np.isnan(scores[i])), None)
         if damaged is not None:
             raise UserError(
-                f"the vector of `{damaged}` holds nan or infinity", fix="`unrolled vectors convert … --mend` leaves it out"
+                f"the vector of `{damaged}` holds nan, infinity or numbers too large to square",
+                fix="`unrolled vectors convert … --mend` leaves it out",
             )
         return [Neighbour(self.words[i], float(scores[i])) for i in found]
 
@@ -273,18 +302,21 @@ def _products(matrix: np.ndarray, vector: np.ndarray | None) -> np.ndarray:
 
     In float32 NumPy's row by row is as fast as the memory (its `matrix @ vector` is not: it reads several rows at once).
     """
-    if matrix.dtype == np.float16:
+    if matrix.dtype == np.float16 and matrix.nbytes > COMPILED:
         from .kernels import nearest
 
-        return nearest.dots(matrix, vector)
-    out = np.empty(len(matrix), np.float32)
+        if nearest.fits(matrix):
+            return nearest.dots(matrix, vector)
+    out, rows = np.empty(len(matrix), np.float32), max(1, BLOCK // (4 * matrix.shape[1]))
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     shares = min(processors, 1 + matrix.nbytes // SHARE)
     borders = np.linspace(0, len(matrix), shares + 1).astype(int)
 
     def share(first: int, last: int) -> None:
-        rows = matrix[first:last]
-        np.vecdot(rows, rows if vector is None else vector, out=out[first:last])
+        with np.errstate(over="ignore", invalid="ignore"):
+            for i in range(first, last, rows):
+                block = np.asarray(matrix[i : min(i + rows, last)], np.float32)  # of float32 no copy
+                np.vecdot(block, block if vector is None else vector, out=out[i : i + len(block)])
 
     if shares == 1:
         share(0, len(matrix))
@@ -296,6 +328,8 @@ def _products(matrix: np.ndarray, vector: np.ndarray | None) -> np.ndarray:
 
 def _slips(word: str, words: Sequence[str]) -> set[str]:
     """What one slip makes of a word: a letter left out, changed, put in, or two exchanged."""
+    if len(word) > LONG:
+        return set()
     letters = set("".join(words[:1000]))
     halves = [(word[:i], word[i:]) for i in range(len(word) + 1)]
     slips = {a + b[1:] for a, b in halves if b} | {a + b[1] + b[0] + b[2:] for a, b in halves if len(b) > 1}

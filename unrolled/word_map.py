@@ -69,9 +69,11 @@ def make(vectors: Vectors, options: Options, folder: Path, progress: Progress | 
     count = len(shown.words)
     perplexity = min(options.perplexity, max(1.0, (count - 1) / 3))
     if perplexity < options.perplexity:
-        progress.say(f"perplexity {perplexity:g}, not {options.perplexity:g}: {count} words allow no more")
+        progress.say(f"perplexity {perplexity:.3g}, not {options.perplexity:g}: {count} words allow no more")
     progress.say(f"map of {count:,} words, {shown.unit.shape[1]} dimensions")
     near, similarity = nearest(shown.unit, min(count - 1, max(NEIGHBOURS, int(np.ceil(3 * perplexity)))))
+    if np.ptp(similarity) < 1e-6:  # all vectors are one, or all at right angles
+        raise UserError(f"each of these {count} words is as near to every other: there is nothing to map")
     positions, divergence = lay_out(shown.unit, near, similarity, perplexity, options.seed, progress)
     measures = measure(shown.unit, near, positions)
     groups, names, key = grouped(shown, options)
@@ -121,8 +123,6 @@ def choose(vectors: Vectors, options: Options, progress: Progress) -> Shown:
         raise UserError(f"a map needs at least 3 words with vectors; there are {len(kept)}")
     matrix = matrix[kept] / largest[kept, None]  # the square of a large number may be too large
     unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
-    if np.abs(unit - unit[0]).max() < 1e-6:
-        raise UserError(f"the vectors of all {len(kept)} words point the same way: there is nothing to map")
     return Shown([words[i] for i in kept], unit, groups and [groups[i] for i in kept])
 
 
@@ -279,14 +279,14 @@ def grouped(shown: Shown, options: Options) -> tuple[np.ndarray, list[str], str]
 
 
 def clusters(unit: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Numbers (N,) of at most `count` clusters of unit vectors, the largest first: the best of five runs of spherical k-means.
+    """Numbers (N,) of at most `count` clusters of unit vectors, the largest first: the best of three runs of spherical k-means.
 
     (Dhillon and Modha, Machine Learning 42, 2001; begun as k-means++ begins, Arthur and Vassilvitskii 2007.)
     """
     random, best, closest = np.random.default_rng(seed), None, -np.inf
-    for _ in range(5):
+    for _ in range(3):
         centres = _first_centres(unit, count, random)
-        for _ in range(50):
+        for _ in range(25):
             similarity = unit @ centres.T  # (N, C)
             of = similarity.argmax(1)
             sums = np.equal.outer(np.arange(len(centres)), of).astype(np.float32) @ unit

@@ -19,8 +19,13 @@ from .jit import compiled, pasted
 from .rows import fetch
 
 i64, u64, f32 = np.int64, np.uint64, np.float32
-ONE, WORD = u64(1), 64  # bits of a word of the bit set
+ONE, BITS = u64(1), 64  # of a number of the bit set
 AHEAD = 16  # places ahead of the one at work that are asked for from memory
+
+
+def room(vocabulary: int) -> int:
+    """The length of `sums` for so many words: whole numbers of bits, and one of them for what is not to be kept."""
+    return (vocabulary // BITS + 2) * BITS
 
 
 @intrinsic
@@ -57,17 +62,17 @@ def places(ids, first, last, starts, where):
 @pasted
 def note(j, more, sums, bits):
     sums[j] += more
-    bits[j // WORD] |= ONE << u64(j % WORD)
+    bits[j // BITS] |= ONE << u64(j % BITS)
 
 
 @pasted
 def collect(i, sums, bits, columns, found, n):
     """Write out what row i holds in its columns 0 … i, in order, and leave sums and bits empty. Returns the entries so far."""
-    for block in range(i // WORD + 1):
+    for block in range(i // BITS + 1):
         left = bits[block]
         bits[block] = 0
         while left:
-            j = block * WORD + lowest(left)
+            j = block * BITS + lowest(left)
             left &= left - ONE
             columns[n], found[n] = j, sums[j]
             sums[j] = 0

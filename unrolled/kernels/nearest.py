@@ -22,30 +22,23 @@ from .vectors import FEATURES, VECTOR_BYTES
 LANES = VECTOR_BYTES // 4
 CONVERTS = bool(FEATURES.get("f16c")) or platform.machine().lower() in ("arm64", "aarch64")  # float16 in registers
 ALONE = 1 << 22  # bytes that one thread has read before others have woken up
-BLOCK = 512  # rows turned into float32 at a time, where the processor cannot
+
+
+def fits(matrix: np.ndarray) -> bool:
+    """Whether `dots` can take this matrix (V, D) on this processor."""
+    return CONVERTS and matrix.shape[1] >= LANES and matrix.flags.c_contiguous
 
 
 def dots(matrix: np.ndarray, vector: np.ndarray | None) -> np.ndarray:
     """The product of every row of `matrix` (V, D), float16, with `vector` (D,), or with itself for None; (V,) float32."""
     out, D = np.empty(len(matrix), np.float32), matrix.shape[1]
-    if CONVERTS and D >= LANES and matrix.flags.c_contiguous:
-        numbers = matrix.reshape(-1).view(np.uint16)  # Numba knows no float16 on the CPU
-        numbers.flags.writeable = False  # as in a memory map: one compiled version serves both
-        other = np.zeros(D, np.float32) if vector is None else np.ascontiguousarray(vector, np.float32)
-        mask = (np.arange(LANES) >= LANES - D % LANES).astype(np.float32)
-
-        def share(first: int, last: int) -> None:
-            _dots(numbers, other, mask, vector is None, first, last, out)
-    else:
-
-        def share(first: int, last: int) -> None:
-            for i in range(first, last, BLOCK):
-                rows = matrix[i : min(i + BLOCK, last)].astype(np.float32)
-                np.vecdot(rows, rows if vector is None else vector, out=out[i : i + len(rows)])
-
+    numbers = matrix.reshape(-1).view(np.uint16)  # Numba knows no float16 on the CPU
+    numbers.flags.writeable = False  # as in a memory map: one compiled version serves both
+    other = np.zeros(D, np.float32) if vector is None else np.ascontiguousarray(vector, np.float32)
+    mask = (np.arange(LANES) >= LANES - D % LANES).astype(np.float32)
     shares = processors() if matrix.nbytes > ALONE else 1
     borders = np.linspace(0, len(matrix), shares + 1).astype(int).tolist()
-    in_shares(lambda i: share(borders[i], borders[i + 1]), shares)
+    in_shares(lambda i: _dots(numbers, other, mask, vector is None, borders[i], borders[i + 1], out), shares)
     return out
 
 

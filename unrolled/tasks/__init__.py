@@ -1,27 +1,31 @@
 """The tasks, one page each. A task is a module with these names; there is no base class.
 
-MEASURE                              the measure that picks the best step, smaller is better
+Every page:
+MEASURE                              the measure that is reported, smaller is better; fit.fit picks the best step by it
 Config                               frozen dataclass: every setting, its default and one-line help
 demo(folder)                         writes a small data set in the real format; returns the data's paths
-read(config, folder, base)           the user's files -> Data; keeps what training reads in `folder`; base: a codec to extend
+read(config, folder, …)              the user's files; keeps what training reads in `folder`
+Model(config, codec)                 what a run's weights are put in
+describe(config, data, model)        lines for the user before the wait
+baselines(…)                         the floors every report prints beside the measures
+glimpse(run, seed)                   a little of what it has learnt, as text
+
+A page that fit.fit trains:
+read(config, folder, base)           also: base, a codec to extend
 reopen(codec, accounts, folder)      the Data that read kept there
 Model(config, codec)                 forward(batch, state) -> outputs, state; loss(outputs, batch); start, step
 plan(config, data)                   the config with every size chosen for the data, the machine and the minutes
 most_steps, passes(config, data, …)  what minutes may become, and what that means in words
-describe(config, data, model)        lines for the user before the wait
 batches, settings(config, data)      what fit.fit reads and obeys
 take_vectors(config, codec, model)   begin with vectors learned elsewhere; lines for the user
 inherited(base, given)               the settings that weights of another run decide
 grow(model, old)                     take those weights
-baselines(data)                      the floors every report prints beside the measures
 calibrate(model, codec, part, limit) what is fitted on validation data before each evaluation
 evaluate(model, codec, part, limit)  {measure: value}
-glimpse(run, seed)                   a little of what it has learnt, as text
 
-A page that trains by a loop of its own (word vectors) has, in place of plan … grow and calibrate:
-
-begin(config, folder, start_from, progress)   read the data and leave a run at step 0 in `folder`
-go_on(folder, config, codec, progress)        train from the last saved step to the end, write report.json
+A page that trains by a loop of its own:
+begin(config, folder, start_from, …)  read the data and leave a run at step 0 in `folder`
+go_on(folder, config, codec, …)      train from the last saved step to the end, write report.json
 """
 
 from __future__ import annotations
