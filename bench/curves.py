@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from unrolled import fit, kernels
-from unrolled.kernels import compiled
+from unrolled import fit
+from unrolled.kernels import choice, compiled
 from unrolled.tasks import language
 
 from .harness import save
@@ -43,12 +43,12 @@ def losses(config: language.Config, data: language.Data, through_scan: bool = Fa
     model = language.Model(config, data.codec)
     settings, batches = language.settings(config, data), language.batches(config, data)
     optimizer, state, found = fit.adamw(model, settings), None, []
-    original = kernels.choose
-    kernels.choose = lambda *_, **__: kernels.Kernel("forced", kernels.scan if through_scan else compiled.run, "")
+    original = choice.choose
+    choice.choose = lambda *_, **__: choice.Kernel("forced", choice.scan if through_scan else compiled.run, "")
     for step in range(STEPS):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * fit.schedule(step, settings)
         loss, state = fit.update(model, model, batches.batch(step), state, optimizer, settings)
         found.append(float(loss))
-    kernels.choose = original
+    choice.choose = original
     return found

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from unrolled import cells, kernels
-from unrolled.kernels import native
+from unrolled import cells
+from unrolled.kernels import choice, native
 
 from .harness import beside, save
 from .recurrent import flat, sizes
@@ -45,7 +45,7 @@ def row(cell: str, shape: tuple[int, int, int], dtype: torch.dtype) -> dict[str,
 
         return step
 
-    peers = {"cudnn": training(native.run, other), "scan": training(kernels.scan, own)}
+    peers = {"cudnn": training(native.run, other), "scan": training(choice.scan, own)}
     found = beside(training(gpu.run, own), peers, 5)
     sound = gpu.sound(type(own), x.device, dtype)
     return sizes(cell, batch, steps, hidden) | {"dtype": str(dtype)[6:], "sound": sound} | flat(found)

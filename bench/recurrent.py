@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import unrolled
-from unrolled import cells, kernels
+from unrolled import cells
+from unrolled.kernels import choice
 
 from .harness import beside, save, seconds
 
@@ -52,7 +53,7 @@ def row(cell: str, shape: tuple[int, int, int], limit: float) -> dict[str, Any]:
     layer = layer_of(cell, hidden)
     own = layer.recurrent.cells[0]
     peer = TORCH[cell](hidden, hidden, batch_first=True)
-    scan = training(lambda x: kernels.scan(own, own.U, x, cells.start(own, batch), None)[0], layer, x)
+    scan = training(lambda x: choice.scan(own, own.U, x, cells.start(own, batch), None)[0], layer, x)
     peers = {
         "torch": training(lambda x: peer(x)[0], peer, x),
         "torch_switch": switched(training(lambda x: peer(x)[0], peer, x)),

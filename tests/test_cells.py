@@ -21,11 +21,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from unrolled import cells, doctor, kernels, recurrent
+from unrolled import cells, doctor, recurrent
 from unrolled.cells import CELLS
 from unrolled.data.vocab import Codec
 from unrolled.errors import UserError
 from unrolled.kernels import (
+    choice,
     compiled,
     jit,
     loops,
@@ -43,7 +44,7 @@ from unrolled.recurrent import Recurrent
 from unrolled.tasks import language
 
 IMPLEMENTATIONS = {  # of those, the ones a cell does not have fall back to the chosen one
-    "scan": kernels.scan,
+    "scan": choice.scan,
     "chosen": None,
     "compiled": compiled.run,
     "native": native.run,
@@ -74,7 +75,7 @@ def state_of(cell, rows):
 def run(way, cell, x, state, lengths=None, U=None):
     go = IMPLEMENTATIONS[way]
     if way == "chosen" or (way == "native" and type(cell) not in native.LAYERS):
-        go = kernels.choose(cell, x.device, x.dtype, x.shape[:2], lengths is not None).run
+        go = choice.choose(cell, x.device, x.dtype, x.shape[:2], lengths is not None).run
     return go(cell, cell.U if U is None else U, x, state, lengths)
 
 
@@ -408,19 +409,19 @@ def test_running_spends_no_random_number(name):
     before = torch.get_rng_state()
     out, _ = run("compiled", cell, torch.ones(3, 5, 4, requires_grad=True), cells.start(cell, 3))
     out.sum().backward()
-    kernels.times_slower(cell, torch.device("cpu"), (3, 5))
+    choice.times_slower(cell, torch.device("cpu"), (3, 5))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_hooked_or_replaced_forward_is_not_passed_by():
     cell, device = make("gru"), torch.device("cpu")
-    assert kernels.choose(cell, device, torch.float64, (3, 4)).name == "compiled"
+    assert choice.choose(cell, device, torch.float64, (3, 4)).name == "compiled"
     handle = cell.register_forward_hook(lambda *_: None)
-    assert kernels.choose(cell, device, torch.float64, (3, 4)).name == "scan"
+    assert choice.choose(cell, device, torch.float64, (3, 4)).name == "scan"
     handle.remove()
     cell.forward = lambda Wx, state: state
-    assert kernels.choose(cell, device, torch.float64, (3, 4)).name == "scan"
-    assert kernels.choose(make("gru").to("meta"), torch.device("meta"), torch.float64, (3, 4)).name == "scan"
+    assert choice.choose(cell, device, torch.float64, (3, 4)).name == "scan"
+    assert choice.choose(make("gru").to("meta"), torch.device("meta"), torch.float64, (3, 4)).name == "scan"
 
 
 def test_transforms_of_functions_go_through_scan():
@@ -772,8 +773,8 @@ def peephole(monkeypatch):
 
 def test_a_cell_of_ones_own_runs_through_scan(peephole):
     cell = make("peephole")
-    assert kernels.choose(cell, torch.device("cpu"), torch.float64, (3, 4)).name == "scan"
-    assert kernels.choose_step(cell).run is None
+    assert choice.choose(cell, torch.device("cpu"), torch.float64, (3, 4)).name == "scan"
+    assert choice.choose_step(cell).run is None
     x = torch.randn(3, 4, 2, dtype=torch.float64, requires_grad=True)
     state = tuple(s.requires_grad_() for s in state_of(cell, 3))
 
@@ -792,7 +793,7 @@ def test_a_subclass_with_another_equation_is_not_taken_for_its_parent():
     cell = Doubled(2, 3).double()
     x, state = torch.randn(2, 3, 2, dtype=torch.float64), state_of(cell, 2)
     close(run("chosen", cell, x, state), cells.scan(cell, x, state))
-    assert kernels.choose_step(cell).run is None
+    assert choice.choose_step(cell).run is None
 
 
 def test_a_cell_of_ones_own_works_deep_both_ways_and_with_dropouts(peephole):
@@ -855,7 +856,7 @@ def test_how_much_slower_a_cell_of_ones_own_is_is_measured_and_said(peephole):
 
 
 def test_compiled_loops_are_taken_from_disk_only_while_no_file_of_the_folder_has_changed():
-    files = sorted((Path(kernels.__file__).parent).glob("*.py"))
+    files = sorted((Path(choice.__file__).parent).glob("*.py"))
     assert len(files) > 10 and hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest() == jit.STAMP
     for function in (loops.gru_forward, stepping.run, writing._write, product.product_of_floats):
         assert function._cache._cache_file._source_stamp == jit.STAMP

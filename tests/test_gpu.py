@@ -20,8 +20,8 @@ os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined
 
 from triton.runtime import interpreter
 
-from unrolled import cells, kernels
-from unrolled.kernels import gpu, triton_loops
+from unrolled import cells
+from unrolled.kernels import choice, gpu, triton_loops
 
 NAMES = ("gru", "gru_after", "lstm")
 SWAP = gpu.Tiles(rows=16, units=64, inputs=16, swap=True, warps=4, launch=1000)
@@ -48,7 +48,7 @@ def compare(name, shape, lengths=None, bias=True, dtype=torch.float32, tolerance
     x = torch.randn(B, T, I, dtype=dtype, requires_grad=True)
     state = tuple(torch.randn(B, H, dtype=dtype, requires_grad=True) for _ in range(cell.states))
     count = None if lengths is None else torch.tensor(lengths)
-    for got, wanted in zip(*(results(go, cell, x, state, count) for go in (gpu.run, kernels.scan)), strict=True):
+    for got, wanted in zip(*(results(go, cell, x, state, count) for go in (gpu.run, choice.scan)), strict=True):
         assert (got - wanted).abs().max() <= tolerance * wanted.abs().max().clamp(min=0.1)
 
 

@@ -10,8 +10,9 @@ import shutil
 import numba
 import torch
 
-from . import __version__, kernels
+from . import __version__
 from .cells import CELLS
+from .kernels import choice
 
 PACKAGES = ("numpy", "safetensors", "tokenizers", "accelerate", "click")
 
@@ -48,9 +49,9 @@ def _kernels() -> list[tuple[str, str]]:
     found = []
     for name, make in CELLS.items():
         cell = make(128, 128).to(device)
-        training = kernels.choose(cell, device, torch.float32, (32, 64))
-        ragged = kernels.choose(cell, device, torch.float32, (32, 64), ragged=True)
-        stepping = kernels.choose_step(cell)
+        training = choice.choose(cell, device, torch.float32, (32, 64))
+        ragged = choice.choose(cell, device, torch.float32, (32, 64), ragged=True)
+        stepping = choice.choose_step(cell)
         found.append((f"{name} training", f"{training.name}: {training.why}"))
         if ragged != training:
             found.append((f"{name} training, ragged", f"{ragged.name}: {ragged.why}"))

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from . import cells, kernels
+from . import cells
 from .cells import CELLS, State
 from .errors import UserError, did_you_mean
+from .kernels import choice
 
 if TYPE_CHECKING:
     from .kernels.stepping import Stepper
@@ -75,7 +76,7 @@ class Recurrent(nn.Module):
         """The net as it is now, packed for streaming on the CPU: microseconds a step. int8 rounds its weights to 8 bits."""
         if self.directions == 2:
             raise UserError("a bidirectional net cannot go step by step: its backward half starts at the end")
-        if kernels.choose_step(self.cells[0]).run is None:
+        if choice.choose_step(self.cells[0]).run is None:
             raise UserError("no compiled step is written for this cell; `step` takes one through torch")
         from .kernels.stepping import Stepper
 
@@ -100,7 +101,7 @@ class Recurrent(nn.Module):
 
     def _run(self, index: int, x: Tensor, state: State, lengths: Tensor | None, backward: bool) -> tuple[Tensor, State]:
         cell = self.cells[index]
-        kernel = kernels.choose(cell, x.device, x.dtype, x.shape[:2], lengths is not None)
+        kernel = choice.choose(cell, x.device, x.dtype, x.shape[:2], lengths is not None)
         if kernel.name == "scan":
             _tell(type(cell).__name__, kernel.why)
         U = self._drop_recurrent(cell.U) if self.training else cell.U

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 FORKED: list[bool] = []
+FOUND: list[Callable[..., None]] = []  # openmp()'s answer
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: FORKED.append(True))
 WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -45,15 +46,16 @@ def in_shares(work: Callable[[int], None], shares: int) -> None:
         raise errors[0]
 
 
-@cache
 def openmp() -> Callable[..., None] | None:
-    """GOMP_parallel of the OpenMP runtime in this process, or None."""
-    try:
-        parallel = ctypes.CDLL(None).GOMP_parallel
-    except (OSError, AttributeError, TypeError):  # TypeError: Windows
-        return None
-    parallel.argtypes, parallel.restype = [WORK, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
-    return parallel
+    """GOMP_parallel of the OpenMP runtime in this process, or None: torch may bring it later."""
+    if not FOUND:
+        try:
+            parallel = ctypes.CDLL(None).GOMP_parallel
+        except (OSError, AttributeError, TypeError):  # TypeError: Windows
+            return None
+        parallel.argtypes, parallel.restype = [WORK, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+        FOUND.append(parallel)
+    return FOUND[0]
 
 
 @cache

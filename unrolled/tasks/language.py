@@ -26,13 +26,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import cells, decode, fit, kernels, metrics, ngram, surprise
+from .. import cells, decode, fit, metrics, ngram, surprise
 from ..cells import CELLS, State
 from ..config import check, option
 from ..data import text, vocab
 from ..data.batch import Batch, Streams, Symbols, open_map, write
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..errors import UserError
+from ..kernels import choice
 from ..layers import OneHot, begin_with
 from ..recurrent import Recurrent, drop
 from ..vectors import Vectors
@@ -458,13 +459,13 @@ def _through(config: Config, model: Model) -> str:
     """What the recurrent layers run through, and what it costs where no kernel is written for the cell."""
     cell, shape = model.layers[-1].cells[0], (config.batch, config.length)
     device = torch.device("cuda" if config.device in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
-    kernel = kernels.choose(
+    kernel = choice.choose(
         cell, device, torch.bfloat16 if wants_bfloat16(config) and device.type == "cuda" else cell.W.dtype, shape
     )
     line = f"{config.cell} runs through {kernel.name}: {kernel.why}"
     if kernel.name != "scan":
         return line
-    return f"{line}; a step takes about {kernels.times_slower(cell, cell.W.device, shape):.1f} times as long as the gru's kernel"
+    return f"{line}; a step takes about {choice.times_slower(cell, cell.W.device, shape):.1f} times as long as the gru's kernel"
 
 
 def megabytes(config: Config, codec: Codec, weights: int) -> float:
@@ -734,7 +735,7 @@ def packed(model: Model, label: int | None, int8: bool = False) -> Any | None:
     The first layer's W x + b becomes a table: it has one value a symbol. int8 rounds all other matrices to 8 bits.
     """
     layers = [layer.cells[0] for layer in model.layers]
-    pack_layers = kernels.choose_step(layers[0]).run
+    pack_layers = choice.choose_step(layers[0]).run
     if pack_layers is None:
         return None
     from ..kernels import writing
