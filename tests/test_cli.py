@@ -404,8 +404,8 @@ def test_writing_and_scoring_import_no_accelerate(trained, tmp_path):
         ("xyzzy", r"`xyzzy` is not a verb; known are .*\n  next:  `unrolled --help` lists them"),
         ("--hlep", r"`--hlep` is not an option of `unrolled`\n  next:  did you mean `--help`\?"),
         ("train language a --minutes 1 --steps 5", r"`--minutes` and `--steps` were both given; train by one of them"),
-        ("train", r"`unrolled train` needs a task \(language\) and data, or --resume RUN"),
-        ("train langage x", r"`langage` is not a task; known are language\n  next:  did you mean `language`\?"),
+        ("train", r"`unrolled train` needs a task \(language, embed\) and data, or --resume RUN"),
+        ("train langage x", r"`langage` is not a task; known are language, embed\n  next:  did you mean `language`\?"),
         ("train x.txt", r"`x.txt` is not a task; known are language"),
         ("train language", r"Missing argument 'DATA…'\.\n  next:  `unrolled train language --help` shows how"),
         ("train language a --hiden 3", r"`--hiden` is not an option of `unrolled train language`\n.* did you mean `--hidden`\?"),
@@ -420,7 +420,7 @@ def test_writing_and_scoring_import_no_accelerate(trained, tmp_path):
         ("train language a --symbols letters", r"`--symbols` got `letters`; allowed are characters, bytes, words, bpe"),
         ("train language a --device tpu", r"`--device` got `tpu`; allowed are auto, cpu, cuda, mps"),
         ("train --resume a language b", r"`--resume` goes on with a run as it was started\n  next:  unrolled train --resume a"),
-        ("demo langage", r"`langage` is not a task; known are language\n  next:  did you mean `language`\?"),
+        ("demo langage", r"`langage` is not a task; known are language, embed\n  next:  did you mean `language`\?"),
         ("sample", r"Missing argument 'RUN'"),
         ("sample a --temprature 1", r"`--temprature` is not an option of .*\n  next:  did you mean `--temperature`\?"),
         ("sample a --temperature -1", r"`--temperature` got `-1.0`; allowed is from 0 to 100"),
@@ -471,7 +471,7 @@ ROWS = '{"name": "Anna", "country": "Italy"}\n'
         ({"a.txt": "x" * 3000}, "a.txt", r"the text is one symbol again and again: there is nothing to learn\n  where: a.txt"),
         ({"a.txt": "x"}, "a.txt", r"the text has \d symbols to train on and \d to validate on; one step takes 64, valid"),
         ({"a.txt": SONG}, "a.txt", r"the text has 51 symbols .* takes 64, .*\n.*\n  next:  give more text, or lower --batch"),
-        ({"a.txt": BYTES}, "a.txt", r"byte \d+ of `a.txt` is not utf-8: .*\n  where: a.txt: byte \d+\n  next:  train with `--symbols"),  # noqa: E501
+        ({"a.txt": BYTES}, "a.txt", r"byte \d+ of `a.txt` is not utf-8: .*\n  where: a.txt: byte \d+\n  next:  name the file's own `--encoding`"),  # noqa: E501
         ({"a.txt": b"abc\xffdef" * 99}, "a.txt", r"byte 3 of `a.txt` is not utf-8: 0xff \(invalid start byte\)"),
         ({"a.txt": SONG * 40, "b": b"ab\xff"}, "a.txt --dev b", r"byte 2 of `b` is not utf-8"),
         ({"a.txt": SONG * 40}, "a.txt --encoding utf-88", r"`--encoding` got `utf-88`, which Python does not know"),
@@ -848,3 +848,14 @@ def test_a_training_that_diverges_for_good_fails(say, tmp_path, monkeypatch):
         said.err,
     )
     assert run.load_step(tmp_path / "run", "last").number == 0
+
+
+def test_verbs_of_a_language_run_refuse_other_runs(say, tmp_path):
+    Path("words.txt").write_text("one two three two one\n" * 50)
+    assert say("train", "embed", "words.txt", "--out", "words", "--dimensions", 4, "--epochs", 1, "--threads", 1).code == 0
+    Path("other.txt").write_text("one two")
+    for words in (("sample", "words"), ("score", "words", "other.txt")):
+        said = say(*words)
+        assert said.code == 2
+        assert "`words` is a run of `embed`; a run of `language` is needed\n  next:  unrolled info words" in said.err
+    assert "nats_per_pair" in say("info", "words").out

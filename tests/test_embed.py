@@ -116,7 +116,7 @@ def test_a_stopped_run_goes_on_to_the_same_vectors(corpus, tmp_path, monkeypatch
         yield lambda: next(asked) > 14
 
     monkeypatch.setattr(hogwild, "interruptible", stopping)
-    with pytest.raises(UserError, match="nothing is lost") as stopped:
+    with pytest.raises(UserError, match=r"stopped at piece \d+ of \d+; nothing is lost") as stopped:
         train(corpus, tmp_path / "cut", method=method, epochs=epochs)
     assert stopped.value.code == 130 and stopped.value.fix == f"unrolled train --resume {tmp_path / 'cut'}"
     done = run.pointer(tmp_path / "cut", "last")
@@ -164,7 +164,7 @@ def test_a_diverged_run_is_set_back_to_half_the_rate_and_given_up_in_the_end(cor
     assert [line["rate_scale"] for line in events] == [0.5, 0.25]
     assert run.read_json(kept.folder / "report.json")["rollbacks"] == 2
     monkeypatch.setattr(hogwild, "ROLLBACKS", 1)
-    with pytest.raises(UserError, match="training diverged 2 times") as given_up:
+    with pytest.raises(UserError, match="training diverged 2 times, the last in piece") as given_up:
         train(corpus, tmp_path / "lost")
     assert given_up.value.code == 1 and "smaller --rate" in given_up.value.fix
 
@@ -220,7 +220,9 @@ def refused(tmp_path, written: bytes, **changed) -> UserError:
 def test_a_text_that_teaches_nothing_is_refused(tmp_path):
     assert "the text has no words in it" in refused(tmp_path, b"").what
     assert "0 of the text's 3 words" in refused(tmp_path, b"one two three\n").what
-    assert refused(tmp_path, b"word " * 50).what.startswith("1 of the text's 1 words is seen 2 times or more")
+    assert refused(tmp_path, b"word " * 50).what.startswith(
+        "1 of the text's 1 words is seen 2 times or more; vectors need at least 2"
+    )
     assert "no two words stand in one line" in refused(tmp_path, b"one\ntwo\n" * 50).what
     assert re.search(r"byte 5 of `.*` is not utf-8", refused(tmp_path, b"word \xff\xfe\x00\x01" * 50).what)
 

@@ -194,7 +194,7 @@ def sample() -> click.Command:
         from . import api
         from .config import build
 
-        options, model = build(language.Sample, given(values)), api.load(run)
+        options, model = build(language.Sample, given(values)), _of_task("language", api.load(run))
         _warn_unseen(model, options.prompt)
         if options.number == 1 and not as_json:
             _stream(language.sample(model, options), options.prompt)
@@ -211,6 +211,13 @@ def sample() -> click.Command:
 
     params = [_run_argument(), *flags(language.Sample), _json_flag()]
     return click.Command("sample", callback=go, params=params, help="Let a language run write, as a stream.")
+
+
+def _of_task(task: str, run: Any) -> Any:
+    theirs = run.task.__name__.rpartition(".")[2]
+    if theirs != task:
+        raise UserError(f"`{run.folder}` is a run of `{theirs}`; a run of `{task}` is needed", fix=f"unrolled info {run.folder}")
+    return run
 
 
 def _stream(pieces: Iterator[str], prompt: str) -> None:
@@ -239,7 +246,7 @@ def score() -> click.Command:
         from . import api
         from .config import build
 
-        options, model = build(language.Score, given(values)), api.load(run)
+        options, model = build(language.Score, given(values)), _of_task("language", api.load(run))
         with tempfile.TemporaryDirectory() as spool:
             ids, characters = language.read_to_score(model, list(file), Path(spool))
         began = time.monotonic()
@@ -297,15 +304,17 @@ def demo() -> click.Command:
         page = tasks.load(task)
         with tempfile.TemporaryDirectory() as folder:
             data = page.demo(Path(folder))
-            run = api.train(task, data, out=out or api.free_name("demo"), minutes=minutes, began=BEGAN)
+            settings = {"minutes": minutes} if "minutes" in page.Config.__dataclass_fields__ else {}
+            run = api.train(task, data, out=out or api.free_name("demo"), began=BEGAN, **settings)
         click.echo(f"\n{page.glimpse(run, seed=1)}\n")
         program = "unrolled" if shutil.which("unrolled") else str(Path(sys.executable).with_name("unrolled"))
-        click.echo(f"now try:  {program} sample {run.folder}    {program} info {run.folder}", err=True)
+        lines = (line.format(run=run.folder) for line in (*page.TRY, "info {run}"))
+        click.echo("now try:  " + "    ".join(f"{program} {line}" for line in lines), err=True)
 
     params = [
         click.Argument(["task"]),
         click.Option(["--out"], metavar="RUN", help="the run folder  [runs/demo]"),
-        click.Option(["--minutes"], type=float, default=2.0, help="wall time  [2]"),
+        click.Option(["--minutes"], type=float, default=2.0, help="wall time, of tasks that have that setting  [2]"),
     ]
     return click.Command("demo", callback=go, params=params, help="Train a task on data found or made on this machine.")
 

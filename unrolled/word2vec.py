@@ -47,7 +47,7 @@ class Word2vec:
 
     def __init__(self, words: list[str], counts: np.ndarray, ids: np.ndarray, settings: Settings):
         self.words, self.counts, self.settings, self.epochs = len(words), counts, settings, settings.epochs
-        held_out = min(HELD_OUT, len(ids) // 100)
+        held_out = min(HELD_OUT, max(len(ids) // 100, min(1000, len(ids) // 10)))
         self.ids, self.held_out = ids[: len(ids) - held_out], ids[len(ids) - held_out :]
         self.piece_size = max(LEAST_PIECE, min(MOST_PIECE, len(self.ids) // PIECES))
         self.pieces = max(1, -(-len(self.ids) // self.piece_size))

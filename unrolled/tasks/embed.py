@@ -32,6 +32,7 @@ from ..progress import Progress
 from ..vectors import Vectors
 
 MEASURE = "nats_per_pair"
+TRY = ("vectors nearest {run} import", "vectors map {run}")
 
 
 @dataclasses.dataclass(frozen=True)

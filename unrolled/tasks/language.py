@@ -39,6 +39,7 @@ from ..recurrent import Recurrent, drop
 from ..vectors import Vectors
 
 MEASURE = "nats_per_symbol"
+TRY = ("sample {run}",)
 ONE_HOT = "one-hot"
 EXAMPLES = 2_000_000  # most symbols that the n-gram counts; a quarter of that are those it is measured on
 
