@@ -104,7 +104,7 @@ def test_the_divergence_told_is_that_of_the_map_and_far_below_the_starts():
     near, similarity = word_map.nearest(of, 39)
     positions, told = word_map.lay_out(of, near, similarity, 13.0, 1, QUIET)
     P = affinities(of, 13.0)
-    assert told == pytest.approx(divergence(P, positions), rel=0.03)
+    assert told == pytest.approx(divergence(P, positions), rel=1e-3)
     assert told < 0.7 * divergence(P, word_map.start(of, 1))
 
 

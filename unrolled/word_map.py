@@ -192,6 +192,8 @@ def lay_out(
     """Positions (N, 2) by t-SNE, and the divergence from the affinities that is left, in nats."""
     import openTSNE
 
+    from .kernels import tsne
+
     distances = np.sqrt(np.maximum(2 - 2 * similarity.astype(float), 0))  # of unit vectors
     index = openTSNE.nearest_neighbors.PrecomputedNeighbors(near, distances)
     affinities = openTSNE.affinity.PerplexityBasedNN(perplexity=perplexity, knn_index=index)
@@ -201,7 +203,7 @@ def lay_out(
 
     layout = openTSNE.TSNEEmbedding(
         start(unit, seed), affinities, random_state=seed, n_jobs=1, callbacks=[tell], callbacks_every_iters=50,
-        negative_gradient_method="bh" if len(unit) < 7000 else "fft",
+        negative_gradient_method=tsne.gradient if len(unit) <= tsne.EXACT else "fft",
     )  # fmt: skip
     layout.optimize(EARLY, exaggeration=12, momentum=0.8, inplace=True)
     layout.optimize(LATE, momentum=0.8, inplace=True)

@@ -12,12 +12,13 @@ import numba
 MATH = {"contract", "nsz", "arcp"}
 
 
-def compiled(function: Callable) -> Callable:
-    """Compile at first use. A cached result is taken only if none of this folder's files has changed since.
+def compiled(function: Callable, math: set[str] = MATH) -> Callable:
+    """Compile at first use; `math` is what LLVM may do with sums and products.
 
+    A cached result is taken only if none of this folder's files has changed since.
     (Numba itself looks at the file of the function alone, not at those of the functions it calls.)
     """
-    dispatcher = numba.njit(function, nogil=True, fastmath=MATH, error_model="numpy", cache=True)
+    dispatcher = numba.njit(function, nogil=True, fastmath=math, error_model="numpy", cache=True)
     dispatcher._cache._cache_file._source_stamp = STAMP
     return dispatcher
 

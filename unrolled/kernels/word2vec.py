@@ -17,7 +17,6 @@ from .rows import INPUTS, LANES, OUTPUTS, TILE, fetch, products_1, products_2, s
 
 NEGATIVES, TREE, SOFTMAX = 0, 1, 2
 SENTENCE = 1000  # most words read as one sentence
-TARGETS = 1  # that one draw of negatives serves: their rows are still near when the second comes
 AT_ONCE = 6  # inputs that share one set of slopes
 OBSERVED = 64  # one target in so many has its loss counted
 
@@ -222,7 +221,7 @@ def train(tokens, begin, end, x, y, size, keep, pool, tree, pieces, kind, cbow, 
         for w in range(words):
             outs[w] = w * size
     place = draw(random) % max(1, pool.shape[0] - 2 * count)
-    targets, counted, loss, at, since, served = 0, 0, 0.0, begin, 0, 0
+    targets, counted, loss, at, since = 0, 0, 0.0, begin, 0
     source = x if whole else held
     while at < end:
         rate = f32(rates[0] + (rates[1] - rates[0]) * (at - begin) / (end - begin))
@@ -235,12 +234,9 @@ def train(tokens, begin, end, x, y, size, keep, pool, tree, pieces, kind, cbow, 
                 if place + 2 * count > pool.shape[0]:
                     place = 0
                 negatives(target, count, pool, place, size, unused, outs, labels, weights)
-                served += 1
-                if served == TARGETS:
-                    served = 0
-                    place += count
-                    for q in range(count):
-                        ask_for(y, i64(pool[place + q]) * size, size)
+                place += count
+                for q in range(count):
+                    ask_for(y, i64(pool[place + q]) * size, size)
             elif kind == TREE:
                 groups = path(target, tree[0], tree[1], tree[2], size, unused, outs, labels, weights) // OUTPUTS
             if whole and i + window + 1 < n:
