@@ -21,8 +21,11 @@ BENCHES = {
     "latex-30-minutes": language.run_latex,
     "skip-gram": words.run_skip_gram,
     "cbow": words.run_cbow,
+    "glove": words.run_glove,
     "words-first-use": words.run_first_use,
     "nearest": words.run_nearest,
+    "map": words.run_map,
+    "vectors-in-a-task": words.run_choices,
 }
 QUICK = ("start", "writing", "recurrent", "ragged", "stepping", "curves", "first-use", "int8")
 

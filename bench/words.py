@@ -1,4 +1,4 @@
-"""Word vectors beside gensim, pWord2Vec, word2vec.c and Stanford's GloVe: the same 17 million words, threads and settings.
+"""Word vectors beside gensim, pWord2Vec and Stanford's GloVe: the same 17 million words, threads and settings.
 
 Every row is a command in a process of its own, from the text on disk to vectors on disk. `words_per_second` is what each
 program counts in training alone; `analogies` and `wordsim353` are measured by one program for all, analogies among the 30,000
@@ -29,6 +29,7 @@ from unrolled.vectors import Vectors
 from .harness import alternate, save
 
 PEERS = os.environ.get("PEERS")
+TURNS = 2  # runs of one epoch, by which speeds are compared
 THREADS = torch.get_num_threads()
 GENSIM = """
 import sys
@@ -89,15 +90,12 @@ def gensim(corpus: Path, out: Path, cbow: bool, epochs: int, size: int) -> tuple
     return seconds, peak, float(re.search(r"words/s ([\d.]+)", said)[1])
 
 
-def in_c(program: Path, corpus: Path, out: Path, epochs: int, size: int) -> tuple[float, float, float]:
-    """pWord2Vec or word2vec.c; their own counter at the end of the last epoch, words a second and thread or of all."""
+def pword2vec(corpus: Path, out: Path, epochs: int, size: int) -> tuple[float, float, float]:
+    """pWord2Vec, one thread of MKL in each of its own; the speed it prints last."""
     flags = ["-size", size, "-window", 5, "-negative", 5, "-sample", 1e-3, "-min-count", 5, "-iter", epochs, "-threads", THREADS]
-    kind = ["-cbow", 0] if program.name == "word2vec" else []
-    one = {"MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    seconds, peak, said = command([program, "-train", corpus, "-output", out, "-binary", 1, *flags, *kind], one)
-    found = re.findall(r"[Ww]ords/(?:thread/)?sec: *([\d.]+)k", said)
-    speed = 1000 * float(found[-1]) if found else float("nan")
-    return seconds, peak, speed * (THREADS if "thread/sec" in said else 1)
+    program, one = Path(PEERS) / "pWord2Vec", {"MKL_NUM_THREADS": "1"}
+    seconds, peak, said = command([program, "-train", corpus, "-output", out, "-binary", 1, *flags], one)
+    return seconds, peak, 1000 * float(re.findall(r"Words/sec: *([\d.]+)k", said)[-1])
 
 
 def word2vec(data: str | None, cbow: bool) -> list[dict[str, Any]]:
@@ -111,11 +109,10 @@ def word2vec(data: str | None, cbow: bool) -> list[dict[str, Any]]:
             "unrolled, default settings": lambda out, epochs: ours(whole, out, *flags[2:], "--epochs", epochs),
             "gensim": lambda out, epochs: gensim(wrapped, out, cbow, epochs, 100),
         }
-        for program in () if PEERS is None or cbow else ("pWord2Vec", "word2vec"):
-            if (path := Path(PEERS) / program).exists():
-                systems[program] = lambda out, epochs, path=path: in_c(path, wrapped, out, epochs, 100)
+        if PEERS is not None and not cbow:
+            systems["pWord2Vec with MKL"] = lambda out, epochs: pword2vec(wrapped, out, epochs, 100)
         speeds: dict[str, list[float]] = {system: [] for system in systems}
-        for turn in range(3):
+        for turn in range(TURNS):
             for system, run in systems.items():
                 speeds[system].append(run(folder / f"{system}-{turn}", 1)[2])
         for system, run in systems.items():
@@ -179,3 +176,124 @@ def run_nearest(data: str | None) -> None:
         row = alternate(lambda asked=asked: asked.nearest("7"), plain)
         rows.append({"kind": kind, **row, "gigabytes_per_second": asked.matrix.nbytes / 1e9 / row["ours_seconds"]})
     save("nearest", rows)
+
+
+def run_glove(data: str | None) -> None:
+    """Window 10, 100 dimensions, x_max 10: ours whole; Stanford's counting, shuffling and two iterations."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole, wrapped = corpus_of(data, folder)
+        out = folder / "run"
+        seconds, peak, _ = command(
+            [sys.executable, "-m", "unrolled", "train", "embed", whole, "--out", out, "--method", "glove", "--dimensions", 100]
+        )
+        report = json.loads((out / "report.json").read_text())
+        speed = report["co_occurrences_per_second"]
+        rows.append(
+            {
+                "system": "unrolled",
+                "count_and_lay_seconds": seconds - report["seconds"],
+                "co_occurrences_per_second": speed,
+                "peak_mb": peak,
+                **quality(out, data),
+            }
+        )
+        if PEERS is not None:
+            counts = [line.split("\t")[:2] for line in (out / "words.tsv").read_text().splitlines()[1:]]
+            (folder / "vocab.txt").write_text("".join(f"{word} {count}\n" for word, count in counts))
+            rows.append(stanford(folder, wrapped) | {"unrolled_times": None})
+            rows[0]["unrolled_times"] = speed / rows[1]["co_occurrences_per_second"]
+    save("glove", rows)
+
+
+def stanford(folder: Path, corpus: Path) -> dict[str, Any]:
+    """cooccur and shuffle through the shell, since they read standard input; then glove: the time of two more iterations."""
+    programs = {name: Path(PEERS) / name for name in ("cooccur", "shuffle", "glove")}
+    vocabulary, counted, shuffled = (folder / name for name in ("vocab.txt", "counted.bin", "shuffled.bin"))
+    count = f"{programs['cooccur']} -window-size 10 -memory 2.0 -vocab-file {vocabulary} -overflow-file {folder}/o"
+    shuffle = f"{programs['shuffle']} -memory 2.0 -temp-file {folder}/t < {counted} > {shuffled}"
+    stages = [command(["sh", "-c", stage]) for stage in (f"{count} < {corpus} > {counted}", shuffle)]
+
+    def iterations(number: int) -> tuple[float, float, str]:
+        files = ["-input-file", shuffled, "-vocab-file", vocabulary, "-save-file", folder / "vectors"]
+        return command([programs["glove"], *files, "-vector-size", 100, "-x-max", 10, "-iter", number, "-threads", THREADS])
+
+    one, three = iterations(1), iterations(3)
+    nonzeros = counted.stat().st_size / 16
+    return {
+        "system": "GloVe C",
+        "count_and_lay_seconds": sum(seconds for seconds, _, _ in stages),
+        "co_occurrences_per_second": 2 * nonzeros / (three[0] - one[0]),
+        "peak_mb": max(peak for _, peak, _ in [*stages, three]),
+    }
+
+
+OPENTSNE = """
+import sys
+import numpy as np, openTSNE
+vectors = np.load(sys.argv[1])
+openTSNE.TSNE(perplexity=30, metric="cosine", n_jobs=1, random_state=1).fit(vectors)
+"""
+
+
+def run_map(data: str | None) -> None:
+    """10,000 words of 100 dimensions: our whole command with its picture, page and figures, and openTSNE's layout alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole, _ = corpus_of(data, folder)
+        out, matrix = folder / "run", folder / "vectors.npy"
+        ours(whole, out, "--dimensions", 100, "--epochs", 2)
+        vectors = Vectors.open(out)
+        np.lib.format.open_memmap(matrix, "w+", np.float32, (10_000, 100))[:] = vectors.matrix[:10_000]
+        seconds, peak, said = command([sys.executable, "-m", "unrolled", "vectors", "map", out, "--words", 10_000, "--json"])
+        figures = json.loads(said.splitlines()[-1])
+        names = ("kl_divergence", "trustworthiness", "neighbour_overlap")
+        peer, peer_peak, _ = command([sys.executable, "-c", OPENTSNE, matrix])
+        rows = [
+            {"system": "unrolled", "seconds": seconds, "peak_mb": peak, **{name: figures[name] for name in names}},
+            {"system": "openTSNE, layout alone", "seconds": peer, "peak_mb": peer_peak},
+        ]
+    save("map", rows)
+
+
+def run_choices(data: str | None) -> None:
+    """One task, the ways to write a word: a GRU language model over the Penn Treebank, 600 steps, nothing else changed."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole, _ = corpus_of(data, folder)
+        for method, epochs in (("word2vec", 5), ("glove", 15)):
+            ours(whole, folder / method, "--method", method, "--epochs", epochs)
+        (text_file,) = (Path(data) / "text" / "ptb").glob("*train*")
+        (dev,) = (Path(data) / "text" / "ptb").glob("*valid*")
+        word2vec_run, glove_run = ["--vectors", folder / "word2vec"], ["--vectors", folder / "glove"]
+        ways = {
+            "one-hot": ["--vectors", "one-hot"],
+            "learned, 128": ["--embedding", 128],
+            "word2vec, frozen": [*word2vec_run, "--no-tune"],
+            "word2vec, tuned": word2vec_run,
+            "glove, frozen": [*glove_run, "--no-tune"],
+            "glove, tuned": glove_run,
+        }
+        sizes = ["--symbols", "words", "--vocabulary", 10_000, "--cell", "gru", "--hidden", 256, "--layers", 1, "--steps", 600]
+        sizes += ["--batch", 20, "--length", 35, "--evaluations", 3]
+        for way, flags in ways.items():
+            out = folder / f"language-{len(rows)}"
+            train = [sys.executable, "-m", "unrolled", "train", "language", text_file, "--dev", dev, "--out", out]
+            seconds, _, said = command([*train, *sizes, *flags])
+            report = json.loads((out / "report.json").read_text())
+            covered = re.search(r"vectors: .*\(([\d.]+) %\)", said)
+            rows.append(
+                {
+                    "vectors": way,
+                    "nats_per_word": report["dev"]["nats_per_symbol"],
+                    "perplexity": report["dev"]["perplexity"],
+                    "3-gram_nats": report["baselines"]["3-gram"]["nats_per_symbol"],
+                    "covered_percent": float(covered[1]) if covered else None,
+                    "weights": report["weights"],
+                    "seconds": seconds,
+                }
+            )
+            print(rows[-1], flush=True)
+    save("vectors-in-a-task", rows)

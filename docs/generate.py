@@ -1,5 +1,5 @@
 """Writes the pages that come from the program: docs/command-line.md from `--help`, docs/measurements.md and the tables of
-docs/performance.md from bench/results."""
+docs/performance.md and docs/embed.md from bench/results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from bench.harness import table  # noqa: E402
-from unrolled.cli import VERBS, cli  # noqa: E402
+from unrolled.cli import VECTOR_VERBS, VERBS, cli  # noqa: E402
 from unrolled.tasks import TASKS  # noqa: E402
 
 PROTOCOL = """Quality: every symbol of the held-out text is predicted once (`symbols` says how many), with the sharpness of the logits
@@ -29,6 +29,7 @@ with dropout 0.5, for 15 passes or for 22, end alike (1.43, calibrated 1.41); we
 recurrent weights and strong weight decay. Dynamic evaluation goes well below. On CPUs without bfloat16 units (AMX) a net of one
 layer is chosen and trains about half as fast in float32; no figure of such a machine is here."""
 PAGES = [[], ["train"], *(["train", task] for task in TASKS), *([verb] for verb in VERBS if verb != "train")]
+PAGES += [["vectors", verb] for verb in VECTOR_VERBS]
 WHAT = {
     "start": "Time to `unrolled --help`.",
     "shakespeare-81-seconds": "tiny-shakespeare, first 90 % to train on, the whole last 10 % validated, 81 seconds from the "
@@ -68,7 +69,7 @@ def measurements() -> str:
 MARK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 
 
-def performance(page: str) -> str:
+def with_tables(page: str) -> str:
     """The page with its tables, and the command and machine of each, put between their marks."""
 
     def filled(mark: re.Match) -> str:
@@ -92,6 +93,6 @@ def where(environment: dict[str, Any]) -> str:
 if __name__ == "__main__":
     (HERE / "command-line.md").write_text(command_line())
     (HERE / "measurements.md").write_text(measurements())
-    page = HERE / "performance.md"
-    page.write_text(performance(page.read_text()))
-    click.echo("wrote docs/command-line.md, docs/measurements.md and the tables of docs/performance.md", err=True)
+    for page in (HERE / "performance.md", HERE / "embed.md"):
+        page.write_text(with_tables(page.read_text()))
+    click.echo("wrote docs/command-line.md, docs/measurements.md and the tables of docs/performance.md and docs/embed.md", err=True)

@@ -235,8 +235,10 @@ def test_steps_are_limited_and_scales_only_shrink():
     before = parameters.copy()
     first = tuple(part[:1] for part in tile)
     train(parameters, [first], 1e6, X_MAX, ALPHA)
-    moved = np.abs(parameters - before)[:, [WORD, CONTEXT]]
-    assert moved.max() == pytest.approx(LIMIT, rel=1e-5)
+    moved = (parameters - before)[:, [WORD, CONTEXT]]
+    assert np.abs(moved).max() == pytest.approx(LIMIT, rel=1e-5)
+    train(usual := before.copy(), [first], 1e-3, X_MAX, ALPHA)
+    assert (np.sign(moved) == np.sign(usual - before)[:, [WORD, CONTEXT]]).all() and len(np.unique(np.sign(moved))) == 3
     for _ in range(50):
         assert np.isfinite(train(parameters, [tile], 1e6, X_MAX, ALPHA))
     scales = parameters[:, [WORD_SCALE, CONTEXT_SCALE]]

@@ -17,7 +17,7 @@ import unrolled
 from unrolled import cli, fit, tasks
 from unrolled.cells import CELLS
 from unrolled.config import build
-from unrolled.tasks import language
+from unrolled.tasks import embed, language
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unrolled"
@@ -283,7 +283,8 @@ def test_the_pages_show_every_verb():
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_a_command_line_of_the_pages_parses(line):
     command, values = parse(line)
-    settings = {"language": language.Config, "sample": language.Sample, "score": language.Score}.get(command.name)
+    configs = {"language": language.Config, "embed": embed.Config, "sample": language.Sample, "score": language.Score}
+    settings = configs.get(command.name)
     if settings is not None:  # choices and ranges are checked here, not by click
         build(settings, {name: value for name, value in cli.given(values).items() if name in settings.__dataclass_fields__})
 
@@ -334,11 +335,15 @@ def book(tmp_path, monkeypatch):
     monkeypatch.setattr(fit, "seconds_per_step", lambda *_, **__: 0.01)
     for name in ("book", "other", "more"):
         Path(f"{name}.txt").write_text("the cat sat on the mat.\n" * 900)
+    Path("corpus.txt").write_text("the man and the king of paris\nthe woman and the queen of rome\n" * 200)
+    Path("questions-words.txt").write_text(": family\nman king woman queen\n")
+    Path("wordsim353.tsv").write_text("man\tking\t6\nking\tqueen\t8\nrome\tparis\t7\nof\tthe\t1\n")
 
 
 def test_the_commands_of_the_readme_run_in_its_order(book, capsys):
-    (block,) = [block for block in fenced(ROOT / "README.md") if block.startswith("unrolled train")]
-    for line in block.splitlines():
+    blocks = [block for block in fenced(ROOT / "README.md") if block.startswith("unrolled train")]
+    assert len(blocks) == 2
+    for line in "".join(blocks).splitlines():
         code = cli.run(shlex.split(line)[1:])
         error = capsys.readouterr().err
         if "--resume" in line:  # the training before it was not interrupted
@@ -361,6 +366,7 @@ def test_the_tables_of_the_performance_page_are_those_of_the_results():
     place = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     generate = importlib.util.module_from_spec(place)
     place.loader.exec_module(generate)
-    page = (ROOT / "docs" / "performance.md").read_text()
-    assert generate.performance(page) == page and len(re.findall(r"^`python -m bench .*commit", page, re.M)) == 7
+    for name, tables in (("performance.md", 7), ("embed.md", 7)):
+        page = (ROOT / "docs" / name).read_text()
+        assert generate.with_tables(page) == page and len(re.findall(r"^`python -m bench .*commit", page, re.M)) == tables
     assert generate.command_line() == (ROOT / "docs" / "command-line.md").read_text()

@@ -42,7 +42,7 @@ class Glove:
     def start(self) -> None:
         """kernel.start has drawn the first parameters."""
 
-    def take(self, places: np.ndarray, vectors: np.ndarray, context: np.ndarray | None) -> None:
+    def take(self, places: np.ndarray, vectors: np.ndarray, context: np.ndarray | None, ngrams: np.ndarray | None) -> None:
         """Go on from vectors (N, D), and θ where it is there, for the words at these places."""
         dimensions = self.settings.dimensions
         self.parameters[places, kernel.CONTEXT, :dimensions] = vectors

@@ -70,10 +70,19 @@ class Word2vec:
             part = rows[at : at + (1 << 16), :dimensions]
             part[:] = (random.random(part.shape, np.float32) - 0.5) / dimensions
 
-    def take(self, places: np.ndarray, vectors: np.ndarray, context: np.ndarray | None) -> None:
-        """Go on from vectors (N, D), and θ where it is there, for the words at these places."""
+    def take(self, places: np.ndarray, vectors: np.ndarray, context: np.ndarray | None, ngrams: np.ndarray | None) -> None:
+        """Go on from vectors (N, D) for the words at these places; from θ and the n-grams' rows too, where they are there.
+
+        With subwords a word's own row becomes what makes the mean of all its rows its vector.
+        """
         dimensions = self.settings.dimensions
-        self.x.reshape(-1, self.size)[places, :dimensions] = vectors
+        x, (starts, rows) = self.x.reshape(-1, self.size)[:, :dimensions], self.pieces_of_words
+        x[places] = vectors
+        if ngrams is not None and ngrams.shape == x[self.words :].shape:
+            x[self.words :] = ngrams
+        for place, vector in zip(places, vectors, strict=True) if self.settings.shortest else ():
+            others = rows[starts[place] + 1 : starts[place + 1]]
+            x[place] = vector * (len(others) + 1) - x[others].sum(0)
         if context is not None and self.kind != kernel.TREE:
             self.y.reshape(-1, self.size)[places, :dimensions] = context
 

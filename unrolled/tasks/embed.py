@@ -111,9 +111,9 @@ def _check_size(config: Config, found: corpus.Corpus) -> None:
         raise UserError("no two words stand in one line: nothing is near anything", where, "put sentences on lines, not words")
 
 
-def report_words(path: Path, found: corpus.Corpus) -> None:
-    """How often each word stands in the text: word, count, its share and that of all down to it."""
-    shares = found.counts / max(1, found.read)
+def report_words(path: Path, found: corpus.Corpus, total: int) -> None:
+    """How often each word stands in the text, of so many words: word, count, its share and that of all down to it."""
+    shares = found.counts / total
     rows = zip(found.words, found.counts, 100 * shares, 100 * np.cumsum(shares), strict=True)
     lines = [f"{word}\t{count}\t{share:.4f}\t{sum_:.3f}\n" for word, count, share, sum_ in rows]
     folders.write_bytes(path, ("word\tcount\tpercent\tpercent_so_far\n" + "".join(lines)).encode())
@@ -204,8 +204,9 @@ def begin(config: Config, folder: Path, start_from: str | None, progress: Progre
     _check(config)
     config = dataclasses.replace(config, threads=config.threads or torch.get_num_threads())
     base = None if start_from is None else Vectors.open(start_from)
+    known = _known(base, config)
     with nullcontext() if config.cluster is None else cluster.ray(config.cluster):
-        found, accounts = read(config, folder / "tokens", _known(base, config), progress)
+        found, accounts = read(config, folder / "tokens", known, progress)
         config = plan(config, found.read)
         if config.method == "glove":
             near(config, found, folder / "tokens", progress)
@@ -223,7 +224,7 @@ def begin(config: Config, folder: Path, start_from: str | None, progress: Progre
         "baselines": floors, "evaluate": {}, "from": start_from,
     }  # fmt: skip
     folders.write_json(folder / "config.json", about)
-    report_words(folder / "words.tsv", found)
+    report_words(folder / "words.tsv", found, found.read + sum(known.values()))
     shutil.rmtree(folder / "tokens" / "spool", ignore_errors=True)
     hogwild.save(folder, work, 0, hogwild.Standing())
 
@@ -233,6 +234,8 @@ def _check(config: Config) -> None:
         raise UserError("`--subwords` goes with `--method word2vec`; GloVe's words are whole")
     if config.subwords and config.shortest > config.longest:
         raise UserError(f"`--shortest {config.shortest}` is above `--longest {config.longest}`")
+    if config.steps is not None:
+        raise UserError(f"`--steps {config.steps}` follows from the epochs", fix="--epochs")
 
 
 def _known(base: Vectors | None, config: Config) -> dict[str, int]:
@@ -252,7 +255,8 @@ def _take(work: word2vec.Word2vec | glove.Glove, words: list[str], base: Vectors
     place = {word: i for i, word in enumerate(base.words)}
     here = [i for i, word in enumerate(words) if word in place]
     there = [place[words[i]] for i in here]
-    work.take(np.array(here), base.matrix[there], None if base.context is None else base.context[there])
+    context = None if base.context is None else base.context[there]
+    work.take(np.array(here), base.matrix[there], context, None if base.subwords is None else base.subwords.rows)
     return f"{len(here):,} words go on from their vectors, {len(words) - len(here):,} are new"
 
 
