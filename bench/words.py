@@ -42,22 +42,31 @@ print("words/s", model.corpus_total_words * int(epochs) / model.total_train_time
 """
 
 
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print("peak", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+sys.exit(code)
+"""
+
+
 def command(words: list[Any], environment: dict[str, str] | None = None) -> tuple[float, float, str]:
-    """Run a program to its end: seconds, peak MB, what it said."""
+    """Run a program to its end: seconds, peak MB, what it said.
+
+    Started by a small process: a large one's memory would count as its child's.
+    """
     began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen([str(w) for w in words], stdout=said, stderr=said, env={**os.environ, **(environment or {})})
-        _, status, usage = os.wait4(process.pid, 0)
-        took = time.perf_counter() - began
-        said.seek(0)
-        output = said.read()
-    if status:
-        raise RuntimeError(f"{words[0]}: {output[-2000:]}")
-    return took, usage.ru_maxrss / 1024, output
+    all_words = [sys.executable, "-S", "-c", MEASURED, *map(str, words)]
+    done = subprocess.run(all_words, capture_output=True, text=True, env={**os.environ, **(environment or {})})
+    took = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"{words[0]}: {done.stderr[-2000:]}")
+    out, _, peak = done.stdout.rpartition("peak ")
+    return took, float(peak), done.stderr + out
 
 
 def corpus_of(data: str | None, folder: Path) -> tuple[Path, Path]:
-    """The text as it is, on one line, and in lines of 1,000 words for the peers, which cut longer ones off."""
+    """The text as it is, on one line, and in lines of about 1,000 words for the peers, which cut longer ones off."""
     if data is None:
         raise SystemExit("--data FOLDER: a folder with embeddings/wikipedia-words.txt.xz and the evaluation sets")
     source = next((Path(data) / "embeddings").glob("wikipedia-words.txt*"))
@@ -65,10 +74,8 @@ def corpus_of(data: str | None, folder: Path) -> tuple[Path, Path]:
     with open(whole, "wb") as file:
         for block in text.blocks(source):
             file.write(block)
-    words = whole.read_text().split()
-    with open(wrapped, "w") as file:
-        for at in range(0, len(words), 1000):
-            file.write(" ".join(words[at : at + 1000]) + "\n")
+    with open(wrapped, "wb") as file:
+        subprocess.run(["fold", "-s", "-w", "6000", str(whole)], stdout=file, check=True)
     return whole, wrapped
 
 
@@ -258,7 +265,7 @@ def run_map(data: str | None) -> None:
 
 
 def run_choices(data: str | None) -> None:
-    """One task, the ways to write a word: a GRU language model over the Penn Treebank, 600 steps, nothing else changed."""
+    """One task, the ways to write a word: a GRU language model over the Penn Treebank, 400 steps, nothing else changed."""
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -276,7 +283,7 @@ def run_choices(data: str | None) -> None:
             "glove, frozen": [*glove_run, "--no-tune"],
             "glove, tuned": glove_run,
         }
-        sizes = ["--symbols", "words", "--vocabulary", 10_000, "--cell", "gru", "--hidden", 256, "--layers", 1, "--steps", 600]
+        sizes = ["--symbols", "words", "--vocabulary", 10_000, "--cell", "gru", "--hidden", 256, "--layers", 1, "--steps", 400]
         sizes += ["--batch", 20, "--length", 35, "--evaluations", 3]
         for way, flags in ways.items():
             out = folder / f"language-{len(rows)}"

@@ -188,6 +188,29 @@ step_1, step_2 = _step(1), _step(2)
 
 
 @intrinsic
+def add_row(typing, a, a_at, b, b_at, size):
+    """a[a_at:] += b[b_at:], `size` numbers; two rows of a plain loop could be one and the same, which keeps it from vectors."""
+
+    def generate(context, builder, signature, arguments):
+        _, a_at, _, b_at, size = arguments
+        a, b = (_pointer(context, builder, signature.args[i], arguments[i]) for i in (0, 2))
+        before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("end")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(I64)
+        place = builder.gep(a, [builder.add(a_at, k)])
+        _store(builder, builder.fadd(_load(builder, place), _load(builder, builder.gep(b, [builder.add(b_at, k)]))), place)
+        following = builder.add(k, I64(LANES))
+        k.add_incoming(I64(0), before)
+        k.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, size), loop, after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    return types.void(a, types.int64, b, types.int64, types.int64), generate
+
+
+@intrinsic
 def fetch(typing, array, at):
     """Ask for the cache line of array[at], to be there when it is needed."""
 

@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from .jit import compiled, pasted
-from .rows import INPUTS, LANES, OUTPUTS, TILE, fetch, products_1, products_2, slopes_1, slopes_2, step_1, step_2
+from .jit import compiled, inner, pasted
+from .rows import INPUTS, LANES, OUTPUTS, TILE, add_row, fetch, products_1, products_2, slopes_1, slopes_2, step_1, step_2
 
 NEGATIVES, TREE, SOFTMAX = 0, 1, 2
 SENTENCE = 1000  # most words read as one sentence
@@ -32,7 +32,7 @@ def draw(random):
     return i64(random[0] >> u64(33))
 
 
-@compiled
+@inner
 def learn(x, ins, inputs, y, outs, groups, labels, weights, f, size, kind, words, target, rate, look):
     """Rows of x at ins meet those of y at outs, and both move down the loss; returns (losses counted, their sum).
 
@@ -67,7 +67,7 @@ def meet(x, ins, first, inputs, y, outs, groups, f, size, labels, weights):
             at += TILE
 
 
-@compiled
+@inner
 def slopes_of_logistic(x, ins, first, inputs, y, outs, groups, f, size, labels, weights, rate):
     """f = rate · weight · (label - σ(product)), laid as meet() lays it; labels and weights one an output, twice in a tile."""
     at = 0
@@ -80,7 +80,7 @@ def slopes_of_logistic(x, ins, first, inputs, y, outs, groups, f, size, labels, 
             at += TILE
 
 
-@compiled
+@inner
 def move(x, ins, first, inputs, y, outs, groups, g, size):
     """Both matrices' rows move along the slopes g, laid as meet() lays f."""
     at = 0
@@ -95,7 +95,7 @@ def move(x, ins, first, inputs, y, outs, groups, g, size):
             at += TILE
 
 
-@compiled
+@inner
 def loss_of_logistic(f, inputs, groups, labels, weights):
     """-Σ weight · log σ(±f)."""
     total = 0.0
@@ -109,7 +109,7 @@ def loss_of_logistic(f, inputs, groups, labels, weights):
     return total
 
 
-@compiled
+@inner
 def slopes_of_softmax(f, inputs, groups, words, target, rate):
     """f becomes rate · (1[t is the target] - softmax(f)) row by row; returns the loss, -Σ log p(target)."""
     loss = 0.0
@@ -130,7 +130,7 @@ def slopes_of_softmax(f, inputs, groups, words, target, rate):
     return loss
 
 
-@compiled
+@inner
 def next_sentence(tokens, at, end, keep, sentence, random):
     """The words of the next sentence that frequent-word sampling keeps; how many, and where the one after begins."""
     n = 0
@@ -146,7 +146,7 @@ def next_sentence(tokens, at, end, keep, sentence, random):
     return n, at
 
 
-@compiled
+@inner
 def negatives(target, count, pool, place, size, unused, outs, labels, weights):
     """The target and `count` words of the pool as outputs; a word drawn twice counts twice, the target itself not at all."""
     outs[0] = target * size
@@ -167,7 +167,7 @@ def negatives(target, count, pool, place, size, unused, outs, labels, weights):
         weights[i] = weights[i + OUTPUTS] = weight
 
 
-@compiled
+@inner
 def path(target, starts, nodes, turns, size, unused, outs, labels, weights):
     """The nodes on the target's way down the tree as outputs, label 1 where it turns left; returns how many, padded."""
     count = starts[target + 1] - starts[target]
@@ -271,61 +271,53 @@ def train(tokens, begin, end, x, y, size, keep, pool, tree, pieces, kind, cbow, 
     return targets, counted, loss
 
 
-@compiled
+@inner
 def average(x, ins, inputs, mean, size):
     """mean = (their mean, the same once more): the second half tells later how far the first has moved."""
     share = ONE / f32(inputs)
     for k in range(size):
         mean[k] = 0
     for r in range(inputs):
-        row = x[ins[r] : ins[r] + size]
-        for k in range(size):
-            mean[k] += row[k]
+        add_row(mean, 0, x, ins[r], size)
     for k in range(size):
         mean[k] *= share
         mean[size + k] = mean[k]
 
 
-@compiled
+@inner
 def hand_down(x, ins, inputs, mean, size):
     """Every row moves as far as the mean did: the words' step is that of word2vec.c, without 1/inputs."""
     for k in range(size):
         mean[k] -= mean[size + k]
     for r in range(inputs):
-        row = x[ins[r] : ins[r] + size]
-        for k in range(size):
-            row[k] += mean[k]
+        add_row(x, ins[r], mean, 0, size)
 
 
-@compiled
+@inner
 def compose(x, pieces, word, held, slot, ring, size):
     """The mean of a word's rows (itself and its n-grams, Bojanowski et al. 2017), to be trained on as one row."""
     starts, rows = pieces
     first, last = starts[word], starts[word + 1]
-    composed, before = held[slot * size : (slot + 1) * size], held[(ring + slot) * size : (ring + slot + 1) * size]
+    composed, before = slot * size, (ring + slot) * size
     share = ONE / f32(last - first)
     for k in range(size):
-        composed[k] = 0
+        held[composed + k] = 0
     for i in range(first, last):
-        row = x[i64(rows[i]) * size : (i64(rows[i]) + 1) * size]
-        for k in range(size):
-            composed[k] += row[k]
+        add_row(held, composed, x, i64(rows[i]) * size, size)
     for k in range(size):
-        composed[k] *= share
-        before[k] = composed[k]
+        held[composed + k] *= share
+        held[before + k] = held[composed + k]
 
 
-@compiled
+@inner
 def decompose(x, pieces, word, held, slot, ring, size):
     """When a word leaves the window, each of its rows moves as far as the whole did."""
     starts, rows = pieces
-    composed, before = held[slot * size : (slot + 1) * size], held[(ring + slot) * size : (ring + slot + 1) * size]
+    composed, before = slot * size, (ring + slot) * size
     for k in range(size):
-        before[k] = composed[k] - before[k]
+        held[before + k] = held[composed + k] - held[before + k]
     for i in range(starts[word], starts[word + 1]):
-        row = x[i64(rows[i]) * size : (i64(rows[i]) + 1) * size]
-        for k in range(size):
-            row[k] += before[k]
+        add_row(x, i64(rows[i]) * size, held, before, size)
 
 
 @compiled
