@@ -195,6 +195,16 @@ def test_without_a_rate_nothing_moves_and_every_loss_is_counted(changed):
     assert loss == pytest.approx(reference.loss, rel=1e-4)
 
 
+def test_a_run_resumed_at_its_end_is_measured_as_it_was_there():
+    ids = np.random.default_rng(1).integers(0, 5, 3000).astype(np.int32)
+    works = [Word2vec(list("abcde"), np.bincount(ids), ids, SETTINGS) for _ in range(2)]
+    for work in works:
+        work.start()
+    works[0].begin_epoch(SETTINGS.epochs - 1)
+    found = [work.measures() for work in works]
+    assert found[0] == found[1] and 2 < found[0]["nats_per_pair"] < 5 * math.log(2) + 0.01
+
+
 # --- its parts
 
 

@@ -117,6 +117,7 @@ class Word2vec:
 
     def measures(self) -> dict[str, float]:
         """The loss on the held-out end of the text, nothing moved."""
+        self.begin_epoch(self.epoch if self.epoch >= 0 else self.epochs - 1)  # a run may be resumed at its very end
         _, counted, loss = self._train(self.held_out, 0, len(self.held_out), 0, 1, (0.0, 0.0))
         return {"nats_per_pair": loss / counted} if counted else {}
 
