@@ -1,9 +1,8 @@
-"""Word vectors beside gensim, pWord2Vec and Stanford's GloVe: the same 17 million words, threads and settings.
+"""Word vectors beside gensim and pWord2Vec: the same 17 million words, threads and settings.
 
 Every row is a command in a process of its own, from the text on disk to vectors on disk. `words_per_second` is what each
 program counts in training alone; `analogies` and `wordsim353` are measured by one program for all, analogies among the 30,000
-most frequent words. Programs in C are taken
-from the folder that the environment's PEERS names, where they are there.
+most frequent words. pWord2Vec is taken from the folder that the environment's PEERS names.
 """
 
 from __future__ import annotations
@@ -186,11 +185,11 @@ def run_nearest(data: str | None) -> None:
 
 
 def run_glove(data: str | None) -> None:
-    """Window 10, 100 dimensions, x_max 10: ours whole; Stanford's counting, shuffling and two iterations."""
+    """Window 10, 100 dimensions, x_max 10, 15 epochs: from the text to vectors."""
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        whole, wrapped = corpus_of(data, folder)
+        whole, _ = corpus_of(data, folder)
         out = folder / "run"
         seconds, peak, _ = command(
             [sys.executable, "-m", "unrolled", "train", "embed", whole, "--out", out, "--method", "glove", "--dimensions", 100]
@@ -206,34 +205,7 @@ def run_glove(data: str | None) -> None:
                 **quality(out, data),
             }
         )
-        if PEERS is not None:
-            counts = [line.split("\t")[:2] for line in (out / "words.tsv").read_text().splitlines()[1:]]
-            (folder / "vocab.txt").write_text("".join(f"{word} {count}\n" for word, count in counts))
-            rows.append(stanford(folder, wrapped) | {"unrolled_times": None})
-            rows[0]["unrolled_times"] = speed / rows[1]["co_occurrences_per_second"]
     save("glove", rows)
-
-
-def stanford(folder: Path, corpus: Path) -> dict[str, Any]:
-    """cooccur and shuffle through the shell, since they read standard input; then glove: the time of two more iterations."""
-    programs = {name: Path(PEERS) / name for name in ("cooccur", "shuffle", "glove")}
-    vocabulary, counted, shuffled = (folder / name for name in ("vocab.txt", "counted.bin", "shuffled.bin"))
-    count = f"{programs['cooccur']} -window-size 10 -memory 2.0 -vocab-file {vocabulary} -overflow-file {folder}/o"
-    shuffle = f"{programs['shuffle']} -memory 2.0 -temp-file {folder}/t < {counted} > {shuffled}"
-    stages = [command(["sh", "-c", stage]) for stage in (f"{count} < {corpus} > {counted}", shuffle)]
-
-    def iterations(number: int) -> tuple[float, float, str]:
-        files = ["-input-file", shuffled, "-vocab-file", vocabulary, "-save-file", folder / "vectors"]
-        return command([programs["glove"], *files, "-vector-size", 100, "-x-max", 10, "-iter", number, "-threads", THREADS])
-
-    one, three = iterations(1), iterations(3)
-    nonzeros = counted.stat().st_size / 16
-    return {
-        "system": "GloVe C",
-        "count_and_lay_seconds": sum(seconds for seconds, _, _ in stages),
-        "co_occurrences_per_second": 2 * nonzeros / (three[0] - one[0]),
-        "peak_mb": max(peak for _, peak, _ in [*stages, three]),
-    }
 
 
 OPENTSNE = """
