@@ -88,7 +88,7 @@ def quality(path: Path, data: str) -> dict[str, float]:
 def ours(corpus: Path, out: Path, *flags: Any) -> tuple[float, float, float]:
     """seconds, peak MB, words a second of one `unrolled train embed`."""
     seconds, peak, _ = command([sys.executable, "-m", "unrolled", "train", "embed", corpus, "--out", out, *flags])
-    return seconds, peak, json.loads((out / "report.json").read_text())["words_per_second"]
+    return seconds, peak, json.loads((out / "report.json").read_text()).get("words_per_second")
 
 
 def gensim(corpus: Path, out: Path, cbow: bool, epochs: int, size: int) -> tuple[float, float, float]:

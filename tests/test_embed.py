@@ -188,6 +188,9 @@ def test_training_goes_on_from_vectors_and_takes_in_new_words(trained, tmp_path)
     assert Vectors.open(again.folder)["metal77"] == pytest.approx(Vectors.open(shared.folder)["metal77"], abs=1e-5)
     rows = [line.split("\t") for line in (grown.folder / "words.tsv").read_text().splitlines()[1:]]
     assert float(rows[-1][3]) == pytest.approx(100, abs=0.01)
+    with pytest.raises(UserError, match="the n-grams of the vectors to go on from are others") as others:
+        train(more, tmp_path / "others", start_from=shared.folder, subwords=True, buckets=99)
+    assert others.value.fix == "--shortest 3 --longest 6 --buckets 200"
     with pytest.raises(UserError, match=r"`--dimensions 9`, but the vectors to go on from have 8") as wrong:
         train(more, tmp_path / "wrong", start_from=trained.folder, dimensions=9)
     assert wrong.value.fix == "--dimensions 8"
@@ -235,7 +238,10 @@ def test_a_text_that_teaches_nothing_is_refused(tmp_path):
 
 
 def test_settings_that_do_not_go_together_are_refused(tmp_path):
-    assert "`--subwords` goes with `--method word2vec`" in refused(tmp_path, b"a b " * 9, method="glove", subwords=True).what
+    assert (
+        "`--subwords` goes with `--method word2vec`; GloVe has no use"
+        in refused(tmp_path, b"a b " * 9, method="glove", subwords=True).what
+    )
     assert "`--steps 9` follows from the epochs" in refused(tmp_path, b"a b " * 9, steps=9).what
     assert "`--shortest 5` is above `--longest 3`" in refused(tmp_path, b"a b " * 9, subwords=True, shortest=5, longest=3).what
 

@@ -22,6 +22,7 @@ from .fit import ROLLBACKS, interruptible
 from .kernels.threads import in_shares
 from .progress import Progress, minutes
 
+LARGEST = 1e4  # a mean loss beyond it is no training any more
 SAVE_EVERY = 60.0  # seconds of training that a kill may cost, at most
 
 
@@ -60,6 +61,7 @@ class Standing:
     rollbacks: int = 0
     counted: int = 0  # losses since the epoch began
     loss: float = 0.0  # their sum
+    first: float | None = None  # the mean loss at the start
 
 
 def train(folder: Path, work: Work, threads: int, evaluate: bool, progress: Progress) -> Standing:
@@ -70,6 +72,7 @@ def train(folder: Path, work: Work, threads: int, evaluate: bool, progress: Prog
     step, standing = restore(folder, work)
     last = work.pieces * work.epochs
     work.compile()
+    saved = time.monotonic()
     with interruptible() as interrupted:
         while step < last:
             epoch = step // work.pieces
@@ -79,13 +82,15 @@ def train(folder: Path, work: Work, threads: int, evaluate: bool, progress: Prog
                 step, standing = _set_back(folder, work, standing, step + done, progress)
                 continue
             step += done
-            if step % work.pieces == 0:
+            if done and step % work.pieces == 0:
                 measures = work.measures() if evaluate else {}
                 train_loss = standing.loss / max(1, standing.counted)
                 standing.counted, standing.loss = 0, 0.0
                 folders.log(folder, {"step": step, "seconds": round(standing.seconds, 2), "train": train_loss, **measures})
                 progress.say(_epoch_line(work, step, standing, train_loss, measures))
-            save(folder, work, step, standing)
+            if interrupted() or step == last or time.monotonic() - saved > SAVE_EVERY:
+                save(folder, work, step, standing)
+                saved = time.monotonic()
             if interrupted() and step < last:
                 raise UserError(
                     f"stopped at piece {step} of {last}; nothing is lost", fix=f"unrolled train --resume {folder}",
@@ -114,7 +119,9 @@ def _until_save(
     standing.work += sum(r.work for r in results)
     standing.counted += sum(r.counted for r in results)
     standing.loss += sum(r.loss for r in results)
-    return len(results), math.isfinite(standing.loss)
+    mean = sum(r.loss for r in results) / max(1, sum(r.counted for r in results))
+    standing.first = mean if standing.first is None else standing.first
+    return len(results), mean < min(LARGEST, 10 * standing.first + 1)  # nan is not
 
 
 def _set_back(folder: Path, work: Work, standing: Standing, at: int, progress: Progress) -> tuple[int, Standing]:

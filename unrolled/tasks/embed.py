@@ -61,7 +61,7 @@ class Config:
     buckets: int = option(200_000, "rows that n-grams share", minimum=1)
     x_max: float = option(10.0, "glove: co-occurrences above this all weigh 1", minimum=1e-6)
     power: float = option(0.75, "glove: weight (X / x-max) to this power below", minimum=0, maximum=10)
-    memory: float = option(0.5, "glove: gigabytes for counting; what is more goes to disk", minimum=0.01)
+    memory: float = option(0.25, "glove: gigabytes for counting; what is more goes to disk", minimum=0.01)
     keep_context: bool = option(False, "keep θ beside e")
     cluster: str | None = option(None, "count with Ray: `local`, or the address of a cluster that sees the files")
     column: str | None = option(None, "the text column of a JSONL, CSV or TSV table")
@@ -149,7 +149,7 @@ def plan(config: Config, words: int) -> Config:
 
 def describe(config: Config, found: corpus.Corpus, work: hogwild.Work) -> list[str]:
     """What was read and what will be trained, for the user before the wait."""
-    kept = int(found.counts.sum())
+    kept = int((found.ids >= 0).sum())
     lines = [
         f"read {found.read:,} words, {found.different:,} different; {len(found.words):,} are kept "
         f"({100 * min(1, kept / found.read):.1f} % of the text); most frequent: {', '.join(found.words[:8])}"
@@ -230,8 +230,9 @@ def begin(config: Config, folder: Path, start_from: str | None, progress: Progre
 
 
 def _check(config: Config) -> None:
-    if config.method == "glove" and config.subwords:
-        raise UserError("`--subwords` goes with `--method word2vec`; GloVe's words are whole")
+    for o in options.options(Config) if config.method == "glove" else ():
+        if o.help.startswith("word2vec:") and getattr(config, o.name) != o.default:
+            raise UserError(f"`{o.flag}` goes with `--method word2vec`; GloVe has no use for it")
     if config.subwords and config.shortest > config.longest:
         raise UserError(f"`--shortest {config.shortest}` is above `--longest {config.longest}`")
     if config.steps is not None:
@@ -246,6 +247,12 @@ def _known(base: Vectors | None, config: Config) -> dict[str, int]:
         raise UserError(
             f"`--dimensions {config.dimensions}`, but the vectors to go on from have {base.matrix.shape[1]}",
             fix=f"--dimensions {base.matrix.shape[1]}",
+        )
+    theirs = base.subwords and (base.subwords.shortest, base.subwords.longest, len(base.subwords.rows))
+    if config.subwords and theirs and theirs != (config.shortest, config.longest, config.buckets):
+        raise UserError(
+            "the n-grams of the vectors to go on from are others",
+            fix="--shortest {} --longest {} --buckets {}".format(*theirs),
         )
     counts = np.ones(len(base), np.int64) if base.counts is None else base.counts
     return {word: int(count) for word, count in zip(base.words, counts, strict=True)}
