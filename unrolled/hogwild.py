@@ -88,10 +88,11 @@ def train(folder: Path, work: Work, threads: int, evaluate: bool, progress: Prog
                 standing.counted, standing.loss = 0, 0.0
                 folders.log(folder, {"step": step, "seconds": round(standing.seconds, 2), "train": train_loss, **measures})
                 progress.say(_epoch_line(work, step, standing, train_loss, measures))
-            if interrupted() or step == last or time.monotonic() - saved > SAVE_EVERY:
+            stop = interrupted()
+            if stop or step == last or time.monotonic() - saved > SAVE_EVERY:
                 save(folder, work, step, standing)
                 saved = time.monotonic()
-            if interrupted() and step < last:
+            if stop and step < last:
                 raise UserError(
                     f"stopped at piece {step} of {last}; nothing is lost", fix=f"unrolled train --resume {folder}",
                     code=INTERRUPTED,
