@@ -119,7 +119,7 @@ def near(item: dict[str, Any]) -> dict[str, Any]:
     ids = np.memmap(item["path"], np.int32, "r")
     with tempfile.TemporaryDirectory() as name:
         segment, quiet = (item["first"], item["last"]), Progress(quiet=True)
-        counted = cooccurrences.count_segment(ids, segment, item["words"], item["window"], Path(name), item["memory"], 1, quiet)
+        counted = cooccurrences.count_segment(ids, segment, item["words"], item["window"], Path(name), item["memory"], quiet)
         columns, sums = counted.read(0, item["words"])
         return {"columns": columns.tobytes(), "sums": sums.tobytes(), "starts": counted.starts.tobytes()}
 

@@ -114,6 +114,19 @@ def count_part(
     return whole
 
 
+def count_segment(
+    ids: np.ndarray, segment: tuple[int, int], vocabulary: int, window: int, folder: Path, memory: int, progress: Progress
+) -> Partial:
+    """X of the pairs whose rarer word stands in ids[first:last], on one thread: a cluster's piece of work."""
+    _, room = _plan(segment[1] - segment[0], vocabulary, memory, 1)
+    return _count_segment(ids, segment, vocabulary, window, folder, room, 1, progress)
+
+
+def keep(folder: Path, vocabulary: int, window: int, columns: np.ndarray, sums: np.ndarray, starts: np.ndarray) -> Partial:
+    """The Partial of rows that were counted elsewhere."""
+    return _write_rows(folder, vocabulary, window, iter([(starts[1:], columns, sums)]), Progress(quiet=True))
+
+
 def _plan(length: int, vocabulary: int, memory: int, threads: int) -> tuple[int, int]:
     """How many ids are counted at once, and for how many entries each thread has room: at least the longest row's."""
     fixed = 64 * vocabulary + threads * 9 * kernel.room(vocabulary)  # starts, limits and the like; sums and bits
