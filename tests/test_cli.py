@@ -813,7 +813,7 @@ def test_a_net_larger_than_memory_is_a_limit(refused, tmp_path):
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     with limited(resource.RLIMIT_AS, taken + (1 << 30)):
         words = ["train", "language", "song.txt", "--out", "run", *SMALL, "--hidden", 20_000]
-        refused(4, "out of memory\n  next:  a smaller --hidden, --batch or --vocabulary", *words)
+        refused(4, "out of memory\n  next:  a smaller --hidden, --batch, --vocabulary, --dimensions or --buckets", *words)
 
 
 @pytest.mark.parametrize(

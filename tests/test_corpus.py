@@ -171,6 +171,11 @@ def test_rare_words_stand_between_the_words_of_a_phrase(tmp_path):
     assert "new_york" in found.words and sentences(found)[-1] == ["new", "york"]
 
 
+def test_a_run_of_letters_too_long_for_a_word_is_passed_over(tmp_path):
+    found = read(tmp_path, f"one {'x' * 255} {'y' * 256} two")
+    assert sentences(found) == [["one", "x" * 255, "two"]]
+
+
 def test_a_text_without_words_is_refused(tmp_path):
     for written in ("", " \n\n", "... !!"):
         with pytest.raises(UserError, match="the text has no words in it"):

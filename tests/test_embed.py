@@ -172,7 +172,7 @@ def test_a_diverged_run_is_set_back_to_half_the_rate_and_given_up_in_the_end(cor
 def test_training_goes_on_from_vectors_and_takes_in_new_words(trained, tmp_path):
     more = tmp_path / "more.txt"
     more.write_text("fruit1 new fruit2 new\n" * 300)
-    grown = train(more, tmp_path / "grown", start_from=trained.folder, rate=1e-7)
+    grown = train(more, tmp_path / "grown", start_from=trained.folder, rate=1e-7, dimensions=None)
     old, new = Vectors.open(trained.folder), Vectors.open(grown.folder)
     assert set(new) == {*old, "new"}
     assert new["metal7"] == pytest.approx(old["metal7"], abs=1e-6)
@@ -214,6 +214,7 @@ def test_it_says_what_was_read_and_what_is_trained(corpus, tmp_path, capsys):
     said = capsys.readouterr().err
     assert re.search(r"read 33,001 words, 82 different; 81 are kept \(100\.0 % of the text\); most frequent: and, ", said)
     assert re.search(r"word2vec: 8 dimensions, 2 epochs on 1 threads?; about \d+ MB of memory", said)
+    assert re.search(r"read and counted in \d+\.\d s, trained in \d+\.\d s: [\d,]+ words/s in all", said)
     assert re.search(r"epoch 2/2 · 0 s left · [\d,]+ words/s · loss \d\.\d{4} · nats per pair \d\.\d{4}", said)
 
 

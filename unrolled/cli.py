@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> int:
     except (MemoryError, RuntimeError) as error:  # torch says it in a RuntimeError
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error) and "out of memory" not in str(error):
             raise
-        return _fail("out of memory\n  next:  a smaller --hidden, --batch or --vocabulary", LIMIT)
+        return _fail("out of memory\n  next:  a smaller --hidden, --batch, --vocabulary, --dimensions or --buckets", LIMIT)
 
 
 def _show(help: str) -> int:
@@ -163,7 +163,7 @@ def _finished(run: Any) -> None:
         click.echo(run.folder)
 
 
-CHOSEN = "A setting without a default is chosen from the data, the machine's speed and the minutes."
+CHOSEN = "A setting without a default is chosen from the data, the machine's speed and the time there is."
 
 
 def train_task(name: str) -> click.Command:
@@ -182,7 +182,7 @@ def train_task(name: str) -> click.Command:
         click.Option(["--out"], metavar="RUN", help=f"the run folder  [runs/{name}]"),
         click.Option(["start_from", "--from"], metavar="RUN", help="start from this run's weights; new symbols extend its codec"),
         click.Option(["--quiet"], is_flag=True, help="say nothing but the run's folder"),
-        *flags(page.Config, without=("data",)),
+        *flags(page.Config, without=("data", "steps") if tasks.trains_itself(page) else ("data",)),
     ]
     return click.Command(name, callback=go, params=params, help=page.__doc__.split("\n\n")[0], epilog=CHOSEN)
 

@@ -67,9 +67,9 @@ class Glove:
         return Done(entries, entries, loss)
 
     def measures(self) -> dict[str, float]:
-        """The loss a co-occurrence, nothing moved: a pass over all of them."""
+        """The loss a co-occurrence, nothing moved: a pass over all of them, which are those trained on; none are held out."""
         done = [self._pass([self.x.tile(n) for n in numbers], 0.0) for numbers in self.rounds]
-        return {"weighted_squares": sum(d.loss for d in done) / sum(d.counted for d in done)}
+        return {"training_weighted_squares": sum(d.loss for d in done) / sum(d.counted for d in done)}
 
     def weights(self) -> dict[str, np.ndarray]:
         found = {"vectors": kernel.vectors(self.parameters, self.settings.dimensions), "counts": self.counts}

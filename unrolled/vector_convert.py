@@ -47,6 +47,8 @@ def convert(source: Path, out: Path, options: Convert, say: Callable[[str], None
     refuse = left_out.append if options.mend else stop
     if source.is_dir():
         stored = vector_run.open_run(source)
+        if stored.subwords is not None:
+            say("the vectors of its n-grams stay behind: words never seen will have none")
         stream = of_arrays(source, stored.words, stored.matrix, refuse)
     elif vector_files.is_npy(source):
         stream = of_arrays(source, *vector_files.read(source), refuse)

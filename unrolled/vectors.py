@@ -106,7 +106,9 @@ class Vectors(Mapping[str, np.ndarray]):
             raise UserError("one-hot vectors need at least one word")
         line = np.zeros(2 * len(words) - 1, np.float32)
         line[len(words) - 1] = 1
-        return cls(words, np.lib.stride_tricks.sliding_window_view(line, len(words))[::-1])
+        made = cls(words, np.lib.stride_tricks.sliding_window_view(line, len(words))[::-1])
+        len(made.index)  # finds a word that stands twice
+        return made
 
     def save(self, path: str | Path, format: str | None = None) -> None:
         """Write a new file: text, binary, glove or npy, None as the suffix says. float16 is kept in .npy alone."""

@@ -16,6 +16,7 @@ from .jit import compiled, pasted
 
 GAP, WORD, LINE_END, JOINER, ALONE = 0, 1, 2, 3, 4  # what a character is: see data.corpus.kinds
 SENTENCE_END, RARE = -1, -2
+LONGEST = 255  # bytes of a word; longer runs are no words and are passed over
 HASH, BEGIN, COUNT, NUMBER = range(4)  # of an entry
 
 u8, u64, i64 = np.uint8, np.uint64, np.int64
@@ -80,7 +81,7 @@ def read(block, at, kinds, table, ids, n):
                 letters[whole] = block[at + i]
                 code_of_whole = (code_of_whole ^ u64(block[at + i])) * PRIME
                 whole += 1
-        if whole > begin:
+        if begin < whole <= begin + LONGEST:
             ids[n] = note(table, begin, whole, code_of_whole, 1)
             n += 1
         if at < end and (kind != ALONE or filled == begin):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sysconfig
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,11 @@ class Config:
     """Settings of the task; None is chosen from the method and the text."""
 
     data: tuple[str, ...] = option((), "files, folders, or - for standard input")
-    dimensions: int = option(128, "numbers a vector has: the one dial for better vectors", minimum=1, maximum=10_000)
+    dimensions: int | None = option(None, "numbers a vector has, 128 or those of --from: the one dial", minimum=1, maximum=10_000)
     method: str = option("word2vec", "how vectors are learned", choices=("word2vec", "glove"))
     epochs: int | None = option(None, "passes over the text (over the co-occurrences)", minimum=1, maximum=10_000)
     min_count: int = option(5, "words seen fewer times are left out", minimum=1)
-    vocabulary: int = option(1_000_000, "most words kept, the most frequent", minimum=1)
+    vocabulary: int = option(1_000_000, "most words kept, the most frequent", minimum=2)
     window: int | None = option(None, "words to each side that count as near", minimum=1, maximum=1000)
     architecture: str = option("skip-gram", "word2vec: each near word predicts, or their mean", choices=("skip-gram", "cbow"))
     output: str = option("negatives", "word2vec: how the softmax is computed", choices=tuple(word2vec.OUTPUTS))
@@ -192,7 +193,7 @@ def near(config: Config, found: corpus.Corpus, folder: Path, progress: Progress)
 def baselines(config: Config, work: word2vec.Word2vec | glove.Glove) -> dict[str, dict[str, float]]:
     """The loss of knowing nothing but how often words stand in the text."""
     if config.method == "glove":
-        return {"frequencies": {"weighted_squares": glove.of_counts_alone(work.counts, work.x, work.settings)}}
+        return {"frequencies": {"training_weighted_squares": glove.of_counts_alone(work.counts, work.x, work.settings)}}
     return {"frequencies": {"nats_per_pair": word2vec.of_counts_alone(work.counts, work.held_out, work.settings)}}
 
 
@@ -202,14 +203,17 @@ def baselines(config: Config, work: word2vec.Word2vec | glove.Glove) -> dict[str
 def begin(config: Config, folder: Path, start_from: str | None, progress: Progress) -> None:
     """Read the text and leave a run at step 0 in `folder`, with the vectors of `start_from` for the words they have."""
     _check(config)
-    config = dataclasses.replace(config, threads=config.threads or torch.get_num_threads())
+    began = time.monotonic()
     base = None if start_from is None else Vectors.open(start_from)
+    dimensions = config.dimensions or (128 if base is None else base.matrix.shape[1])
+    config = dataclasses.replace(config, dimensions=dimensions, threads=config.threads or torch.get_num_threads())
     known = _known(base, config)
     with nullcontext() if config.cluster is None else cluster.ray(config.cluster):
         found, accounts = read(config, folder / "tokens", known, progress)
         config = plan(config, found.read)
         if config.method == "glove":
             near(config, found, folder / "tokens", progress)
+    accounts["seconds"] = round(time.monotonic() - began, 2)
     work = make(config, found.words, found.counts, folder / "tokens", accounts["ids"])
     config = dataclasses.replace(config, steps=work.pieces * config.epochs)
     work.start()
@@ -281,7 +285,11 @@ def go_on(folder: Path, config: Config, codec: Codec, progress: Progress) -> Non
         "weights": sum(array.size for name, array in work.weights().items() if name != "counts"),
         "environment": folders.environment(),
     }  # fmt: skip
+    reading = about["data"]["seconds"]
+    total = about["data"]["read"] * config.epochs / max(standing.seconds + reading, 1e-9)
+    report |= {"reading_seconds": reading, "words_per_second_with_reading": round(total)}
     folders.write_json(folder / "report.json", report)
+    progress.say(f"read and counted in {reading:.1f} s, trained in {standing.seconds:.1f} s: {total:,.0f} words/s in all")
     shutil.rmtree(folder / "tokens", ignore_errors=True)
 
 
