@@ -2,10 +2,8 @@
 
 import bz2
 import codecs
-import csv
 import gzip
 import io
-import json
 import lzma
 import sys
 
@@ -23,10 +21,6 @@ NO_SPOOL = None  # `find` touches it for standard input alone
 
 def read(names, tmp_path, encoding="utf-8") -> str:
     return "".join(text.chunks(text.find([str(name) for name in names], tmp_path / "spool"), encoding))
-
-
-def rows(path, column="text", condition=None) -> list[text.Record]:
-    return list(text.records([path], column, condition, "utf-8"))
 
 
 class Piped:
@@ -206,95 +200,16 @@ def test_a_text_without_any_blank_is_still_cut(tmp_path, monkeypatch):
     assert sum(map(len, cut)) == 10_000
 
 
-# --- tables
-
-COLUMNS = [("Ann, the first\nof hers", "en"), ('said "é🎉"', "fr"), ("tab\there", "de")]
+# --- lines
 
 
-def write_table(path):
-    if ".jsonl" in path.name:
-        data = "".join(json.dumps({"text": t, "lang": label}) + "\n" for t, label in COLUMNS)
-    else:
-        out = io.StringIO()
-        table = csv.writer(out, delimiter="\t" if ".tsv" in path.name else ",", lineterminator="\n")
-        table.writerows([("text", "lang"), *COLUMNS])
-        data = out.getvalue()
-    path.write_bytes(PACK.get(path.suffix, bytes)(data.encode()))
-
-
-@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.tsv", "a.jsonl.gz", "a.csv.xz", "a.tsv.bz2"])
-@pytest.mark.parametrize("size", [3, 1 << 20])
-def test_a_column_is_read_with_its_labels(tmp_path, monkeypatch, name, size):
-    monkeypatch.setattr(text, "BLOCK", size)
-    write_table(tmp_path / name)
-    found = rows(tmp_path / name, condition="lang")
-    assert [(record.text, record.label) for record in found] == COLUMNS
-
-
-@pytest.mark.parametrize(("name", "line"), [("a.jsonl", 2), ("a.csv", 4)])
-def test_a_record_knows_its_file_and_line(tmp_path, name, line):
-    write_table(tmp_path / name)  # the second csv row ends in line 4: the first takes two lines, and the header one
-    record = rows(tmp_path / name)[1]
-    assert record.where == f"{tmp_path / name}:{line}"
-    assert record.label is None
-
-
-def test_a_column_that_is_not_text_is_read_as_json(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": 3.5}\n\n{"text": ["é"]}\n')
-    assert [(record.text, record.where[-1]) for record in rows(tmp_path / "a.jsonl")] == [("3.5", "1"), ('["é"]', "3")]
-
-
-@pytest.mark.parametrize(("line", "message"), [
-    ('{"text": "cut', "not JSON: "), ("[1, 2]", "each line is a JSON object with named fields"), ("\0", "not JSON: "),
-    ("[" * 100_000, "not JSON: "),  # deeper than Python recurses
-])  # fmt: skip
-def test_a_bad_json_row_is_named_by_file_and_line(tmp_path, line, message):
-    (tmp_path / "a.jsonl").write_text('{"text": "fine"}\n\n' + line + "\n")
-    with pytest.raises(UserError) as raised:
-        rows(tmp_path / "a.jsonl")
-    assert raised.value.what.startswith(message)
-    assert raised.value.where == f"{tmp_path / 'a.jsonl'}:3"
-
-
-def test_half_a_pair_of_surrogates_in_json_is_no_crash_later(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "a \\ud83d b"}\n')
-    assert rows(tmp_path / "a.jsonl")[0].text.encode("utf-8") == "a \ufffd b".encode()
-
-
-@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
-def test_a_missing_column_is_named_with_the_nearest(tmp_path, name):
-    write_table(tmp_path / name)
-    with pytest.raises(UserError) as raised:
-        rows(tmp_path / name, column="txt")
-    assert raised.value.what == "no column `txt`; the row has text, lang"
-    assert raised.value.where.startswith(f"{tmp_path / name}:")
-    assert raised.value.fix == "did you mean `text`?"
-
-
-def test_a_row_too_short_for_its_column_is_named_by_file_and_line(tmp_path):
-    (tmp_path / "a.csv").write_text("lang,text\nen,fine\nfr\n")
-    with pytest.raises(UserError, match=f"the column `text` is empty here\n  where: {tmp_path}/a.csv:3"):
-        rows(tmp_path / "a.csv")
-
-
-def test_a_file_that_is_no_table_is_refused(tmp_path):
-    (tmp_path / "a.txt").write_text("text\nfine\n")
-    with pytest.raises(UserError, match=r"`--column text` needs a table; `.*a.txt` is none of .jsonl, .csv, .tsv"):
-        rows(tmp_path / "a.txt")
-
-
-def test_a_table_with_a_byte_order_mark_has_its_first_column(tmp_path):
-    (tmp_path / "a.csv").write_bytes(codecs.BOM_UTF8 + b"text,lang\r\nfine,en\r\n")
-    assert rows(tmp_path / "a.csv", condition="lang")[0][:2] == ("fine", "en")
-
-
-def test_a_bad_byte_in_a_table_is_named_by_offset(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"text\nfine\n\xff\n")
-    with pytest.raises(UserError, match=f"byte 10 of `{tmp_path}/a.csv` is not utf-8: 0xff"):
-        rows(tmp_path / "a.csv")
-
-
-def test_a_row_that_csv_cannot_read_is_named_by_file_and_line(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"text\nfine\nold\rmac\n")
-    with pytest.raises(UserError, match=f"^not a table: .*\n  where: {tmp_path}/a.csv:\\d"):
-        rows(tmp_path / "a.csv")
+@few
+@given(st.text(st.sampled_from("ab\n\r\u2028\x0cé"), max_size=40), st.integers(1, 8))
+def test_lines_end_in_line_feeds_alone_whatever_the_size_of_a_block(tmp_path_factory, written, size):
+    path = tmp_path_factory.mktemp("a") / "a.txt"
+    path.write_text(written, newline="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "BLOCK", size)
+        found = list(text.lines(path, "utf-8"))
+    *whole, rest = written.split("\n")
+    assert found == [line + "\n" for line in whole] + [rest] * (rest != "")

@@ -18,11 +18,9 @@ from . import fit, tasks
 from . import run as folders
 from .data.vocab import Codec
 from .errors import UserError
+from .layers import grow
 from .progress import Progress, minutes
 
-FEW = 16_384  # symbols of validation text read at an evaluation, at least
-MANY = 5_000_000  # symbols read at the end of a run that has no minutes to keep to
-WARMING = 8192  # symbols read before those that count, at most
 MARGIN = 0.95  # of the time left goes to planned steps; the rest is for a minute slower than the measured one
 
 
@@ -168,10 +166,10 @@ def _prepare(
         model = page.Model(config, data.codec)
         taken = [] if base is not None else page.take_vectors(config, data.codec, model)
         if base is not None:
-            page.grow(model, base.model)
+            grow(model, base.model)
         for line in [*page.describe(config, data, model), *taken]:
             progress.say(line)
-        floors = page.baselines(data)
+        floors = page.baselines(config, data)
         for name, measures in floors.items():
             progress.say(
                 f"baseline {name}: " + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if key in SHOWN)
@@ -196,19 +194,19 @@ def _schedule(
     page: ModuleType, config: Any, data: Any, model: torch.nn.Module, began: float, progress: Progress
 ) -> tuple[Any, dict[str, int | None]]:
     """Turn minutes into steps once, from the measured speed, and see that evaluations take little of them."""
-    symbols = len(data.dev)
+    measuring, size = page.MEASURING, len(data.dev)
     if config.steps is not None:
-        return config, {"while_training": FEW, "at_the_end": min(symbols, MANY)}
+        return config, {"while_training": measuring.few, "at_the_end": min(size, measuring.many)}
     total = config.minutes * 60
     settings, batches = page.settings(config, data), page.batches(config, data)
     per_step = fit.seconds_per_step(model, batches, settings, budget=max(1.5, min(10.0, 0.005 * total)))
     clock = time.monotonic()
-    probe = page.evaluate(model, data.codec, data.dev, limit=2048)
-    per_symbol = (time.monotonic() - clock) / (probe["symbols"] + WARMING)
-    while_training = max(FEW, int(0.01 * total / config.evaluations / per_symbol) - WARMING)
-    at_the_end = min(symbols, int(0.1 * total / per_symbol))
-    last = per_symbol * (at_the_end + WARMING)
-    often = config.evaluations * (per_symbol * 2 * (min(while_training, symbols) + WARMING) + 0.1)
+    probe = page.evaluate(model, data.codec, data.dev, limit=measuring.probe)
+    one = (time.monotonic() - clock) / (probe[measuring.counted] + measuring.warming)
+    while_training = max(measuring.few, int(0.01 * total / config.evaluations / one) - measuring.warming)
+    at_the_end = min(size, int(0.1 * total / one))
+    last = one * (at_the_end + measuring.warming)
+    often = config.evaluations * (one * 2 * (min(while_training, size) + measuring.warming) + 0.1)
     left = (total - (time.monotonic() - began)) * MARGIN - last - often
     steps = min(int(left / per_step), page.most_steps(config, data))
     if steps < 10:
@@ -230,6 +228,8 @@ def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standi
         "best_step": standing.best_step, "seconds": round(standing.seconds, 1), "rollbacks": standing.rollbacks,
         "weights": sum(p.numel() for p in run.model.parameters()), "environment": folders.environment(),
     }  # fmt: skip
+    if hasattr(run.task, "details"):
+        report |= run.task.details(run, data, folder / "tokens")
     folders.write_json(folder / "report.json", report)
     shutil.rmtree(folder / "tokens", ignore_errors=True)
     progress.say(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -273,6 +274,102 @@ def score() -> click.Command:
     )
 
 
+AT_ONCE = 256  # texts answered together
+
+
+def predict() -> click.Command:
+    from .config import options
+
+    pages = _pages_with("Predict")
+    known = {o.name: o for page in pages.values() for o in options(page.Predict)}
+
+    def go(run: str, input: tuple[str, ...], as_json: bool, **values: Any) -> None:
+        from . import api
+        from .config import build
+
+        model = _of_one(pages, api.load(run))
+        options = build(model.task.Predict, given(values))
+        coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        with tempfile.TemporaryDirectory() as spool:
+            items = _items(model, input, options, Path(spool))
+            while some := list(itertools.islice(items, AT_ONCE)):
+                for answer in model.task.predict(model, some, options):
+                    click.echo(_line(answer._asdict()) if as_json else model.task.shown(answer, coloured))
+
+    params = [
+        _run_argument(),
+        click.Argument(["input"], nargs=-1, required=True, metavar="TEXT|@FILE|-…"),
+        *(_flag(o) for o in known.values()),
+        _json_flag(),
+    ]
+    help = "Answer texts: as they stand, from files (@reviews.csv), or from standard input (-), a line each."
+    return click.Command("predict", callback=go, params=params, help=help)
+
+
+def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iterator[Any]:
+    for text in inputs:
+        if text == "-" or text.startswith("@"):
+            yield from run.task.items(run, text.removeprefix("@"), options, spool)
+        else:
+            yield run.task.item(run, text)
+
+
+def evaluate() -> click.Command:
+    def go(run: str, data: tuple[str, ...], as_json: bool) -> None:
+        from . import api
+
+        model = _of_one(_pages_with("examine"), api.load(run))
+        with tempfile.TemporaryDirectory() as spool:
+            tables = model.task.examine(model, model.task.part(model, list(data), Path(spool)))
+        if as_json:
+            click.echo(_line(tables))
+            return
+        for i, records in enumerate(tables.values()):
+            click.echo("\n" * bool(i), nl=False)
+            _records(records, as_json)
+
+    params = [_run_argument(), click.Argument(["data"], nargs=-1, required=True, metavar="DATA…"), _json_flag()]
+    help = "How well a run does on other data: measures with 95 % intervals, each label's, and what is taken for what."
+    return click.Command("evaluate", callback=go, params=params, help=help)
+
+
+def look() -> click.Command:
+    def go(run: str, text: str, out: str | None, as_json: bool) -> None:
+        from . import api, future_page
+        from .run import write_bytes
+
+        model = _of_one(_pages_with("look"), api.load(run))
+        belief = model.task.look(model, text)
+        path = Path(out) if out else model.folder / "look.html"
+        write_bytes(path, future_page.page(belief))
+        _records(future_page.table(belief), as_json)
+        _note(f"the page is {path}")
+
+    params = [
+        _run_argument(),
+        click.Argument(["text"]),
+        click.Option(["--out"], metavar="FILE", help="the page  [look.html in the run's folder]"),
+        _json_flag(),
+    ]
+    help = "What a tagging run believes of each word, as the sentence goes on: a table, and a page."
+    return click.Command("look", callback=go, params=params, help=help)
+
+
+def _pages_with(name: str) -> dict[str, Any]:
+    from . import tasks
+
+    pages = {task: tasks.load(task) for task in TASKS}
+    return {task: page for task, page in pages.items() if hasattr(page, name)}
+
+
+def _of_one(pages: dict[str, Any], run: Any) -> Any:
+    task = run.task.__name__.rpartition(".")[2]
+    if task not in pages:
+        known = ", ".join(pages)
+        raise UserError(f"`{run.folder}` is a run of `{task}`; needed is one of {known}", fix=f"unrolled info {run.folder}")
+    return run
+
+
 def info() -> click.Command:
     def go(run: str, as_json: bool) -> None:
         from . import summary
@@ -420,6 +517,9 @@ VECTOR_VERBS = {
 VERBS = {
     "train": ("train a model on your data, or go on with a run", train),
     "sample": ("let a language run write", sample),
+    "predict": ("answer texts: a label, names, and why", predict),
+    "evaluate": ("how well a run does on other data", evaluate),
+    "look": ("what the rest of a sentence changes", look),
     "score": ("how surprised a language run is by a text", score),
     "vectors": ("words and their vectors: neighbours, analogies, a map", vectors),
     "info": ("what a run is and what it reached", info),

@@ -117,3 +117,19 @@ def _article(kind: type) -> str:
 def to_json(config: Any) -> dict[str, Any]:
     """Plain data, ready for json.dump; `build` reads it back."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(config).items()}
+
+
+def fill(config: T, **chosen: Any) -> T:
+    """The config with the chosen values where there is None."""
+    return dataclasses.replace(config, **{name: value for name, value in chosen.items() if getattr(config, name) is None})
+
+
+def agree(theirs: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`theirs`, the settings that weights taken from another run decide; another value given is a UserError."""
+    for name, value in theirs.items():
+        if given.get(name) not in (None, value):
+            raise UserError(
+                f"`--{name} {given[name]}` does not fit the weights of --from, which have {name} {value}",
+                fix=f"leave `--{name}` out, or train without --from",
+            )
+    return theirs

@@ -23,10 +23,10 @@ import numpy as np
 
 from .config import check, option
 from .errors import UserError, did_you_mean, of_system
+from .metrics import Z, wilson
 
 METHODS = ("add", "multiply")
 TINY = 0.001  # of 3CosMul, so that nothing is divided by zero
-Z = 1.959963984540054  # of a 95 % interval
 COLUMNS, QUESTIONS = 4096, 64  # words, and questions, looked at together
 
 
@@ -225,14 +225,6 @@ def _score(name: str, right: np.ndarray, covered: np.ndarray) -> Score:
     count, good = int(covered.sum()), int(right.sum())
     low, high = wilson(good, count) if count else (None, None)
     return Score(name, good, count, len(covered), good / count if count else None, low, high)
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (1927)."""
-    share, weight = right / count, Z * Z / count
-    middle = (share + weight / 2) / (1 + weight)
-    reach = Z * math.sqrt(share * (1 - share) / count + weight / count / 4) / (1 + weight)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def similarities(file: str, asked: Pairs, words: Sequence[str], matrix: np.ndarray) -> Similarities:

@@ -36,6 +36,16 @@ if TYPE_CHECKING:
 ROLLBACKS = 5  # how often a diverging run is set back, each time at half the rate, before it is given up
 
 
+class Measuring(NamedTuple):
+    """How validation is measured, counted in what `counted` names (a measure of evaluate)."""
+
+    counted: str
+    probe: int  # that many show the speed
+    few: int  # read at an evaluation, at least
+    many: int  # read at the end of a run that has no minutes to keep to
+    warming: int  # read before those that count, at most
+
+
 class Settings(NamedTuple):
     """learning_rate falls from its full value along a cosine to zero at `steps`, after `warmup` steps of linear rise."""
 
@@ -313,6 +323,15 @@ def _has_accelerator() -> bool:
 def autocast(device: torch.device, bfloat16: bool) -> torch.autocast:
     """bfloat16 products with float32 sums and weights; accelerate's own switch is one for the process, this is one a run."""
     return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
+
+
+def wants_bfloat16(device: str, precision: str) -> bool:
+    """auto: where the hardware multiplies bfloat16 matrices (AMX on a CPU, tensor cores), since there it is twice as fast."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device in ("auto", "cpu") and torch.cpu._is_amx_tile_supported()
 
 
 @contextmanager

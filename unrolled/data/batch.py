@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,6 +65,72 @@ class Streams:
         if self.symbols.labels is not None:
             labels = torch.from_numpy(self.symbols.labels[index[:, 1:]].astype(np.int64))
         return Batch(ids[:, :-1], ids[:, 1:], labels, torch.from_numpy(fresh | (within == 0)))
+
+
+class Rows(NamedTuple):
+    """Sequences of different lengths, one after the other: row i is ids[bounds[i] : bounds[i + 1]]."""
+
+    ids: np.ndarray  # (N,)
+    bounds: np.ndarray  # (rows + 1,)
+
+    @classmethod
+    def of(cls, parts: Sequence[np.ndarray]) -> Rows:
+        bounds = np.cumsum([0, *map(len, parts)])
+        return cls(np.concatenate(parts) if parts else np.zeros(0, np.int64), bounds)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.bounds)
+
+    def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The chosen rows as ids (B, T), zeros behind the shorter ones, and their lengths (B)."""
+        lengths = self.lengths[rows]
+        t = np.arange(max(1, lengths.max()))
+        inside = t < lengths[:, None]  # (B, T)
+        index = np.where(inside, self.bounds[rows][:, None] + t, 0)
+        ids = np.where(inside, self.ids[index], 0).astype(np.int64)
+        return torch.from_numpy(ids), torch.from_numpy(lengths)
+
+
+class Buckets:
+    """Which rows a step reads: rows of about the same length together, so that little is padding.
+
+    A batch has `rows` rows; fewer where they are long, so that it holds at most `most` symbols, padding included (a row
+    longer than that is alone). Each epoch sorts by length with some chance in it, cuts the order into the same sizes, and
+    takes the batches in a new order. The last batch is filled up with rows of the one before it.
+    """
+
+    def __init__(self, lengths: np.ndarray, rows: int, seed: int, most: int = 1 << 16):
+        self.lengths, self.seed = lengths, seed
+        self.borders = borders(np.sort(lengths), rows, most)
+        self.steps_per_epoch = len(self.borders)
+        self.kept: tuple[int, np.ndarray, np.ndarray] | None = None  # an epoch's order of rows, and of batches
+
+    def rows(self, step: int) -> np.ndarray:
+        epoch, within = divmod(step, self.steps_per_epoch)
+        if self.kept is None or self.kept[0] != epoch:
+            self.kept = epoch, *self._shuffled(epoch)
+        _, order, turns = self.kept
+        begin, end = self.borders[turns[within]]
+        return order[begin:end]
+
+    def _shuffled(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        generator = np.random.default_rng((self.seed, epoch))
+        chance = generator.random(len(self.lengths))
+        return np.argsort(self.lengths * (1 + 0.2 * chance) + chance), generator.permutation(self.steps_per_epoch)
+
+
+def borders(lengths: np.ndarray, rows: int, most: int) -> list[tuple[int, int]]:
+    """Where to cut rows sorted by length: [(first, one past the last), …]."""
+    borders, begin = [], 0
+    while begin < len(lengths):
+        size = rows
+        while size > 1 and size * lengths[min(begin + size, len(lengths)) - 1] > most:
+            size //= 2
+        end = min(begin + size, len(lengths))
+        borders.append((max(0, end - size), end))
+        begin = end
+    return borders
 
 
 def write(path: Path, dtype: np.dtype, parts: Iterable[np.ndarray]) -> dict[str, int | str]:

@@ -1,4 +1,4 @@
-"""Text as people have it: files, folders, standard input, .gz .bz2 .xz, a column of JSONL, CSV or TSV.
+"""Text as people have it: files, folders, standard input, .gz .bz2 .xz; its lines, and the rows of CSV, TSV and JSONL.
 
 Everything is read as a stream, in pieces of about a megabyte; nothing is held whole. A byte that is not text is
 reported by file and offset, a bad row by file and line.
@@ -10,31 +10,27 @@ import bz2
 import codecs
 import csv
 import gzip
+import io
 import json
 import lzma
 import shutil
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from ..errors import UserError, did_you_mean, of_system
+from ..errors import MISSING_EXTRA, UserError, did_you_mean, of_system
 from .vocab import whole
 
 BLOCK = 1 << 20  # bytes read at a time
+LOOK = 100  # lines looked at to see what a file is
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-TABLES = (".jsonl", ".csv", ".tsv")
+TABLES = {".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".ndjson": "jsonl", ".parquet": "parquet"}
+NAMED = ("jsonl", "parquet")  # kinds in which each row names its cells
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
-csv.field_size_limit(1 << 30)
-
-
-class Record(NamedTuple):
-    """One row of a table: its text, its label (None without a label column) and file:line."""
-
-    text: str
-    label: str | None
-    where: str
+csv.field_size_limit(1 << 26)  # a quote that is never closed ends here, not when memory does
 
 
 def find(names: Iterable[str], spool: Path) -> list[Path]:
@@ -80,13 +76,26 @@ def _text_files(folder: Path) -> list[Path]:
     """A folder's files in name order, hidden ones and those with a zero byte up front left out."""
     inside = (p for p in sorted(folder.rglob("*")) if p.is_file())
     visible = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
-    files = [p for p in visible if p.suffix in OPENERS or b"\0" not in _head(p)]
+    files = [p for p in visible if p.suffix in OPENERS or b"\0" not in head(p)]
     if not files:
         raise UserError(f"the folder `{folder}` has no text file in it")
     return files
 
 
-def _head(path: Path) -> bytes:
+def visible(folder: Path) -> list[Path]:
+    """What stands in a folder, in name order, hidden files left out."""
+    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+
+
+def texts_by_folder(folder: Path) -> dict[str, list[Path]]:
+    """The files in each folder of a folder that has any, by that folder's name; tables are left out."""
+    inner = {path.name: visible(path) for path in visible(folder) if path.is_dir()}
+    texts = {name: [path for path in paths if path.is_file() and suffix(path) not in TABLES] for name, paths in inner.items()}
+    return {name: paths for name, paths in texts.items() if paths}
+
+
+def head(path: Path) -> bytes:
+    """The first bytes of a file, decompressed."""
     with _open(path) as file:
         return file.read(4096)
 
@@ -173,41 +182,114 @@ def chunks(files: Iterable[Path], encoding: str) -> Iterator[str]:
         yield rest
 
 
-def records(files: Iterable[Path], column: str, condition: str | None, encoding: str) -> Iterator[Record]:
-    """The rows of tables: the text in `column` and the label in `condition`."""
-    for path in files:
-        inner = Path(path.stem) if path.suffix in OPENERS else path
-        if inner.suffix not in TABLES:
-            raise UserError(f"`--column {column}` needs a table; `{path}` is none of {', '.join(TABLES)}", str(path))
-        rows = _json_rows(path, encoding) if inner.suffix == ".jsonl" else _csv_rows(path, inner.suffix, encoding)
-        for line, row in rows:
-            where = f"{path}:{line}"
-            label = None if condition is None else _cell(row, condition, where)
-            yield Record(_cell(row, column, where), label, where)
+def lines(path: Path, encoding: str) -> Iterator[str]:
+    """A file's lines, each with its line feed, which alone ends a line."""
+    return chain.from_iterable(io.StringIO(piece, newline="\n") for piece in _whole_lines(path, encoding))
 
 
-def _cell(row: dict, column: str, where: str) -> str:
-    value = row.get(column)
-    if value is None and column in row:
-        raise UserError(f"the column `{column}` is empty here", where, "fill it in, or leave the row out")
-    if value is None:
-        names = [str(name) for name in row if name is not None]
-        raise UserError(f"no column `{column}`; the row has {', '.join(names)}", where, did_you_mean(column, names))
-    return whole(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-
-
-def _lines(path: Path, encoding: str) -> Iterator[str]:
-    rest = ""
+def _whole_lines(path: Path, encoding: str) -> Iterator[str]:
+    held: list[str] = []
     for block in characters(path, encoding):
-        *lines, rest = (rest + block).split("\n")
-        yield from (line + "\n" for line in lines)
-    if rest:
-        yield rest
+        cut = block.rfind("\n") + 1
+        if cut:
+            yield "".join([*held, block[:cut]])
+            held = []
+        held.append(block[cut:])
+    yield "".join(held)
 
 
-def _json_rows(path: Path, encoding: str) -> Iterator[tuple[int, dict]]:
-    for number, line in enumerate(_lines(path, encoding), 1):
-        if not line.strip():
+# --- tables: each row with the line on which it begins
+
+
+def suffix(path: Path) -> str:
+    """The end of a file's name, what it is packed by left out: `.csv` of reviews.csv.gz."""
+    return (Path(path.stem) if path.suffix in OPENERS else path).suffix.lower()
+
+
+def kind(path: Path, encoding: str, prose: bool = False) -> str:
+    """csv, tsv, jsonl or parquet: by the file's name, else by its first lines; `lines` for other text, if prose is allowed."""
+    if suffix(path) in TABLES:
+        return TABLES[suffix(path)]
+    start = head(path)
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    binary = b"\0" in start and "\0" in start.decode(encoding, "replace")
+    first = [] if binary else [line for line in islice(lines(path, encoding), LOOK) if not line.isspace()]
+    begin = "".join("".join(first[:2]).split())[:2]
+    if begin[:1] == "{":
+        return "jsonl"
+    if first and _even([line.count("\t") + 1 for line in first]) >= 0.9:
+        return "tsv"
+    if not binary and prose and begin != "[{":
+        return "lines"
+    if first and begin != "[{" and delimiter(path, encoding):
+        return "csv"
+    fix = "jq -c '.[]' a.json > a.jsonl makes lines of a list" if begin == "[{" else "save the table as .csv or .jsonl"
+    raise UserError(f"`{path}` is no table: neither CSV, TSV, Parquet nor JSONL (an object a line)", str(path), fix)
+
+
+def delimiter(path: Path, encoding: str) -> str | None:
+    """What stands between the cells of a CSV: a comma, unless something else cuts (nearly) all of the first lines into as
+    many cells as the first; None where nothing does."""
+    first, best, most = list(islice(lines(path, encoding), LOOK)), None, 0.0
+    for tried in ",;\t|":
+        even = _even(_widths(first, tried))
+        if even > most and (tried == "," or even >= 0.9):
+            best, most = tried, even
+    return best
+
+
+def _widths(first: list[str], delimiter: str) -> list[int]:
+    try:
+        widths = [len(row) for row in csv.reader(first, delimiter=delimiter) if row]
+    except csv.Error:
+        return []
+    return widths[:-1] if len(first) == LOOK else widths  # the last row may be cut within a cell
+
+
+def _even(widths: list[int]) -> float:
+    """The part of the rows that have as many cells as the first; 0 where that has only one."""
+    return widths.count(widths[0]) / len(widths) if widths and widths[0] > 1 else 0.0
+
+
+def cell_rows(path: Path, kind: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of csv, tsv or lines, and the line on which each begins."""
+    if kind == "csv":
+        return _csv_rows(path, encoding, delimiter(path, encoding) or ",")
+    if kind == "tsv":
+        return _tsv_rows(path, encoding)
+    return ((number, [line.rstrip("\r\n")]) for number, line in enumerate(lines(path, encoding), 1))
+
+
+def named_rows(path: Path, kind: str, encoding: str, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of jsonl, each with its line, or of parquet, numbered from 1; parquet's can be those columns alone."""
+    return _json_rows(path, encoding) if kind == "jsonl" else _parquet_rows(path, columns)
+
+
+def _tsv_rows(path: Path, encoding: str) -> Iterator[tuple[int, list[str]]]:
+    """Cells between tabs; a quote is a character like any other."""
+    for number, line in enumerate(lines(path, encoding), 1):
+        if "\t" in line or not line.isspace():
+            yield number, line.rstrip("\r\n").split("\t")
+
+
+def _csv_rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Cells that may stand in double quotes, and then hold delimiters and line ends (RFC 4180)."""
+    reader, begin = csv.reader(lines(path, encoding), delimiter=delimiter, strict=True), 1
+    try:
+        for row in reader:
+            if row:
+                yield begin, row
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        fix = 'a double quote within a cell in double quotes is written twice (""); lines end in a line feed'
+        raise UserError(f"not a table: {error}", f"{path}:{begin}", fix) from None
+
+
+def _json_rows(path: Path, encoding: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """One JSON object a line."""
+    for number, line in enumerate(lines(path, encoding), 1):
+        if line.isspace():
             continue
         try:
             row = json.loads(line)
@@ -218,10 +300,57 @@ def _json_rows(path: Path, encoding: str) -> Iterator[tuple[int, dict]]:
         yield number, row
 
 
-def _csv_rows(path: Path, suffix: str, encoding: str) -> Iterator[tuple[int, dict]]:
-    reader = csv.DictReader(_lines(path, encoding), delimiter="\t" if suffix == ".tsv" else ",")
+def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise UserError(f"not a table: {error}", f"{path}:{reader.line_num}") from None
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UserError(
+            f"`{path}` is Parquet, which needs pyarrow", None, 'pip install "unrolled[data]"', MISSING_EXTRA
+        ) from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            wanted = list(columns) if columns and set(columns) <= set(file.schema_arrow.names) else None
+            batches = (batch.to_pylist() for batch in file.iter_batches(columns=wanted, batch_size=1000))
+            yield from enumerate(chain.from_iterable(batches), 1)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"`{path}` is damaged Parquet: {error}", str(path)) from None
+
+
+# --- as before, until data/corpus.py reads its records from data/table.py
+
+
+class Record(NamedTuple):
+    """One row of a table: its text, its label (None without a label column) and file:line."""
+
+    text: str
+    label: str | None
+    where: str
+
+
+def records(files: Iterable[Path], column: str, condition: str | None, encoding: str) -> Iterator[Record]:
+    """The rows of tables: the text in `column` and the label in `condition`."""
+    for path in files:
+        if suffix(path) not in TABLES:
+            raise UserError(f"`--column {column}` needs a table; `{path}` is none of {', '.join(TABLES)}", str(path))
+        which = kind(path, encoding)
+        for line, row in named_rows(path, which, encoding) if which in NAMED else _with_names(cell_rows(path, which, encoding)):
+            where = f"{path}:{line}"
+            label = None if condition is None else _cell(row, condition, where)
+            yield Record(_cell(row, column, where), label, where)
+
+
+def _with_names(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    _, names = next(rows, (1, []))
+    for line, row in rows:
+        yield line, dict(zip_longest(names, row))
+
+
+def _cell(row: dict, column: str, where: str) -> str:
+    value = row.get(column)
+    if value is None and column in row:
+        raise UserError(f"the column `{column}` is empty here", where, "fill it in, or leave the row out")
+    if value is None:
+        names = [str(name) for name in row if name is not None]
+        raise UserError(f"no column `{column}`; the row has {', '.join(names)}", where, did_you_mean(column, names))
+    return whole(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

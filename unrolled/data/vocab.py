@@ -6,6 +6,7 @@ kind         a symbol is                          lossless
 characters   one Unicode character                but for characters outside the vocabulary -> unknown
 bytes        one byte                             yes, any file
 words        a run without white space, or "\\n"  runs of blanks become one; rare words -> unknown
+tokens       a word or a sign, as tokens.py cuts  no: for reading, not for writing
 bpe          a learned piece of UTF-8 bytes       yes
 """
 
@@ -20,10 +21,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from . import tokens
 
 UNKNOWN, END, FIRST = 0, 1, 2
-KINDS = ("characters", "bytes", "words", "bpe")
-UNKNOWN_TEXT = {"characters": "\ufffd", "words": "<unknown>", "bytes": "\ufffd", "bpe": "\ufffd"}
+KINDS = ("characters", "bytes", "words", "bpe")  # that a text can be written with
+WORDS = ("words", "tokens")  # kinds that word vectors are of
+UNKNOWN_TEXT = {"characters": "\ufffd", "words": "<unknown>", "tokens": "<unknown>", "bytes": "\ufffd", "bpe": "\ufffd"}
 WORD = re.compile(r"[^\s]+|\n")
 BPE_SAMPLE = 50_000_000  # characters of training text that pieces are learned from
 
@@ -35,6 +38,7 @@ class Codec:
     labels     the names of label ids 0, 1, …
     tokenizer  the JSON of a Hugging Face tokenizer (bpe only)
     records    whether texts are records, each after an `end` and before the next
+    fixed      how many of the last symbols are in no training text: they came with word vectors
     """
 
     def __init__(
@@ -44,8 +48,9 @@ class Codec:
         labels: Sequence[str] = (),
         tokenizer: str | None = None,
         records: bool = False,
+        fixed: int = 0,
     ):
-        self.records = records
+        self.records, self.fixed = records, fixed
         self.kind, self.symbols, self.labels, self.tokenizer_json = kind, list(symbols), list(labels), tokenizer
         self.index = {symbol: i + FIRST for i, symbol in enumerate(self.symbols)}
         if kind == "characters":
@@ -78,9 +83,17 @@ class Codec:
             return np.frombuffer(data, np.uint8).astype(np.int32) + FIRST
         if self.kind == "characters":
             return self.table[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)]
-        if self.kind == "words":
-            return np.fromiter((self.index.get(word, UNKNOWN) for word in WORD.findall(text)), np.int32)
+        if self.kind in WORDS:
+            return np.fromiter((self.index.get(word, UNKNOWN) for word in self.pieces(text)), np.int32)
         return np.asarray(self.tokenizer.encode(whole(text)).ids, np.int32) + FIRST
+
+    def pieces(self, text: str) -> list[str]:
+        """The text of each symbol that `encode` finds in a text."""
+        if self.kind == "tokens":
+            return tokens.words(text)
+        if self.kind == "words":
+            return WORD.findall(text)
+        return list(text) if self.kind == "characters" else [self.text(int(i)) for i in self.encode(text)]
 
     def decode(self, ids: Iterable[int], after: str = "") -> str:
         """The text of ids, going on from the text `after` (words: with a blank between)."""
@@ -92,7 +105,7 @@ class Codec:
 
         Bytes and bpe pieces may end inside a character: its text then comes with the id that completes it.
         """
-        if self.kind == "words":
+        if self.kind in WORDS:
             return _word_decoder(self, at_line_start=not after or after[-1].isspace())
         if self.kind == "characters":
             return lambda i: "" if i is None else self.text(i)
@@ -128,18 +141,26 @@ class Codec:
         return self.labels.index(name)
 
     def extended(self, symbols: Iterable[str], labels: Iterable[str] = ()) -> Codec:
-        """This codec with new symbols and labels after the old ones, whose ids stay; bytes and bpe need none."""
-        new = [] if self.kind in ("bytes", "bpe") else [s for s in dict.fromkeys(symbols) if s not in self.index]
+        """This codec with new symbols and labels after the old ones, whose ids stay; bytes and bpe need none.
+
+        After fixed symbols there is no room for new ones: they stay unknown.
+        """
+        new = [] if self.kind in ("bytes", "bpe") or self.fixed else [s for s in dict.fromkeys(symbols) if s not in self.index]
         more = [name for name in labels if name not in self.labels]
-        return Codec(self.kind, self.symbols + new, self.labels + more, self.tokenizer_json, self.records)
+        return Codec(self.kind, self.symbols + new, self.labels + more, self.tokenizer_json, self.records, self.fixed)
+
+    def with_fixed(self, words: Iterable[str]) -> Codec:
+        """This codec with symbols that no training text has, so that word vectors reach words met later."""
+        new = [word for word in words if word not in self.index]
+        return Codec(self.kind, self.symbols + new, self.labels, None, self.records, len(new))
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "symbols": self.symbols, "labels": self.labels, "tokenizer": self.tokenizer_json,
-                "records": self.records}  # fmt: skip
+                "records": self.records, "fixed": self.fixed}  # fmt: skip
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Codec:
-        return cls(data["kind"], data["symbols"], data["labels"], data["tokenizer"], data["records"])
+        return cls(data["kind"], data["symbols"], data["labels"], data["tokenizer"], data["records"], data.get("fixed", 0))
 
 
 def whole(text: str, broken: str = r"[\ud800-\udfff]") -> str:
@@ -154,7 +175,7 @@ def learn(kind: str, chunks: Iterable[str], maximum: int, labels: Sequence[str] 
         return Codec(kind, (), labels, None, records)
     if kind == "bpe":
         return Codec(kind, (), labels, _learn_bpe(chunks, maximum), records)
-    counts = _count_characters(chunks) if kind == "characters" else _count_words(chunks)
+    counts = _count_characters(chunks) if kind == "characters" else _count_words(kind, chunks)
     return Codec(kind, sorted(symbol for symbol, _ in counts.most_common(maximum)), labels, None, records)
 
 
@@ -167,10 +188,11 @@ def _count_characters(chunks: Iterable[str]) -> Counter[str]:
     return Counter({chr(point): int(counts[point]) for point in np.flatnonzero(counts)})
 
 
-def _count_words(chunks: Iterable[str]) -> Counter[str]:
+def _count_words(kind: str, chunks: Iterable[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
+    pieces = Codec(kind).pieces
     for chunk in chunks:
-        counts.update(WORD.findall(chunk))
+        counts.update(pieces(chunk))
     return counts
 
 

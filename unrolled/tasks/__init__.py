@@ -20,7 +20,6 @@ most_steps, passes(config, data, …)  what minutes may become, and what that me
 batches, settings(config, data)      what fit.fit reads and obeys
 take_vectors(config, codec, model)   begin with vectors learned elsewhere; lines for the user
 inherited(base, given)               the settings that weights of another run decide
-grow(model, old)                     take those weights
 calibrate(model, codec, part, limit) what is fitted on validation data before each evaluation
 evaluate(model, codec, part, limit)  {measure: value}
 
@@ -39,6 +38,8 @@ from ..errors import UserError, did_you_mean
 TASKS = {
     "language": "learn a text symbol by symbol, write like it, score other texts",
     "embed": "learn a vector for every word: neighbours, analogies, a map",
+    "classify": "read a text and answer with a label: sentiment, stars, topics",
+    "tag": "find names in text, or any words that are marked",
 }
 
 

@@ -26,21 +26,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import cells, decode, fit, metrics, ngram, surprise
+from .. import decode, fit, metrics, ngram, surprise
 from ..cells import CELLS, State
-from ..config import check, option
+from ..config import agree, check, fill, option
 from ..data import text, vocab
 from ..data.batch import Batch, Streams, Symbols, open_map, write
+from ..data.table import Row, records
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..errors import UserError
 from ..kernels import choice
-from ..layers import OneHot, begin_with
+from ..layers import ONE_HOT, OneHot, begin_with, initialise
 from ..recurrent import Recurrent, drop
 from ..vectors import Vectors
 
 MEASURE = "nats_per_symbol"
+MEASURING = fit.Measuring("symbols", probe=2048, few=16_384, many=5_000_000, warming=8192)
 TRY = ("sample {run}",)
-ONE_HOT = "one-hot"
 EXAMPLES = 2_000_000  # most symbols that the n-gram counts; a quarter of that are those it is measured on
 
 
@@ -217,8 +218,8 @@ def _encode_records(
 ) -> tuple[Codec, dict[str, Any]]:
     """Rows of a table. Training rows are shuffled once by the seed; every n-th row is held out for validation."""
 
-    def rows(paths: list[Path]) -> Iterator[text.Record]:
-        return text.records(paths, config.column, config.condition, config.encoding)
+    def rows(paths: list[Path]) -> Iterator[Row]:
+        return records(paths, config.column, config.condition, config.encoding)
 
     every = None if dev_files else round(1 / config.holdout)
     train = [row for i, row in enumerate(rows(files)) if every is None or i % every != every - 1]
@@ -243,7 +244,7 @@ def _encode_records(
     return codec, accounts
 
 
-def _label(codec: Codec, row: text.Record) -> int:
+def _label(codec: Codec, row: Row) -> int:
     try:
         return codec.label(row.label)
     except UserError as error:
@@ -330,22 +331,6 @@ class Model(nn.Module):
         return self.head(torch.cat(hidden, -1)), tuple(after)
 
 
-def initialise(module: nn.Module) -> None:
-    """Orthogonal recurrent gates (Saxe et al. 2014), an LSTM that remembers at first (forget bias 1, Jozefowicz 2015)."""
-    if isinstance(module, nn.Embedding):
-        nn.init.normal_(module.weight, std=0.5)
-    elif isinstance(module, nn.Linear):
-        nn.init.uniform_(module.weight, -(module.in_features**-0.5), module.in_features**-0.5)
-        nn.init.zeros_(module.bias)
-    elif type(module) in CELLS.values():
-        nn.init.normal_(module.W, std=module.input_size**-0.5)
-        for gate in module.U.data.chunk(module.gates):
-            nn.init.orthogonal_(gate)
-        nn.init.zeros_(module.b)
-        if isinstance(module, cells.LSTM):
-            module.b.data.chunk(4)[1].fill_(1.0)
-
-
 # --- choosing, measuring
 
 
@@ -362,7 +347,7 @@ def plan(config: Config, data: Data) -> Config:
     if config.minutes is None and config.steps is None:
         config = dataclasses.replace(config, minutes=10.0)
     width = _width(config, data)
-    config = _fill(config, length=48) if width is None else _fill(config, embedding=width, length=48)
+    config = fill(config, length=48) if width is None else fill(config, embedding=width, length=48)
     steps = config.steps or _steps_of_256(config, data)
     layers = config.layers or (2 if steps >= 4500 else 1)
     hidden = config.hidden or 64 * max(1, round((4 if layers > 1 else 5) * (steps / 5500) ** 0.2))
@@ -372,9 +357,9 @@ def plan(config: Config, data: Data) -> Config:
     passes = min(PASSES, steps * batch * config.length / len(data.train))
     drop = round(min(1.0, max(0.0, (passes - 6) / 8)), 2)
     rate = 4e-3 * min(1.0, (256 / hidden) ** 0.5 * (batch / 16) ** 0.25)
-    config = _fill(config, layers=layers, hidden=hidden, batch=batch, rate=rate)
-    config = _fill(config, dropout=0.5 * drop, input_dropout=0.2 * drop, weight_dropout=0.0)
-    return _fill(config, embedding=hidden)  # the tied one
+    config = fill(config, layers=layers, hidden=hidden, batch=batch, rate=rate)
+    config = fill(config, dropout=0.5 * drop, input_dropout=0.2 * drop, weight_dropout=0.0)
+    return fill(config, embedding=hidden)  # the tied one
 
 
 def _width(config: Config, data: Data) -> int | None:
@@ -418,11 +403,6 @@ def most_steps(config: Config, data: Data) -> int:
     return PASSES * len(data.train) // (config.batch * config.length) + 1
 
 
-def _fill(config: Config, **chosen: Any) -> Config:
-    """Put the chosen values where there is None."""
-    return dataclasses.replace(config, **{name: v for name, v in chosen.items() if getattr(config, name) is None})
-
-
 def _batch(data: Data, wanted: int) -> int:
     return max(1, min(wanted, len(data.train) // 200))
 
@@ -430,8 +410,8 @@ def _batch(data: Data, wanted: int) -> int:
 def _steps_of_256(config: Config, data: Data) -> float:
     """Steps of two layers of 256, 16 readers, that the minutes have room for, from a second of training them."""
     trial = dataclasses.replace(config, hidden=256, layers=2, batch=_batch(data, 16), rate=4e-3)
-    trial = _fill(trial, dropout=0.0, input_dropout=0.0, weight_dropout=0.0)
-    trial = _fill(trial, embedding=256)
+    trial = fill(trial, dropout=0.0, input_dropout=0.0, weight_dropout=0.0)
+    trial = fill(trial, embedding=256)
     budget = min(1.0, 0.6 * config.minutes)
     pace = fit.seconds_per_step(Model(trial, data.codec), batches(trial, data), settings(trial, data), budget)
     return 0.9 * config.minutes * 60 / pace
@@ -460,9 +440,8 @@ def _through(config: Config, model: Model) -> str:
     """What the recurrent layers run through, and what it costs where no kernel is written for the cell."""
     cell, shape = model.layers[-1].cells[0], (config.batch, config.length)
     device = torch.device("cuda" if config.device in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
-    kernel = choice.choose(
-        cell, device, torch.bfloat16 if wants_bfloat16(config) and device.type == "cuda" else cell.W.dtype, shape
-    )
+    bfloat16 = device.type == "cuda" and fit.wants_bfloat16(config.device, config.precision)
+    kernel = choice.choose(cell, device, torch.bfloat16 if bfloat16 else cell.W.dtype, shape)
     line = f"{config.cell} runs through {kernel.name}: {kernel.why}"
     if kernel.name != "scan":
         return line
@@ -486,19 +465,10 @@ def settings(config: Config, data: Data) -> fit.Settings:
     return fit.Settings(
         steps=steps, learning_rate=config.rate, warmup=min(100, steps // 10), weight_decay=config.weight_decay,
         clip=config.clip, evaluate_every=max(1, -(-steps // config.evaluations)), patience=config.patience,
-        seed=config.seed, measure=MEASURE, device=config.device, bfloat16=wants_bfloat16(config),
+        seed=config.seed, measure=MEASURE, device=config.device, bfloat16=fit.wants_bfloat16(config.device, config.precision),
         unit="bits/character", unit_scale=1 / math.log(2) / per_symbol,
         work="characters", work_per_step=config.batch * config.length * per_symbol,
     )  # fmt: skip
-
-
-def wants_bfloat16(config: Config) -> bool:
-    """auto: where the hardware multiplies bfloat16 matrices (AMX on a CPU, tensor cores), since there it is twice as fast."""
-    if config.precision != "auto":
-        return config.precision == "bfloat16"
-    if config.device != "cpu" and torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return config.device in ("auto", "cpu") and torch.cpu._is_amx_tile_supported()
 
 
 STRUCTURE = ("cell", "hidden", "layers", "embedding", "tied", "symbols", "column", "condition", "vectors")
@@ -511,13 +481,7 @@ def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
         theirs["embedding"] = None  # grows with the symbols
     else:
         theirs["vectors"] = None  # begun with some or not, they are the weights' now
-    for name, value in theirs.items():
-        if given.get(name) not in (None, value):
-            raise UserError(
-                f"`--{name} {given[name]}` does not fit the weights of --from, which have {name} {value}",
-                fix=f"leave `--{name}` out, or train without --from",
-            )
-    return theirs | {"rate": base.rate / 4}
+    return agree(theirs, given) | {"rate": base.rate / 4}
 
 
 def passes(config: Config, data: Data, steps: int) -> str:
@@ -530,20 +494,7 @@ def glimpse(run: Any, seed: int) -> str:
     return "".join(sample(run, Sample(length=300, temperature=0.8, seed=seed, label=label)))
 
 
-def grow(model: Model, old: Model) -> None:
-    """Take another run's weights; symbols and labels it did not know start as the mean of those it knew."""
-    theirs = dict(old.named_parameters())
-    model.sharpness.copy_(old.sharpness)
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            known = theirs[name]
-            if known.shape[1:] != value.shape[1:]:  # one-hot: a new symbol is a new column of W
-                known = torch.cat((known, known.mean(1, keepdim=True).expand(-1, value.shape[1] - known.shape[1])), 1)
-            value[: len(known)] = known
-            value[len(known) :] = known.mean(0)
-
-
-def baselines(data: Data) -> dict[str, dict[str, float]]:
+def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
     """What counting alone reaches on the same validation text: an n-gram, and bzip2's compression of it."""
     order = 6 if data.codec.kind in ("characters", "bytes") else 3
     train, dev = data.train.ids[-EXAMPLES:], data.dev.ids[: EXAMPLES // 4]
@@ -831,7 +782,7 @@ def read_to_score(run: Any, names: list[str], spool: Path) -> tuple[np.ndarray, 
     if codec.records:
         tables = all(any(suffix in text.TABLES for suffix in path.suffixes) for path in files)
         lines = (line for chunk in text.chunks(files, encoding) for line in chunk.splitlines())
-        rows = (row.text for row in text.records(files, run.config.column, None, encoding)) if tables else lines
+        rows = (row.text for row in records(files, run.config.column, None, encoding)) if tables else lines
         counted = _Counted(row + "\n" for row in rows)
         parts = [np.append(codec.encode(row[:-1]), END) for row in counted]
     else:

@@ -1,0 +1,75 @@
+"""What the future adds, as one page of HTML: what is believed of each word after every further word.
+
+A row is a moment: so many words are read. A column is a word of the sentence. A cell is dark where the word is surely part of a
+name, and says which kind is the likeliest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+TEMPLATE = Path(__file__).parent / "page" / "future.html"
+HUES = (212, 16, 140, 280, 44, 180, 330, 95)  # degrees, one a kind
+
+
+class Belief(NamedTuple):
+    """Beliefs about a sentence of T words, of K kinds of names."""
+
+    words: list[str]
+    kinds: list[str]
+    shares: np.ndarray  # (T, T, K) after t + 1 words, of word i: the probability that it is part of a name of each kind
+    note: str  # how the net reads
+
+
+def page(belief: Belief) -> bytes:
+    """The page; words and kinds are text in it, whatever they hold."""
+    head = "".join(f"<th scope=col>{escape(word)}</th>" for word in belief.words)
+    rows = "".join(_row(belief, t) for t in range(len(belief.words)))
+    key = " ".join(f"<span style='background:{_colour(i, 0.8)}'>{escape(kind)}</span>" for i, kind in enumerate(belief.kinds))
+    parts = {"@NOTE@": escape(belief.note), "@KEY@": key, "@TABLE@": f"<tr><th>read so far</th>{head}</tr>{rows}"}
+    text = TEMPLATE.read_text(encoding="utf-8")
+    pieces = [text]
+    for place in parts:  # split first, fill then: a word may be the name of a place
+        pieces = [half for piece in pieces for half in _around(piece, place)]
+    return "".join(parts.get(piece, piece) for piece in pieces).encode("utf-8", "replace")
+
+
+def _around(piece: str, place: str) -> list[str]:
+    before, found, after = piece.partition(place)
+    return [before, found, after] if found else [piece]
+
+
+def _row(belief: Belief, t: int) -> str:
+    cells = "".join(_cell(belief, t, i) for i in range(t + 1)) + "<td class=unread></td>" * (len(belief.words) - t - 1)
+    return f"<tr><th scope=row>{escape(belief.words[t])}</th>{cells}</tr>"
+
+
+def _cell(belief: Belief, t: int, i: int) -> str:
+    shares, last = belief.shares[t, i], belief.shares[-1, i]
+    kind, inside = int(shares.argmax()), float(shares.sum())
+    turned = " class=turned" if (inside > 0.5) != (float(last.sum()) > 0.5) else ""
+    told = "; ".join(f"{name} {share:.3f}" for name, share in zip(belief.kinds, shares, strict=True))
+    shown = f"{100 * inside:.0f}" if inside >= 0.005 else ""
+    return f"<td{turned} style='background:{_colour(kind, inside)}' title='{escape(told)}'>{shown}</td>"
+
+
+def _colour(kind: int, share: float) -> str:
+    return f"hsl({HUES[kind % len(HUES)]} 75% 52% / {share:.2f})"
+
+
+def table(belief: Belief) -> list[dict[str, object]]:
+    """The same in few words: each word, how surely it is part of a name when it has just been read, and in the end."""
+    size = len(belief.words)
+    return [
+        {
+            "word": belief.words[i], "kind": belief.kinds[int(belief.shares[-1, i].argmax())],
+            "when_read": float(belief.shares[i, i].sum()), "one_word_later": float(belief.shares[min(i + 1, size - 1), i].sum()),
+            "at_the_end": float(belief.shares[-1, i].sum()),
+        }
+        for i in range(size)
+    ]  # fmt: skip

@@ -1,0 +1,695 @@
+"""Reading a sequence and answering at every step (the lecture's many to many): names in text, any marked words.
+
+In:  CoNLL columns (a word and its tag a line, a blank line after each sentence) in BIO, BIOES or IOB1; JSONL with spans.
+Out: spans of words with a kind and a probability; of raw text with character offsets.
+
+    word ids (B, T) -> embedding (B, T, E)      spelling (B, T, C) -> recurrent, both ways, last states (B, T, 2·S)
+    side by side -> recurrent layers, forward or both ways (B, T, D·H) -> emissions (B, T, K)
+    -> linear-chain conditional random field over tags in BIOES, which allows no invalid sequence
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import fit, future_page, metrics, spans
+from .. import run as folders
+from ..cells import CELLS, State
+from ..config import agree, fill, option
+from ..crf import CRF
+from ..data import tagged, text, tokens
+from ..data.batch import Buckets, Rows, borders, open_map, write
+from ..data.vocab import FIRST, UNKNOWN, Codec
+from ..errors import UserError
+from ..layers import ONE_HOT, Embedding, OneHot, adopt, initialise
+from ..recurrent import Recurrent, drop
+from ..vectors import Vectors
+
+MEASURE = "span_error"
+MEASURING = fit.Measuring("sentences", probe=64, few=4000, many=1_000_000, warming=0)
+TRY = ("predict {run} 'He said, Rose Miller was a great singer!'", "look {run} 'He said, Rose bushes are on sale!'")
+SCHEME = "bioes"
+LOOKED_AT = 100  # words of a sentence, at most
+SPELLED = 24  # bytes of a word that are read: of a longer one, the first and the last half
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the task; None is chosen from the data, the machine's speed and the minutes."""
+
+    data: tuple[str, ...] = option((), "files, folders, or - for standard input")
+    column: str | None = option(None, "the tags' column, by number  [the last]")
+    scheme: str | None = option(None, "how the tags are written  [found out]", choices=spans.SCHEMES)
+    repair: bool = option(False, "read invalid tags as conlleval does, in place of an error")
+    minutes: float | None = option(None, "wall time of the whole command; becomes a number of steps", minimum=0.05, maximum=1e7)
+    steps: int | None = option(None, "training steps, in place of minutes", minimum=1)
+    cell: str = option("lstm", "the recurrent cell", choices=CELLS)
+    hidden: int | None = option(None, "units a layer and direction", minimum=1, maximum=100_000)
+    layers: int = option(1, "recurrent layers", minimum=1, maximum=1000)
+    direction: str = option("both", "read forward only, or both ways", choices=("both", "forward"))
+    spelling: int = option(32, "units a direction of the layer that reads a word's letters; 0: none", minimum=0, maximum=10_000)
+    crf: bool = option(True, "choose tags together (conditional random field), not each by itself")
+    lower: bool = option(True, "word vectors make no difference of capitals (spelling does)")
+    vocabulary: int = option(30_000, "most words kept; rarer ones are unknown", minimum=1)
+    embedding: int | None = option(None, "width of a word's vector", minimum=1, maximum=100_000)
+    vectors: str | None = option(None, "begin with these word vectors (an embed run, a file), or `one-hot`: unit vectors")
+    tune: bool = option(True, "go on learning the vectors given with --vectors")
+    encoding: str = option("utf-8", "encoding of the files")
+    dev: tuple[str, ...] = option((), "files to validate on, in place of a part of the data")
+    holdout: float = option(0.1, "part of the data to validate on: every n-th sentence", minimum=0.001, maximum=0.5)
+    dropout: float = option(0.5, "of what the output layer reads, and between layers", minimum=0, maximum=0.95)
+    input_dropout: float = option(0.4, "of words' vectors and spelling", minimum=0, maximum=0.95)
+    word_dropout: float = option(0.2, "of whole words, read as unknown; their spelling stays", minimum=0, maximum=0.95)
+    weight_dropout: float = option(0.0, "of single recurrent weights", minimum=0, maximum=0.95)
+    batch: int = option(32, "sentences a step", minimum=1)
+    rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
+    weight_decay: float = option(0.02, "pull of matrices towards zero", minimum=0, maximum=10)
+    clip: float = option(5.0, "longest gradient", minimum=1e-6)
+    evaluations: int = option(15, "how often to validate and save", minimum=1)
+    patience: int | None = option(None, "stop after so many evaluations without a better one", minimum=1)
+    seed: int = option(1, "of weights, data order and dropout", minimum=0, maximum=2**62)
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str = option("float32", "of matrix products", choices=("auto", "float32", "bfloat16"))
+
+
+class Sentences(NamedTuple):
+    """Encoded sentences: words, what they are spelled like, their tags."""
+
+    words: Rows
+    spelling: Rows  # bytes + 1; row i is word i of words.ids
+    tags: np.ndarray | None  # (N,) one a word
+
+    def __len__(self) -> int:
+        return len(self.words.bounds) - 1
+
+
+class Data(NamedTuple):
+    codec: Codec
+    train: Sentences
+    dev: Sentences
+    accounts: dict[str, Any]
+
+
+class Batch(NamedTuple):
+    ids: Tensor  # (B, T)
+    spelling: Tensor  # (B, T, C) bytes + 1, 0 behind them
+    lengths: Tensor  # (B)
+    tags: Tensor | None  # (B, T)
+
+
+# --- the demo
+
+
+FIRSTS = ("Rose", "Mark", "Will", "Frank", "Grace", "Jack", "Teddy", "Bill", "Olive", "Daisy", "Ivy", "Pat")
+LASTS = ("Miller", "Roosevelt", "Okafor", "Novak", "Tanaka", "Rossi", "Keller", "Santos", "Haddad", "Lind")
+THINGS = ("bushes", "bears", "notes", "trees", "plants", "papers", "petals", "stickers", "boxes", "roots")
+OPENINGS = ("He said ,", "She wrote that", "They heard", "Today", "Yesterday evening", "I think", "We know")
+OF_PERSONS = ("was a great singer !", "is on her way .", "sings tonight .", "has called again .")
+OF_THINGS = ("are on sale !", "are all over the place .", "arrived too late .", "cost too much .")
+
+
+def demo(folder: Path) -> list[Path]:
+    """Sentences with a word that is a name or a thing, which only the next word tells (the lecture's Teddy Roosevelt)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, generator = folder / "names.conll", random.Random(1)
+    with open(path, "w", encoding="utf-8") as file:
+        for _ in range(3000):
+            first, person = generator.choice(FIRSTS), generator.random() < 0.5
+            second, end = (LASTS, OF_PERSONS) if person else (THINGS, OF_THINGS)
+            named = [(first, "B-person" if person else "O"), (generator.choice(second), "I-person" if person else "O")]
+            around = [[(word, "O") for word in generator.choice(part).split()] for part in (OPENINGS, end)]
+            file.writelines(f"{word}\t{tag}\n" for word, tag in [*around[0], *named, *around[1], ("", "")])
+    return [path]
+
+
+# --- reading
+
+
+def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
+    """Encode the user's sentences into files in `folder`; `base` is a codec to extend instead of a new one."""
+    if config.minutes is not None and config.steps is not None:
+        raise UserError("`--minutes` and `--steps` were both given; train by one of them")
+    folder.mkdir(parents=True, exist_ok=True)
+    train = _sentences(config, config.data, folder / "spool")
+    if config.dev:
+        dev = _sentences(config, config.dev, folder / "spool")
+    else:
+        every = round(1 / config.holdout)
+        dev = train[every - 1 :: every]
+        train = [sentence for i, sentence in enumerate(train) if i % every != every - 1]
+    kinds = sorted({tag[2:] for sentence in train for tag in sentence.tags if tag != "O"})
+    _check(config, train, dev, kinds)
+    codec = _codec(config, base, train, spans.names(kinds, SCHEME))
+    accounts: dict[str, Any] = {"ambiguous": _ambiguous(config, train), "repeated": _repeated(train, dev)}
+    for part, sentences in (("train", train), ("dev", dev)):
+        accounts[part] = _keep(encode(config, codec, sentences), codec, folder / part)
+    return reopen(codec, accounts, folder)
+
+
+def _sentences(config: Config, names: Sequence[str], spool: Path) -> list[tagged.Sentence]:
+    """The sentences of the user's files, their tags in BIOES."""
+    files = text.find(names, spool)
+    return list(tagged.read(files, config.column, config.encoding, scheme=config.scheme, repair=config.repair))
+
+
+def _check(config: Config, train: list[tagged.Sentence], dev: list[tagged.Sentence], kinds: list[str]) -> None:
+    where = ", ".join(config.data)
+    if not kinds:
+        raise UserError("every word has the tag `O`: there is nothing to find", where, "name the tags' column with --column")
+    if not dev:
+        raise UserError(f"{len(train)} sentences leave none to validate on", where, "give more, --dev or a greater --holdout")
+    known = set(kinds)
+    for sentence in dev:
+        for tag in sentence.tags:
+            if tag != "O" and tag[2:] not in known:
+                raise UserError(f"the kind `{tag[2:]}` is in no training sentence; known are {', '.join(kinds)}", sentence.where)
+
+
+def _folded(config: Config, word: str) -> str:
+    return word.lower() if config.lower else word
+
+
+def _codec(config: Config, base: Codec | None, sentences: list[tagged.Sentence], labels: list[str]) -> Codec:
+    counts = Counter(_folded(config, word) for sentence in sentences for word in sentence.words)
+    words = sorted(word for word, _ in counts.most_common(config.vocabulary))
+    if base is not None:
+        if set(labels) - set(base.labels):
+            new = ", ".join(sorted(set(labels) - set(base.labels)))
+            raise UserError(f"the tags {new} are not among those of --from", fix="train without --from")
+        return base.extended(words)
+    codec = Codec("tokens", words, labels, records=True)
+    return codec if config.vectors in (None, ONE_HOT) else codec.with_fixed(Vectors.open(config.vectors))
+
+
+def _ambiguous(config: Config, sentences: list[tagged.Sentence]) -> list[str]:
+    """Words that are part of a name in at least a tenth of their places, and no name in another tenth."""
+    inside: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for sentence in sentences:
+        for word, tag in zip(sentence.words, sentence.tags, strict=True):
+            counts[_folded(config, word)] += 1
+            inside[_folded(config, word)] += tag != "O"
+    return sorted(word for word, n in counts.items() if n >= 10 and 0.1 <= inside[word] / n <= 0.9)
+
+
+def _repeated(train: list[tagged.Sentence], dev: list[tagged.Sentence]) -> dict[str, int]:
+    """How many sentences stand more than once in training, and how many of validation stand in training too."""
+    known = {tuple(sentence.words) for sentence in train}
+    return {"within": len(train) - len(known), "between": sum(tuple(sentence.words) in known for sentence in dev)}
+
+
+def spelled(word: str) -> np.ndarray:
+    """A word's bytes + 1, at most SPELLED of them."""
+    data = np.frombuffer(word.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int32) + 1
+    return data if len(data) <= SPELLED else np.concatenate((data[: SPELLED // 2], data[-SPELLED // 2 :]))
+
+
+def encode(config: Config, codec: Codec, sentences: Sequence[tagged.Sentence]) -> Sentences:
+    """Sentences as numbers; tags too, where all of them have some."""
+    index, labels = codec.index, {name: i for i, name in enumerate(codec.labels)}
+    ids = [np.array([index.get(_folded(config, word), UNKNOWN) for word in s.words], np.int32) for s in sentences]
+    spelling = [spelled(word) for s in sentences for word in s.words]
+    tags = None
+    if all(s.tags is not None for s in sentences):
+        tags = np.array([labels[tag] for s in sentences for tag in s.tags], np.int32)
+    return Sentences(Rows.of(ids), Rows.of(spelling), tags)
+
+
+def _keep(sentences: Sentences, codec: Codec, path: Path) -> dict[str, Any]:
+    words, spelling, tags = sentences
+    arrays = {
+        "words": (codec.dtype, words.ids), "bounds": (np.dtype(np.int64), words.bounds),
+        "bytes": (np.dtype(np.uint16), spelling.ids), "borders": (np.dtype(np.int64), spelling.bounds),
+        "tags": (np.dtype(np.int32), tags),
+    }  # fmt: skip
+    return {name: write(path.with_suffix(f".{name}"), dtype, [values]) for name, (dtype, values) in arrays.items()}
+
+
+def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
+    """The Data that `read` wrote to `folder`."""
+    parts = {}
+    for part in ("train", "dev"):
+        opened = {name: open_map(folder / f"{part}.{name}", account) for name, account in accounts[part].items()}
+        words, spelling = Rows(opened["words"], opened["bounds"]), Rows(opened["bytes"], opened["borders"])
+        parts[part] = Sentences(words, spelling, opened["tags"])
+    return Data(codec, parts["train"], parts["dev"], accounts)
+
+
+# --- the model
+
+
+class Model(nn.Module):
+    """Words' vectors and spelling, recurrent layers, emissions of the tags, a conditional random field."""
+
+    def __init__(self, config: Config, codec: Codec):
+        super().__init__()
+        self.word_dropout, self.input_dropout, self.dropout = config.word_dropout, config.input_dropout, config.dropout
+        self.embed = OneHot(codec.size)
+        if config.vectors != ONE_HOT:
+            self.embed = Embedding(codec.size - codec.fixed, codec.fixed, config.embedding)
+        self.letters = self.speller = None
+        if config.spelling:
+            self.letters = nn.Embedding(257, 32, padding_idx=0)
+            self.speller = Recurrent(config.cell, 32, config.spelling, bidirectional=True)
+        width, both = config.embedding + 2 * config.spelling, config.direction == "both"
+        self.recurrent = Recurrent(
+            config.cell, width, config.hidden, config.layers, dropout=config.dropout, bidirectional=both, variational=True,
+            weight_dropout=config.weight_dropout,
+        )  # fmt: skip
+        self.output = nn.Linear(config.hidden * (2 if both else 1), len(codec.labels))
+        self.field = CRF(*spans.allowed(codec.labels, SCHEME))
+        self.together = config.crf
+        self.apply(initialise)
+        if config.vectors != ONE_HOT:
+            nn.init.normal_(self.embed.learned.weight, std=0.3)
+            self.embed.requires_grad_(config.vectors is None or config.tune)
+
+    def forward(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
+        """Emissions (B, T, K); there is no state to carry from one sentence to another."""
+        x = self.inputs(batch.ids, batch.spelling)
+        x, _ = self.recurrent(x, lengths=batch.lengths)
+        return self.output(drop(x, self.dropout, self.training, variational=True)), ()
+
+    def inputs(self, ids: Tensor, spelling: Tensor) -> Tensor:
+        """Word ids (B, T) and bytes (B, T, C) -> vectors (B, T, E + 2·S)."""
+        if self.training and self.word_dropout:
+            ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.word_dropout, UNKNOWN)
+        x = self.embed(ids)
+        if self.speller is not None:
+            x = torch.cat((x, self.spell(spelling)), -1)
+        return drop(x, self.input_dropout, self.training, variational=False)
+
+    def spell(self, spelling: Tensor) -> Tensor:
+        """Bytes (B, T, C) -> the two last states of each word's letters (B, T, 2·S)."""
+        flat = spelling.flatten(0, 1)
+        lengths = (flat > 0).sum(1).clamp(min=1)
+        h, _ = self.speller(self.letters(flat), lengths=lengths)
+        size = h.shape[-1] // 2
+        last = torch.cat((h[torch.arange(len(h), device=h.device), lengths - 1, :size], h[:, 0, size:]), -1)
+        return last.unflatten(0, spelling.shape[:2])
+
+    def loss(self, emissions: Tensor, batch: Batch) -> Tensor:
+        """Mean nats a word."""
+        if self.together:
+            return self.field(emissions.float(), batch.tags, batch.lengths).sum() / batch.lengths.sum()
+        inside = torch.arange(emissions.shape[1], device=emissions.device) < batch.lengths.unsqueeze(1)
+        return F.cross_entropy(emissions[inside], batch.tags[inside])
+
+    def start(self, batch: int) -> State:
+        """The state before the first word, of a net that reads forward only."""
+        return (*self.recurrent.start(batch), *self.field.start_step(batch))
+
+    def step(self, ids: Tensor, spelling: Tensor, state: State) -> tuple[Tensor, State]:
+        """One word a row: ids (B), bytes (B, C) -> log-probabilities (B, K) of its tag, given the words so far."""
+        size = len(self.recurrent.start(1))
+        x, after = self.recurrent.step(self.inputs(ids.unsqueeze(1), spelling.unsqueeze(1)).squeeze(1), state[:size])
+        nats, field = self.field.step(self.output(x), state[size:])
+        return nats, (*after, *field)
+
+
+# --- choosing
+
+
+PASSES = 60  # over the sentences at most
+
+
+def plan(config: Config, data: Data) -> Config:
+    """The config with every None chosen."""
+    if config.minutes is None and config.steps is None:
+        config = dataclasses.replace(config, minutes=10.0)
+    return fill(config, hidden=128, embedding=_width(config, data.codec), rate=3e-3)
+
+
+def _width(config: Config, codec: Codec) -> int:
+    """Numbers in a word's vector."""
+    if config.vectors is None:
+        return config.embedding or 100
+    width = codec.size if config.vectors == ONE_HOT else Vectors.open(config.vectors).matrix.shape[1]
+    if config.embedding not in (None, width):
+        raise UserError(f"`--embedding {config.embedding}`, but the vectors of `--vectors` have {width} numbers each")
+    return width
+
+
+def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
+    """Begin with the vectors of --vectors; says how many of the words they cover."""
+    if config.vectors in (None, ONE_HOT):
+        return []
+    covered = adopt(model.embed, FIRST, codec.symbols, Vectors.open(config.vectors))
+    if not covered.found:
+        raise UserError(f"`{config.vectors}` has a vector for none of the text's {covered.of:,} words")
+    return [f"vectors: {covered} begin with those of {config.vectors}, {'tuned' if config.tune else 'frozen'}"]
+
+
+STRUCTURE = ("cell", "hidden", "layers", "direction", "spelling", "crf", "lower", "embedding", "vectors")
+
+
+def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that weights of another run decide; another value asked for is a UserError."""
+    theirs = {name: getattr(base, name) for name in STRUCTURE}
+    theirs["embedding" if base.vectors == ONE_HOT else "vectors"] = None
+    return agree(theirs, given) | {"rate": base.rate / 4}
+
+
+def most_steps(config: Config, data: Data) -> int:
+    """What --minutes may become: PASSES over the sentences."""
+    return PASSES * batches(config, data).steps_per_epoch
+
+
+def passes(config: Config, data: Data, steps: int) -> str:
+    return f"{steps / batches(config, data).steps_per_epoch:.3g} times through the sentences"
+
+
+class Batches:
+    """A step's sentences, padded to the longest of them."""
+
+    def __init__(self, sentences: Sentences, size: int, seed: int):
+        self.sentences, self.buckets = sentences, Buckets(sentences.words.lengths, size, seed, most=1 << 14)
+        self.steps_per_epoch = self.buckets.steps_per_epoch
+
+    def batch(self, step: int) -> Batch:
+        return gather(self.sentences, self.buckets.rows(step))
+
+
+def gather(sentences: Sentences, rows: np.ndarray) -> Batch:
+    """The chosen sentences as a batch."""
+    words, spelling, tags = sentences
+    ids, lengths = words.padded(rows)
+    places = np.concatenate([np.arange(words.bounds[row], words.bounds[row + 1]) for row in rows])
+    letters, _ = spelling.padded(places)
+    inside = torch.arange(ids.shape[1]) < lengths.unsqueeze(1)
+    spelt = letters.new_zeros(*ids.shape, letters.shape[1])
+    spelt[inside] = letters
+    if tags is not None:
+        tags = ids.new_zeros(ids.shape).masked_scatter(inside, torch.from_numpy(tags[places].astype(np.int64)))
+    return Batch(ids, spelt, lengths, tags)
+
+
+def batches(config: Config, data: Data) -> Batches:
+    return Batches(data.train, config.batch, config.seed)
+
+
+def settings(config: Config, data: Data) -> fit.Settings:
+    """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
+    steps = config.steps or 1
+    return fit.Settings(
+        steps=steps, learning_rate=config.rate, warmup=min(200, steps // 10), weight_decay=config.weight_decay,
+        clip=config.clip, evaluate_every=max(1, -(-steps // config.evaluations)), patience=config.patience,
+        seed=config.seed, measure=MEASURE, device=config.device,
+        bfloat16=fit.wants_bfloat16(config.device, config.precision), unit="span error", unit_scale=1.0,
+        work="words", work_per_step=len(data.train.words.ids) / batches(config, data).steps_per_epoch,
+    )  # fmt: skip
+
+
+def describe(config: Config, data: Data, model: Model) -> list[str]:
+    """What was read and what will be trained, for the user before the wait."""
+    codec, train, dev = data.codec, data.train, data.dev
+    counts = Counter(span.kind for found in _gold(codec, train) for span in found)
+    repeated = data.accounts["repeated"]
+    lines = [
+        f"read {len(train):,} sentences of {len(train.words.ids):,} words to train on, {len(dev):,} to validate on",
+        "names: " + ", ".join(f"{n:,} {kind}" for kind, n in counts.most_common(20)),
+    ]
+    if repeated["within"] or repeated["between"]:
+        lines.append(
+            f"{repeated['within']:,} training sentences stand there more than once; "
+            f"{repeated['between']:,} validation sentences are in training too"
+        )
+    weights = sum(p.numel() for p in model.parameters())
+    net = f"{config.cell}, {config.layers} x {config.hidden} units, {config.direction}"
+    return [*lines, f"model: {net}; {weights:,} weights, {codec.size:,} words, {len(codec.labels)} tags"]
+
+
+# --- measuring
+
+
+def _gold(codec: Codec, sentences: Sentences) -> list[list[spans.Span]]:
+    bounds = sentences.words.bounds
+    tags = [codec.labels[i] for i in sentences.tags]
+    return [spans.spans(tags[begin:end], SCHEME) for begin, end in pairwise(bounds)]
+
+
+def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
+    """The floor: a list of training's names, the longest that fits at each place, of the kind it most often has."""
+    return {"list of names": _measures(data.codec, data.dev, _listed_names(data))}
+
+
+def _listed_names(data: Data) -> list[list[spans.Span]]:
+    words, bounds = data.train.words.ids, data.train.words.bounds
+    kinds: dict[tuple[int, ...], Counter[str]] = {}
+    for begin, found in zip(bounds[:-1], _gold(data.codec, data.train), strict=True):
+        for start, end, kind in found:
+            kinds.setdefault(tuple(words[begin + start : begin + end].tolist()), Counter())[kind] += 1
+    known = {name: counts.most_common(1)[0][0] for name, counts in kinds.items() if UNKNOWN not in name}
+    longest, answers = max(map(len, known), default=0), []
+    for begin, end in pairwise(data.dev.words.bounds):
+        ids, found, at = data.dev.words.ids[begin:end].tolist(), [], 0
+        while at < len(ids):
+            size = next((n for n in range(min(longest, len(ids) - at), 0, -1) if tuple(ids[at : at + n]) in known), 0)
+            if size:
+                found.append(spans.Span(at, at + size, known[tuple(ids[at : at + size])]))
+            at += max(1, size)
+        answers.append(found)
+    return answers
+
+
+def _measures(codec: Codec, part: Sentences, found: list[list[spans.Span]]) -> dict[str, float]:
+    micro = spans.score(_gold(codec, part), found)
+    return {
+        "span_error": 1 - micro.f1, "span_f1": micro.f1, "precision": micro.precision, "recall": micro.recall,
+        "spans": micro.support, "sentences": len(part),
+    }  # fmt: skip
+
+
+class Read(NamedTuple):
+    """What the net makes of a sentence."""
+
+    tags: np.ndarray  # (T,) the best sequence
+    marginals: np.ndarray  # (T, K) probability of each tag
+
+
+def read_sentences(model: Model, part: Sentences, marginals: bool = False) -> list[Read]:
+    """The tags of all sentences, those of about the same length read together."""
+    model.eval()
+    device = model.output.weight.device
+    found: list[Read | None] = [None] * len(part)
+    order = np.argsort(part.words.lengths, kind="stable")
+    with torch.no_grad():
+        for begin, end in borders(part.words.lengths[order], 128, 1 << 14):
+            rows = order[begin:end]
+            batch = gather(part._replace(tags=None), rows)
+            lengths = batch.lengths
+            emissions = model(Batch(*(None if x is None else x.to(device) for x in batch)), None)[0].float().cpu()
+            tags, _ = model.field.best(emissions, lengths)
+            shares = model.field.marginals(emissions, lengths) if marginals else None
+            for i, row in enumerate(rows):
+                found[row] = Read(tags[i, : lengths[i]].numpy(), shares[i, : lengths[i]].numpy() if marginals else None)
+    return found
+
+
+def _names(codec: Codec, read: Read) -> list[spans.Span]:
+    return spans.spans([codec.labels[i] for i in read.tags], SCHEME)
+
+
+def _spread(part: Sentences, limit: int | None) -> Sentences:
+    """About `limit` sentences, every n-th."""
+    if limit is None or limit >= len(part):
+        return part
+    words, spelling, tags = part
+    chosen = range(0, len(part), -(-len(part) // limit))
+    places = np.concatenate([np.arange(words.bounds[i], words.bounds[i + 1]) for i in chosen])
+    ids = [words.ids[words.bounds[i] : words.bounds[i + 1]] for i in chosen]
+    letters = [spelling.ids[spelling.bounds[i] : spelling.bounds[i + 1]] for i in places]
+    return Sentences(Rows.of(ids), Rows.of(letters), tags[places])
+
+
+def calibrate(model: Model, codec: Codec, part: Sentences, limit: int) -> None:
+    """Nothing is fitted on validation data."""
+
+
+def evaluate(model: Model, codec: Codec, part: Sentences, limit: int | None = None) -> dict[str, float]:
+    """The measures of about `limit` sentences, or of all."""
+    part = _spread(part, limit)
+    return _measures(codec, part, [_names(codec, read) for read in read_sentences(model, part)])
+
+
+def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
+    """Everything that is told of a part: F1 with its 95 % interval, each kind's, unknown words', who is taken for whom."""
+    gold, found = _gold(run.codec, part), [_names(run.codec, read) for read in read_sentences(run.model, part)]
+    scores = spans.score(gold, found)
+    words = [ids.tolist() for ids in np.split(part.words.ids, part.words.bounds[1:-1])]
+    unknown = spans.score_some(gold, found, words, lambda word: word == UNKNOWN or word >= run.codec.size - run.codec.fixed)
+    rows = [("all", scores), *scores.kinds.items(), ("with a word not in training", unknown)]
+    kinds = [*scores.kinds, "no name"]
+    confusion = zip(kinds, scores.confusion.tolist(), strict=True)
+    return {
+        "measures": [
+            {"measure": "span_f1", "value": scores.f1, "from": scores.low, "to": scores.high},
+            {"measure": "macro_f1", "value": scores.macro_f1, "from": None, "to": None},
+            *_of_ambiguous(run, part, gold, found),
+        ],
+        "kinds": [
+            {"kind": name, "precision": m.precision, "recall": m.recall, "f1": m.f1, "spans": m.support} for name, m in rows
+        ],
+        "confusion": [{"is": kind, **dict(zip(kinds, row, strict=True))} for kind, row in confusion],
+    }  # fmt: skip
+
+
+def _of_ambiguous(run: Any, part: Sentences, gold: list, found: list) -> list[dict[str, Any]]:
+    """How often a word that may or may not be part of a name (as training has it) is read rightly."""
+    wanted = {run.codec.index[word] for word in folders.read_config(run.folder)["data"]["ambiguous"] if word in run.codec.index}
+    right = total = 0
+    for begin, end, there, said in zip(part.words.bounds[:-1], part.words.bounds[1:], gold, found, strict=True):
+        inside, answered = ({i for span in side for i in range(span.start, span.end)} for side in (there, said))
+        places = [i for i, word in enumerate(part.words.ids[begin:end].tolist()) if word in wanted]
+        total += len(places)
+        right += sum((i in inside) == (i in answered) for i in places)
+    if not total:
+        return []
+    low, high = metrics.wilson(right, total)
+    return [{"measure": "ambiguous_words_right", "value": right / total, "from": low, "to": high}]
+
+
+def details(run: Any, data: Data, folder: Path) -> dict[str, Any]:
+    """What the report holds beside the measures: tables of the validation sentences."""
+    return {"tables": examine(run, data.dev)}
+
+
+def part(run: Any, names: Sequence[str], spool: Path) -> Sentences:
+    """Data to evaluate on; a tag that the run does not know is a UserError with file:line."""
+    sentences = _sentences(run.config, names, spool)
+    for sentence in sentences:
+        for tag in sentence.tags:
+            if tag not in run.codec.labels:
+                known = ", ".join(sorted({label[2:] for label in run.codec.labels if label != "O"}))
+                raise UserError(f"the kind `{tag[2:]}` is in no training sentence; known are {known}", sentence.where)
+    return encode(run.config, run.codec, sentences)
+
+
+# --- answering
+
+
+class Name(NamedTuple):
+    text: str
+    label: str
+    start: int  # characters of the text
+    end: int
+    probability: float  # of the least sure of its words
+
+
+class Answer(NamedTuple):
+    text: str
+    names: list[Name]
+    words: list[str]
+    tags: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Options of answering."""
+
+    stream: bool = option(False, "answer each word before the next is read (runs trained with --direction forward)")
+
+
+def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
+    """The names in each text; an empty one is a UserError."""
+    cut = [tokens.tokenise(line) for line in texts]
+    for number, words in enumerate(cut, 1):
+        if not words:
+            raise UserError("the text is empty: there is nothing to read", f"text {number} of {len(texts)}")
+    sentences = [tagged.Sentence([token.text for token in words], None, "") for words in cut]
+    part = encode(run.config, run.codec, sentences)
+    read = _streamed(run, part) if options.stream else read_sentences(run.model, part, marginals=True)
+    return [_answer(run.codec, *each) for each in zip(texts, cut, read, strict=True)]
+
+
+def _answer(codec: Codec, line: str, words: list[tokens.Token], read: Read) -> Answer:
+    sure = read.marginals[np.arange(len(words)), read.tags]
+    names = [
+        Name(line[words[a].start : words[b - 1].end], kind, words[a].start, words[b - 1].end, float(sure[a:b].min()))
+        for a, b, kind in _names(codec, read)
+    ]
+    tags = spans.tags(_names(codec, read), len(words), "bio")
+    return Answer(line, names, [word.text for word in words], tags)
+
+
+def _streamed(run: Any, part: Sentences) -> list[Read]:
+    """As read_sentences, a word at a time through `step`: no word knows what follows."""
+    if run.config.direction == "both":
+        raise UserError("`--stream` needs a net that reads forward only", fix="train with --direction forward")
+    found = []
+    with torch.no_grad():
+        for row in range(len(part)):
+            batch, state, nats = gather(part, np.array([row])), run.model.start(1), []
+            for t in range(int(batch.lengths[0])):
+                now, state = run.model.step(batch.ids[:, t], batch.spelling[:, t], state)
+                nats.append(now[0].numpy())
+            shares = np.exp(np.stack(nats))
+            found.append(Read(shares.argmax(1), shares))
+    return found
+
+
+def item(run: Any, typed: str) -> str:
+    """A text typed in."""
+    return typed
+
+
+def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[str]:
+    """The sentences of a file of prose or of standard input."""
+    for path in text.find([name], spool):
+        for line in text.lines(path, run.config.encoding):
+            yield from (line[words[0].start : words[-1].end] for words in tokens.sentences(line))
+
+
+COLOURS = (31, 32, 34, 35, 36, 33)  # of a terminal: red, green, blue, magenta, cyan, yellow
+
+
+def shown(answer: Answer, coloured: bool) -> str:
+    """An answer as a person reads it: the text with its names in colour, or words and tags in two lines, aligned."""
+    if not coloured:
+        widths = [max(len(word), len(tag)) for word, tag in zip(answer.words, answer.tags, strict=True)]
+        lines = (answer.words, [tag if tag != "O" else "" for tag in answer.tags])
+        return "\n".join(" ".join(cell.ljust(n) for cell, n in zip(line, widths, strict=True)).rstrip() for line in lines)
+    painted, at, kinds = "", 0, sorted({name.label for name in answer.names})
+    for name in answer.names:
+        colour = COLOURS[kinds.index(name.label) % len(COLOURS)]
+        painted += f"{answer.text[at : name.start]}\x1b[1;{colour}m{name.text}\x1b[0m\x1b[2m[{name.label}]\x1b[0m"
+        at = name.end
+    return painted + answer.text[at:]
+
+
+def glimpse(run: Any, seed: int) -> str:
+    """The lecture's two sentences."""
+    texts = ("He said, Teddy Roosevelt was a great President!", "He said, Teddy bears are on sale!")
+    return "\n".join(shown(answer, False) for answer in predict(run, texts, Predict()))
+
+
+# --- looking
+
+
+def look(run: Any, line: str) -> future_page.Belief:
+    """What the net believes of each word of a sentence after one word, after two, … after all."""
+    words = [token.text for token in tokens.tokenise(line)]
+    if not words:
+        raise UserError("the text is empty: there is nothing to read")
+    if len(words) > LOOKED_AT:
+        raise UserError(f"the sentence has {len(words)} words; at most {LOOKED_AT} fit on a page", fix="give one sentence")
+    begun = [tagged.Sentence(words[:t], None, "") for t in range(1, len(words) + 1)]
+    kinds = sorted({label[2:] for label in run.codec.labels if label != "O"})
+    of_kind = np.array([[label.endswith(f"-{kind}") for kind in kinds] for label in run.codec.labels], float)  # (K, kinds)
+    shares = np.zeros((len(words), len(words), len(kinds)))
+    for t, read in enumerate(read_sentences(run.model, encode(run.config, run.codec, begun), marginals=True)):
+        shares[t, : t + 1] = read.marginals @ of_kind
+    config = run.config
+    way = "both ways" if config.direction == "both" else "forward only"
+    return future_page.Belief(words, kinds, shares, f"{run.folder}: {config.cell}, {config.layers} x {config.hidden}, {way}")
