@@ -74,7 +74,12 @@ def test_the_demo_is_a_table_that_word_counts_do_not_solve(tmp_path):
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["stars"] for row in rows} == set("12345")
-    run = api.train("classify", path, out=tmp_path / "run", **SMALL | {"steps": 400, "hidden": 64, "rate": 0.01, "embedding": 32, "word_dropout": 0.0})
+    run = api.train(
+        "classify",
+        path,
+        out=tmp_path / "run",
+        **SMALL | {"steps": 400, "hidden": 64, "rate": 0.01, "embedding": 32, "word_dropout": 0.0},
+    )
     told = report(run)
     assert told["dev"]["accuracy"] > told["baselines"]["bag of words"]["accuracy"] + 0.1
     assert run.config.ordered

@@ -125,6 +125,12 @@ def test_bins_do_not_lend_their_errors_to_each_other():
     assert found["expected_calibration_error"] == pytest.approx((0.9 + 0.4) / 2)
 
 
+def test_a_confidence_on_a_border_is_in_the_bin_below():
+    probabilities = np.array([[0.6, 0.4], [0.55, 0.45]])  # 0.6 is 9 / 15
+    found = metrics.classification(probabilities, np.array([1, 0]), False)
+    assert found["expected_calibration_error"] == pytest.approx(abs(-0.6 + 0.45) / 2)
+
+
 def test_a_probability_of_zero_surprises_finitely():
     found = metrics.classification(np.array([[1.0, 0.0]]), np.array([1]), True)
     assert found["nats_per_example"] == pytest.approx(-math.log(np.finfo(np.float32).tiny))

@@ -73,10 +73,10 @@ def test_a_csv_is_read_with_cells_over_lines_and_where_each_row_begins(write):
 
 def test_in_a_tsv_a_quote_is_a_character_and_a_line_is_a_row(write):
     said = [('"never closed', "1"), ("fine", "2"), ('ends" here"', "1"), ('""', "2"), ("a\rb", "1")]
-    path = write("a.tsv", "".join(f"{t}\t{label}\n" for t, label in said))
-    found = list(table.rows(find(path, "1", "2")))
+    path = write("a.tsv", "".join(f"{label}\t{t}\r\n" for t, label in said[:3]) + " \n" + '2\t""\n1\ta\rb')
+    found = list(table.rows(find(path, "2", "1")))
     assert [(row.text, row.label) for row in found] == said
-    assert [row.where for row in found] == [f"{path}:{line}" for line in range(1, 6)]
+    assert [row.where for row in found] == [f"{path}:{line}" for line in (1, 2, 3, 5, 6)]
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.json", "a.txt"])
@@ -252,6 +252,7 @@ def test_one_column_given_leaves_the_other_of_two(write):
         ("id,x,y\n1,good,2\n", ("x", None), "label", "`id` (1), `x` (good), `y` (2)"),
         (f"a,{LONG}\nb,no\n", (), "text", "1 (a), 2 (the food was cold and the waite…)"),
         ("text\ngood\n", (), "label", "`text` (good)"),
+        ("so good,x\nso bad,y\nso so,y\n", (), "text", "1 (so good), 2 (x)"),  # too few rows to tell
     ],
 )
 def test_columns_that_are_not_obvious_are_listed_with_an_example(write, data, columns, what, shown):
@@ -270,6 +271,16 @@ def test_what_stands_between_cells_is_found_out(write, delimiter, said):
     assert pairs(find(path)) == rows
     assert find(path).said.endswith(f", {said}")
     assert find(path, "text", "label").said == said
+
+
+def test_a_semicolon_here_and_there_stands_between_no_cells(write):
+    said = ["gut; sehr", "schlecht", "so; so", "nein"]
+    assert pairs(find(write("a.csv", "\n".join(said)), labelled=False)) == [(line, None) for line in said]
+
+
+def test_cells_of_very_many_lines_do_not_hide_what_stands_between_them(write):
+    rows = [("so it went\n" * 40, str(i)) for i in range(5)]
+    assert pairs(find(write("a.csv", as_csv(rows, ";")), "1", "2")) == rows
 
 
 def test_a_broken_row_does_not_change_what_stands_between_cells(write):

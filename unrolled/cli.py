@@ -294,7 +294,7 @@ def predict() -> click.Command:
             items = _items(model, input, options, Path(spool))
             while some := list(itertools.islice(items, AT_ONCE)):
                 for answer in model.task.predict(model, some, options):
-                    click.echo(_line(answer._asdict()) if as_json else model.task.shown(answer, coloured))
+                    click.echo(_line(_plain(answer)) if as_json else model.task.shown(answer, coloured))
 
     params = [
         _run_argument(),
@@ -561,6 +561,13 @@ def _json_flag(help: str = "print JSON, one object a line") -> click.Option:
 
 def _line(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """NamedTuples as dicts, all the way down."""
+    if hasattr(value, "_asdict"):
+        return {name: _plain(inner) for name, inner in value._asdict().items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _number(value: Any) -> str:

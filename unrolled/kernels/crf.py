@@ -341,7 +341,7 @@ def _best(rows, emissions, lengths, start, into, end, follows, tags, scores, v):
     for b in rows:
         steps = lengths[b]
         for j in range(K):
-            v[j] = start[j] + emissions[b, 0, j]
+            v[0, j] = start[j] + emissions[b, 0, j]
         for t in range(1, steps):
             before, now, e = v[t - 1], v[t], emissions[b, t]
             for j in range(K):

@@ -84,7 +84,8 @@ class Config:
     precision: str = option("float32", "of matrix products", choices=("auto", "float32", "bfloat16"))
 
 
-class Texts(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Texts:
     """Encoded texts and their labels."""
 
     rows: Rows

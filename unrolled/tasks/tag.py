@@ -38,7 +38,7 @@ from ..vectors import Vectors
 
 MEASURE = "span_error"
 MEASURING = fit.Measuring("sentences", probe=64, few=4000, many=1_000_000, warming=0)
-TRY = ("predict {run} 'He said, Rose Miller was a great singer!'", "look {run} 'He said, Rose bushes are on sale!'")
+TRY = ("predict {run} 'He said, Teddy was a great president!'", "look {run} 'He said, Teddy bears are on sale!'")
 SCHEME = "bioes"
 LOOKED_AT = 100  # words of a sentence, at most
 SPELLED = 24  # bytes of a word that are read: of a longer one, the first and the last half
@@ -83,7 +83,8 @@ class Config:
     precision: str = option("float32", "of matrix products", choices=("auto", "float32", "bfloat16"))
 
 
-class Sentences(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Sentences:
     """Encoded sentences: words, what they are spelled like, their tags."""
 
     words: Rows
@@ -111,25 +112,23 @@ class Batch(NamedTuple):
 # --- the demo
 
 
-FIRSTS = ("Rose", "Mark", "Will", "Frank", "Grace", "Jack", "Teddy", "Bill", "Olive", "Daisy", "Ivy", "Pat")
-LASTS = ("Miller", "Roosevelt", "Okafor", "Novak", "Tanaka", "Rossi", "Keller", "Santos", "Haddad", "Lind")
-THINGS = ("bushes", "bears", "notes", "trees", "plants", "papers", "petals", "stickers", "boxes", "roots")
+NAMES = ("Rose", "Mark", "Will", "Frank", "Grace", "Jack", "Teddy", "Bill", "Olive", "Daisy", "Ivy", "Pat")
 OPENINGS = ("He said ,", "She wrote that", "They heard", "Today", "Yesterday evening", "I think", "We know")
-OF_PERSONS = ("was a great singer !", "is on her way .", "sings tonight .", "has called again .")
-OF_THINGS = ("are on sale !", "are all over the place .", "arrived too late .", "cost too much .")
+OF_PERSONS = ("was a great singer !", "is on her way .", "sings tonight .", "has called again .", "was a great president !")
+OF_THINGS = ("bears are on sale !", "bushes are all over the place .", "notes arrived too late .", "boxes cost too much .")
 
 
 def demo(folder: Path) -> list[Path]:
-    """Sentences with a word that is a name or a thing, which only the next word tells (the lecture's Teddy Roosevelt)."""
+    """Sentences with a word that is a person or a part of a thing, as only what follows tells (the lecture's Teddy bears)."""
     folder.mkdir(parents=True, exist_ok=True)
     path, generator = folder / "names.conll", random.Random(1)
     with open(path, "w", encoding="utf-8") as file:
         for _ in range(3000):
-            first, person = generator.choice(FIRSTS), generator.random() < 0.5
-            second, end = (LASTS, OF_PERSONS) if person else (THINGS, OF_THINGS)
-            named = [(first, "B-person" if person else "O"), (generator.choice(second), "I-person" if person else "O")]
-            around = [[(word, "O") for word in generator.choice(part).split()] for part in (OPENINGS, end)]
-            file.writelines(f"{word}\t{tag}\n" for word, tag in [*around[0], *named, *around[1], ("", "")])
+            person = generator.random() < 0.5
+            before, after = generator.choice(OPENINGS).split(), generator.choice(OF_PERSONS if person else OF_THINGS).split()
+            words = [*before, generator.choice(NAMES), *after]
+            tags = ["B-person" if person and i == len(before) else "O" for i in range(len(words))]
+            file.writelines(f"{word}\t{tag}\n" for word, tag in [*zip(words, tags, strict=True), ("", "")])
     return [path]
 
 
@@ -227,7 +226,7 @@ def encode(config: Config, codec: Codec, sentences: Sequence[tagged.Sentence]) -
 
 
 def _keep(sentences: Sentences, codec: Codec, path: Path) -> dict[str, Any]:
-    words, spelling, tags = sentences
+    words, spelling, tags = sentences.words, sentences.spelling, sentences.tags
     arrays = {
         "words": (codec.dtype, words.ids), "bounds": (np.dtype(np.int64), words.bounds),
         "bytes": (np.dtype(np.uint16), spelling.ids), "borders": (np.dtype(np.int64), spelling.bounds),
@@ -383,7 +382,7 @@ class Batches:
 
 def gather(sentences: Sentences, rows: np.ndarray) -> Batch:
     """The chosen sentences as a batch."""
-    words, spelling, tags = sentences
+    words, spelling, tags = sentences.words, sentences.spelling, sentences.tags
     ids, lengths = words.padded(rows)
     places = np.concatenate([np.arange(words.bounds[row], words.bounds[row + 1]) for row in rows])
     letters, _ = spelling.padded(places)
@@ -487,7 +486,7 @@ def read_sentences(model: Model, part: Sentences, marginals: bool = False) -> li
     with torch.no_grad():
         for begin, end in borders(part.words.lengths[order], 128, 1 << 14):
             rows = order[begin:end]
-            batch = gather(part._replace(tags=None), rows)
+            batch = gather(dataclasses.replace(part, tags=None), rows)
             lengths = batch.lengths
             emissions = model(Batch(*(None if x is None else x.to(device) for x in batch)), None)[0].float().cpu()
             tags, _ = model.field.best(emissions, lengths)
@@ -505,7 +504,7 @@ def _spread(part: Sentences, limit: int | None) -> Sentences:
     """About `limit` sentences, every n-th."""
     if limit is None or limit >= len(part):
         return part
-    words, spelling, tags = part
+    words, spelling, tags = part.words, part.spelling, part.tags
     chosen = range(0, len(part), -(-len(part) // limit))
     places = np.concatenate([np.arange(words.bounds[i], words.bounds[i + 1]) for i in chosen])
     ids = [words.ids[words.bounds[i] : words.bounds[i + 1]] for i in chosen]
@@ -669,8 +668,8 @@ def shown(answer: Answer, coloured: bool) -> str:
 
 
 def glimpse(run: Any, seed: int) -> str:
-    """The lecture's two sentences."""
-    texts = ("He said, Teddy Roosevelt was a great President!", "He said, Teddy bears are on sale!")
+    """Nearly the lecture's two sentences."""
+    texts = ("He said, Teddy was a great president!", "He said, Teddy bears are on sale!")
     return "\n".join(shown(answer, False) for answer in predict(run, texts, Predict()))
 
 
