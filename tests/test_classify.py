@@ -273,7 +273,7 @@ def test_minutes_and_steps_exclude_each_other(tmp_path):
 
 
 def test_vectors_need_words(tmp_path):
-    with pytest.raises(UserError, match="`--vectors words.bin` are of words"):
+    with pytest.raises(UserError, match=r"`--vectors words\.bin` are of words"):
         train(tmp_path, vectors="words.bin", symbols="characters")
 
 

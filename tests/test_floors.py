@@ -99,8 +99,13 @@ def test_a_pair_decides_where_words_alone_cannot():
 
 def test_the_same_rows_make_the_same_model():
     rows, labels = sentences(200, 3)
-    one, two = (floors.fit(*ragged(rows), labels, 3, 1).probabilities(*ragged(rows)) for _ in range(2))
-    assert (one == two).all()
+    found = []
+    threads = torch.get_num_threads()
+    for number in (1, threads):
+        torch.set_num_threads(number)
+        found.append(floors.fit(*ragged(rows), labels, 3, 1).probabilities(*ragged(rows)))
+        assert torch.get_num_threads() == number
+    assert (found[0] == found[1]).all()
 
 
 def test_what_training_has_not_seen_counts_for_nothing():

@@ -6,7 +6,6 @@ name, and says which kind is the likeliest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
