@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import curves, gpu, language, recurrent, start, stepping, words, writing
+from . import crf, curves, gpu, language, reading, recurrent, start, stepping, words, writing
 
 BENCHES = {
     "start": start.run,
@@ -26,6 +26,10 @@ BENCHES = {
     "nearest": words.run_nearest,
     "map": words.run_map,
     "vectors-in-a-task": words.run_choices,
+    "crf": crf.run,
+    "sentiment": reading.run_sentiment,
+    "names": reading.run_names,
+    "tagger": reading.run_tagger,
 }
 QUICK = ("start", "writing", "recurrent", "ragged", "stepping", "curves", "first-use", "int8")
 

@@ -134,5 +134,5 @@ def test_folds_are_by_the_seed_and_no_more_than_rows():
     assert (one == again).all() and not (one == other).all()
     few = audit.out_of_sample(ids[:20], bounds[:3], np.array([0, 1]), 2, seed=1)
     assert (few.argmax(1) == [1, 0]).all()  # each knows the other alone
-    with pytest.raises(UserError, match=r"judged by those of other rows, and there are 1 rows; at least 2"):
+    with pytest.raises(UserError, match="labels are judged by those of other rows; got 1, at least 2"):
         audit.out_of_sample(ids[:10], bounds[:2], labels[:1], 2, seed=1)

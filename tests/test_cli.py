@@ -486,7 +486,7 @@ ROWS = '{"name": "Anna", "country": "Italy"}\n'
         ({"a.jsonl": ROWS}, "a.jsonl --column nam", r"no column `nam`; the row has name, country\n  where: a.jsonl:1\n.*`name`"),
         ({"a.jsonl": ROWS + "{"}, "a.jsonl --column name", r"not JSON: .*\n  where: a.jsonl:2"),
         ({"a.jsonl": ROWS + "[1]"}, "a.jsonl --column name", r"each line is a JSON object with named fields\n  where: a.jsonl:2"),
-        ({"a.csv": "a,b\n1,2\n3\n"}, "a.csv --column b", r"the column `b` is empty here\n  where: a.csv:3"),
+        ({"a.csv": "a,b\n1,2\n3\n"}, "a.csv --column b", r"this row has 1 cell; the first row has 2\n  where: a.csv:3"),
         ({"a.csv": "a,b\n"}, "a.csv --column b", r"the text is empty"),
         ({"a.jsonl": ROWS * 99, "b.jsonl": ROWS.replace("Italy", "Itly")},
          "a.jsonl --dev b.jsonl --column name --condition country",

@@ -264,8 +264,8 @@ def test_what_stands_after_a_row_does_not_matter(ragged):
 
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch):
-    crf, lengths = field(25, 8).float(), torch.arange(9, 40)
-    e, tags = normal(31, 39, 25).float(), torch.randint(25, (31, 39))
+    crf, lengths = field(25, 8), torch.arange(9, 40)
+    e, tags = normal(31, 39, 25), torch.randint(25, (31, 39))
     found = []
     for threads in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
@@ -281,6 +281,17 @@ def test_without_lengths_rows_are_full_and_no_rows_are_no_work():
     assert torch.equal(crf(e, tags), crf(e, tags, torch.tensor([6, 6, 6])))
     assert crf(e[:0], tags[:0]).shape == (0,) and crf.best(e[:0])[0].shape == (0, 6) and crf.marginals(e[:0]).shape == (0, 6, 4)
     assert crf.n_best(e[:0], n=2)[0].shape == (0, 2, 6)
+
+
+def test_a_tag_that_follows_none_stands_first_or_nowhere():
+    crf = field(3, 2, follows=np.array([[1, 0, 1], [1, 0, 1], [1, 0, 1]], bool))
+    e = normal(1, 4, 3)
+    known = paths(crf, e[0].numpy())
+    assert len(known) == 3 * 2**3 and all(1 not in path[1:] for _, path in known)
+    assert crf(e, torch.tensor([[1, 0, 2, 0]])).item() == pytest.approx(
+        logsumexp([score for score, _ in known]) - dict((path, score) for score, path in known)[1, 0, 2, 0], abs=1e-10
+    )
+    assert crf.marginals(e)[0, 1:, 1].max() == 0 and tuple(crf.best(e)[0][0].tolist()) == known[0][1]
 
 
 def test_answers_are_always_legal():
@@ -352,12 +363,12 @@ def test_shapes_that_do_not_fit_are_refused():
 
 def test_a_net_that_has_diverged_says_so():
     crf, e = CRF(*BIO), torch.zeros(2, 4, 3)
-    e[1, 2, 0] = torch.nan
+    e[1, 1, 1] = torch.nan  # of a tag that is not the right one
     nats = crf(e.requires_grad_(), torch.zeros(2, 4, dtype=torch.long))
     nats.sum().backward()
     assert nats.isnan().tolist() == [False, True] and e.grad[1].isnan().any() and not e.grad[0].isnan().any()
     for value in (torch.nan, torch.inf):
-        e.data[1, 2, 0] = value
+        e.data[1, 1, 1] = value
         for ask in (crf.best, crf.marginals, crf.n_best):
             with pytest.raises(UserError, match="the tags' scores are no numbers"):
                 ask(e.detach())

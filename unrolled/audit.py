@@ -83,7 +83,7 @@ def label_errors(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def out_of_sample(ids: np.ndarray, bounds: np.ndarray, labels: np.ndarray, kinds: int, seed: int, folds: int = 4) -> np.ndarray:
     """Each row's probabilities (N, K) by a bag of words that was fitted to the other folds. UserError below 2 rows."""
     if len(labels) < 2:
-        raise UserError(f"labels are judged by those of other rows, and there are {len(labels)} rows; at least 2 are needed")
+        raise UserError(f"labels are judged by those of other rows; got {len(labels)}, at least 2 are needed")
     fold = np.random.default_rng(seed).permutation(len(labels)) % folds
     found = np.empty((len(labels), kinds))
     for number in range(min(folds, len(labels))):

@@ -175,7 +175,7 @@ def by_steps(emissions: Tensor, tags: Tensor, lengths: Tensor, start: Tensor, fo
     Differentiable any number of times.
     """
     there = torch.arange(emissions.shape[1], device=emissions.device) < lengths.to(emissions.device).unsqueeze(1)  # (B, T)
-    e, tags = emissions.double().masked_fill(~there.unsqueeze(2), 0), tags.masked_fill(~there, 0)
+    e, tags = emissions.double(), tags.masked_fill(~there, 0)
     start, follows, end = start.double(), follows.double(), end.double()
     of_tags = e.gather(2, tags.unsqueeze(2)).squeeze(2)  # (B, T)
     alpha, score = start + e[:, 0], start[tags[:, 0]] + of_tags[:, 0]

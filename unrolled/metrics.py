@@ -43,28 +43,35 @@ def classification(probabilities: np.ndarray, labels: np.ndarray, ordered: bool)
     Of ordered labels also how many places an answer is off, and Cohen's kappa with quadratic weights (Cohen 1968), 0 where
     all labels and answers are one. UserError if N is 0.
     """
-    totals = _totals(probabilities, labels, lambda count: np.ones((1, count)))
+    totals = _totals(probabilities, labels, ordered, lambda count: np.ones((1, count)))
     found = {name: float(value[0]) for name, value in _measures(totals, ordered).items()}
     return found | {"examples": len(labels)}
 
 
 def answers(probabilities: np.ndarray, ordered: bool = False) -> np.ndarray:
-    """The label that is answered (N,): the likeliest, the first among equals; whether labels are ordered or not."""
-    return np.asarray(probabilities).argmax(1)
+    """The label that is answered (N,): the likeliest, the first among equals. Of ordered labels the median, the first label
+    with half the probability up to it: it lies the fewest places off on average."""
+    probabilities = np.asarray(probabilities, float)
+    if not ordered:
+        return probabilities.argmax(1)
+    return np.minimum((probabilities.cumsum(1) < 0.5).sum(1), probabilities.shape[1] - 1)
 
 
 def intervals(probabilities: np.ndarray, labels: np.ndarray, ordered: bool) -> dict[str, tuple[float, float]]:
     """95 % intervals of `classification`'s measures: Wilson's for accuracy, by the bootstrap for the others.
 
     An example's weight in each draw is from Poisson(1) (Hanley and MacGibbon 2006): as if N were drawn with replacement,
-    but for N itself varying a little, and nothing has to be kept. Chance gaps only ever add to a calibration error, so
-    its interval begins where 95 % of the draws' own gaps, |a + b| <= |a| + |b|, are taken off: at 0 where they may be all.
+    but for N itself varying a little, and nothing has to be kept. A calibration error is made of true gaps and of chance's,
+    which also a faultless net has; its interval begins at what is left, since |a + b| <= |a| + |b|, when as much is taken
+    off as 95 % of the draws' gaps differ from those measured: at 0 where chance may have made them all.
     """
     rng, table = np.random.default_rng(1), _poisson()
-    drawn = _totals(probabilities, labels, lambda count: table[rng.integers(len(table), size=(DRAWS, count), dtype=np.uint16)])
+    drawn = _totals(
+        probabilities, labels, ordered, lambda count: table[rng.integers(len(table), size=(DRAWS, count), dtype=np.uint16)]
+    )
     drawn = drawn[drawn[:, 0] > 0]
     found = {name: tuple(np.quantile(values, (0.025, 0.975)).tolist()) for name, values in _measures(drawn, ordered).items()}
-    gaps = _gaps(_totals(probabilities, labels, lambda count: np.ones((1, count))))
+    gaps = _gaps(_totals(probabilities, labels, ordered, lambda count: np.ones((1, count))))
     chance = np.quantile(np.abs(_gaps(drawn) - gaps).sum(1), 0.95)
     found["expected_calibration_error"] = (
         max(0.0, float(np.abs(gaps).sum() - chance)),
@@ -80,19 +87,19 @@ def _poisson() -> np.ndarray:
     return np.searchsorted(reached, (np.arange(1 << 16) + 0.5) / (1 << 16)).astype(float)
 
 
-def _totals(probabilities: np.ndarray, labels: np.ndarray, weights: Callable[[int], np.ndarray]) -> np.ndarray:
+def _totals(probabilities: np.ndarray, labels: np.ndarray, ordered: bool, weights: Callable[[int], np.ndarray]) -> np.ndarray:
     """Sums of the examples' columns (D, M) under D weightings; weights(n) gives those (D, n) of the next n examples."""
     if not len(labels):
         raise UserError("there is no example to measure", fix="give it rows that have a label")
     parts = (slice(at, at + TOGETHER) for at in range(0, len(labels), TOGETHER))
-    columns = (_columns(np.asarray(probabilities[part], float), np.asarray(labels[part])) for part in parts)
+    columns = (_columns(np.asarray(probabilities[part], float), np.asarray(labels[part]), ordered) for part in parts)
     return sum(weights(len(rows)) @ rows for rows in columns)
 
 
-def _columns(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _columns(probabilities: np.ndarray, labels: np.ndarray, ordered: bool) -> np.ndarray:
     """What all measures are made of when summed over examples: one row each (n, 4 + BINS + 3 K)."""
     each, kinds = np.arange(len(labels)), np.eye(probabilities.shape[1])
-    answer = answers(probabilities)
+    answer = answers(probabilities, ordered)
     confidence = probabilities[each, answer]
     bins = np.searchsorted(np.arange(1, BINS) / BINS, confidence)  # bin b: b / BINS < confidence <= (b + 1) / BINS
     gaps = np.eye(BINS)[bins] * ((answer == labels) - confidence)[:, None]

@@ -24,6 +24,7 @@ from ..kernels import words as kernel
 from ..progress import Progress
 from . import phrases, text
 from .batch import open_map, write
+from .table import records
 
 SPLITS = ("words", "blanks")
 MOST_HELD = 10_000_000  # different words in a thread's table before rare ones are taken out of it
@@ -136,7 +137,7 @@ def blocks(files: list[Path], encoding: str, column: str | None, lower: bool) ->
     if column is None:
         pieces: Iterable[str] = text.chunks(files, encoding)
     else:
-        pieces = gathered(row.text + "\n" for row in text.records(files, column, None, encoding))
+        pieces = gathered(row.text + "\n" for row in records(files, column, None, encoding))
     for piece in pieces:
         yield prepared(piece, lower)
 

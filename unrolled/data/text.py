@@ -17,12 +17,11 @@ import shutil
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice, zip_longest
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from ..errors import MISSING_EXTRA, UserError, did_you_mean, of_system
-from .vocab import whole
 
 BLOCK = 1 << 20  # bytes read at a time
 LOOK = 100  # lines looked at to see what a file is
@@ -315,42 +314,3 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dic
             yield from enumerate(chain.from_iterable(batches), 1)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"`{path}` is damaged Parquet: {error}", str(path)) from None
-
-
-# --- as before, until data/corpus.py reads its records from data/table.py
-
-
-class Record(NamedTuple):
-    """One row of a table: its text, its label (None without a label column) and file:line."""
-
-    text: str
-    label: str | None
-    where: str
-
-
-def records(files: Iterable[Path], column: str, condition: str | None, encoding: str) -> Iterator[Record]:
-    """The rows of tables: the text in `column` and the label in `condition`."""
-    for path in files:
-        if suffix(path) not in TABLES:
-            raise UserError(f"`--column {column}` needs a table; `{path}` is none of {', '.join(TABLES)}", str(path))
-        which = kind(path, encoding)
-        for line, row in named_rows(path, which, encoding) if which in NAMED else _with_names(cell_rows(path, which, encoding)):
-            where = f"{path}:{line}"
-            label = None if condition is None else _cell(row, condition, where)
-            yield Record(_cell(row, column, where), label, where)
-
-
-def _with_names(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    _, names = next(rows, (1, []))
-    for line, row in rows:
-        yield line, dict(zip_longest(names, row))
-
-
-def _cell(row: dict, column: str, where: str) -> str:
-    value = row.get(column)
-    if value is None and column in row:
-        raise UserError(f"the column `{column}` is empty here", where, "fill it in, or leave the row out")
-    if value is None:
-        names = [str(name) for name in row if name is not None]
-        raise UserError(f"no column `{column}`; the row has {', '.join(names)}", where, did_you_mean(column, names))
-    return whole(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
