@@ -122,7 +122,7 @@ def gradients(nats, *inputs):
     return torch.autograd.grad((nats * torch.linspace(0.5, 2, len(nats), dtype=nats.dtype)).sum(), inputs, materialize_grads=True)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 5), (5, 9, 1), (37, 23, 25), (3, 12, 130)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 5), (5, 9, 1), (37, 13, 25), (2, 4, 130)])
 @pytest.mark.parametrize("limited", [False, True])
 def test_the_compiled_loops_equal_the_equations_forward_and_backward(shape, limited):
     B, T, K = shape
@@ -173,7 +173,7 @@ def test_forbidden_scores_get_no_gradient_and_stay():
 
 
 def in_logarithms(crf, e, tags):
-    """ln Z - score, as differences small enough to add up exactly, and the scores of the best path: SciPy, float64."""
+    """ln Z - score, as differences small enough to add up exactly, and the best path's score: NumPy, float64."""
     start, follows, end = (scores.detach().numpy() for scores in crf.scores())
     alpha = v = start + e[0]
     nats, score = -alpha[tags[0]], alpha[tags[0]]
@@ -181,7 +181,9 @@ def in_logarithms(crf, e, tags):
         step = follows[tags[t - 1], tags[t]] + e[t, tags[t]]
         top = alpha.max()
         nats, score = nats + (top - step), score + step
-        alpha = logsumexp((alpha - top)[:, None] + follows, 0) + e[t]
+        to = (alpha - top)[:, None] + follows  # (from, to)
+        most = to.max(0)
+        alpha = most + np.log(np.exp(to - most).sum(0)) + e[t]
         v = (v[:, None] + follows).max(0) + e[t]
     return nats + logsumexp(alpha + end) - end[tags[-1]], (v + end).max()
 

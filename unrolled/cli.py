@@ -34,6 +34,9 @@ class ReaderLeft(Exception):
 
 
 def run(arguments: list[str]) -> int:
+    # torch's threads wait for each other by spinning; where another program wants a core too, that costs three to ten times
+    # the time, and sleeping a fifth more where none does
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="surrogateescape")  # bytes of a prompt that are not UTF-8 go out as they came

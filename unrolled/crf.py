@@ -30,7 +30,7 @@ class CRF(nn.Module):
     Raises UserError when the shapes do not fit, and when rows of some length would have no legal path.
 
     Emissions are (B, T, K), lengths (B), each from 1 to T, None for T; what stands after a row's end is not looked at.
-    A row's result is the same, to the bit, beside any other rows and on any number of threads.
+    On the CPU a row's result is the same, to the bit, beside any other rows and on any number of threads.
     """
 
     def __init__(

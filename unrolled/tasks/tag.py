@@ -59,6 +59,7 @@ class Config:
     layers: int = option(1, "recurrent layers", minimum=1, maximum=1000)
     direction: str = option("both", "read forward only, or both ways", choices=("both", "forward"))
     spelling: int = option(32, "units a direction of the layer that reads a word's letters; 0: none", minimum=0, maximum=10_000)
+    letters: str = option("convolution", "how letters are read", choices=("convolution", "recurrent"))
     crf: bool = option(True, "choose tags together (conditional random field), not each by itself")
     lower: bool = option(True, "word vectors make no difference of capitals (spelling does)")
     vocabulary: int = option(30_000, "most words kept; rarer ones are unknown", minimum=1)
@@ -260,7 +261,10 @@ class Model(nn.Module):
         self.letters = self.speller = None
         if config.spelling:
             self.letters = nn.Embedding(257, 32, padding_idx=0)
-            self.speller = Recurrent(config.cell, 32, config.spelling, bidirectional=True)
+            if config.letters == "recurrent":
+                self.speller = Recurrent(config.cell, 32, config.spelling, bidirectional=True)
+            else:
+                self.speller = nn.Conv1d(32, 2 * config.spelling, 3, padding=1)
         width, both = config.embedding + 2 * config.spelling, config.direction == "both"
         self.recurrent = Recurrent(
             config.cell, width, config.hidden, config.layers, dropout=config.dropout, bidirectional=both, variational=True,
@@ -298,6 +302,9 @@ class Model(nn.Module):
     def spell(self, spelling: Tensor) -> Tensor:
         """Bytes (B, T, C) -> the two last states of each word's letters (B, T, 2·S)."""
         flat = spelling.flatten(0, 1)
+        if isinstance(self.speller, nn.Conv1d):
+            h = self.speller(self.letters(flat).transpose(1, 2))
+            return h.masked_fill((flat == 0).unsqueeze(1), -1.0).amax(-1).tanh().unflatten(0, spelling.shape[:2])
         lengths = (flat > 0).sum(1).clamp(min=1)
         h, _ = self.speller(self.letters(flat), lengths=lengths)
         size = h.shape[-1] // 2
