@@ -17,7 +17,7 @@ import unrolled
 from unrolled import cli, fit, tasks
 from unrolled.cells import CELLS
 from unrolled.config import build
-from unrolled.tasks import embed, language
+from unrolled.tasks import classify, embed, language, tag
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unrolled"
@@ -200,11 +200,12 @@ def test_every_message_to_the_user_is_read_by_a_test():
 @pytest.mark.parametrize("task", tasks.TASKS)
 def test_a_task_is_a_page_with_the_names_the_registry_lists(task):
     page = tasks.load(task)
-    _, every, by_fit, by_itself = re.split(r"^(?:Every|A) page.*:$", tasks.__doc__, flags=re.M)
-    promised = [re.findall(r"^(\w+)(?:\(.*?\))?  +", part, re.M) for part in (every, by_fit, by_itself)]
+    _, every, by_fit, answering, by_itself = re.split(r"^(?:Every|A) page.*:$", tasks.__doc__, flags=re.M)
+    promised = [re.findall(r"^(\w+)(?:\(.*?\))?  +", part, re.M) for part in (every, by_fit, answering, by_itself)]
     assert {"Config", "demo", "read", "Model", "baselines"} <= set(promised[0])
-    assert "plan" in promised[1] and "go_on" in promised[2]
-    names = promised[0] + (promised[2] if tasks.trains_itself(page) else promised[1])
+    assert "plan" in promised[1] and "predict" in promised[2] and "go_on" in promised[3]
+    names = promised[0] + (promised[3] if tasks.trains_itself(page) else promised[1])
+    names += promised[2] if hasattr(page, "predict") else []
     assert [name for name in names if not hasattr(page, name)] == []
 
 
@@ -283,7 +284,7 @@ def test_the_pages_show_every_verb():
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_a_command_line_of_the_pages_parses(line):
     command, values = parse(line)
-    configs = {"language": language.Config, "embed": embed.Config, "sample": language.Sample, "score": language.Score}
+    configs = {"language": language.Config, "embed": embed.Config, "classify": classify.Config, "tag": tag.Config, "sample": language.Sample, "score": language.Score}
     settings = configs.get(command.name)
     if settings is not None:  # choices and ranges are checked here, not by click
         build(settings, {name: value for name, value in cli.given(values).items() if name in settings.__dataclass_fields__})
@@ -330,19 +331,26 @@ def book(tmp_path, monkeypatch):
     """A folder with the texts that the pages name, where ten minutes are over after one pass through a small one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "BEGAN", time.monotonic())
-    monkeypatch.setattr(language, "PASSES", 1)
+    for page in (language, classify, tag):
+        monkeypatch.setattr(page, "PASSES", 1)
     monkeypatch.setattr(language, "_steps_of_256", lambda config, data: 10)
     monkeypatch.setattr(fit, "seconds_per_step", lambda *_, **__: 0.01)
     for name in ("book", "other", "more"):
         Path(f"{name}.txt").write_text("the cat sat on the mat.\n" * 900)
     Path("corpus.txt").write_text("the man and the king of paris\nthe woman and the queen of rome\n" * 200)
+    said = {"1": "cold and rude", "5": "lovely and warm"}
+    for name in ("reviews", "test"):
+        rows = (f"the soup {i} was {said[star]},{star}\n" for i in range(40) for star in said)
+        Path(f"{name}.csv").write_text("review,stars\n" + "".join(rows))
+    for name in ("train", "dev"):
+        Path(f"{name}.conll").write_text("He\tO\nsaid\tO\nTeddy\tB-person\nsings\tO\n\nTeddy\tO\nbears\tO\n\n" * 40)
     Path("questions-words.txt").write_text(": family\nman king woman queen\n")
     Path("wordsim353.tsv").write_text("man\tking\t6\nking\tqueen\t8\nrome\tparis\t7\nof\tthe\t1\n")
 
 
 def test_the_commands_of_the_readme_run_in_its_order(book, capsys):
     blocks = [block for block in fenced(ROOT / "README.md") if block.startswith("unrolled train")]
-    assert len(blocks) == 2
+    assert len(blocks) == 4
     for line in "".join(blocks).splitlines():
         code = cli.run(shlex.split(line)[1:])
         error = capsys.readouterr().err

@@ -23,6 +23,15 @@ inherited(base, given)               the settings that weights of another run de
 calibrate(model, codec, part, limit) what is fitted on validation data before each evaluation
 evaluate(model, codec, part, limit)  {measure: value}
 
+A page that answers (the verbs predict, evaluate):
+Predict                              options of answering
+item(run, text), items(run, name, …)  what is typed in; what a file or standard input holds
+predict(run, items, options)         a NamedTuple for each
+shown(answer, coloured)              one as a person reads it
+part(run, names, spool)              data to evaluate on
+examine(run, part)                   tables of measures: {title: [{column: value}]}
+details(run, data, folder)           what report.json holds beside the measures
+
 A page that trains by a loop of its own:
 begin(config, folder, start_from, …)  read the data and leave a run at step 0 in `folder`
 go_on(folder, config, codec, …)      train from the last saved step to the end, write report.json
