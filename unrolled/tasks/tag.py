@@ -275,6 +275,8 @@ class Model(nn.Module):
         self.together = config.crf
         self.register_buffer("caution", torch.zeros(()))  # taken from the emission of `O` when not training; see calibrate
         self.apply(initialise)
+        if self.letters is not None:
+            nn.init.zeros_(self.letters.weight[:1])  # nothing stands behind a word, in a batch or alone
         if config.vectors != ONE_HOT:
             nn.init.normal_(self.embed.learned.weight, std=0.3)
             self.embed.requires_grad_(config.vectors is None or config.tune)
@@ -304,7 +306,7 @@ class Model(nn.Module):
         flat = spelling.flatten(0, 1)
         if isinstance(self.speller, nn.Conv1d):
             h = self.speller(self.letters(flat).transpose(1, 2))
-            return h.masked_fill((flat == 0).unsqueeze(1), -1.0).amax(-1).tanh().unflatten(0, spelling.shape[:2])
+            return h.masked_fill((flat == 0).unsqueeze(1), -torch.inf).amax(-1).tanh().unflatten(0, spelling.shape[:2])
         lengths = (flat > 0).sum(1).clamp(min=1)
         h, _ = self.speller(self.letters(flat), lengths=lengths)
         size = h.shape[-1] // 2
