@@ -27,7 +27,10 @@ BENCHES = {
     "map": words.run_map,
     "vectors-in-a-task": words.run_choices,
     "crf": crf.run,
-    "sentiment": reading.run_sentiment,
+    "sst2": reading.run_sst2,
+    "sst2-vectors": reading.run_sst2_vectors,
+    "sst5": reading.run_sst5,
+    "restaurant": reading.run_restaurant,
     "names": reading.run_names,
     "tagger": reading.run_tagger,
 }
@@ -35,7 +38,7 @@ QUICK = ("start", "writing", "recurrent", "ragged", "stepping", "curves", "first
 
 parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
 parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=", ".join(BENCHES))
-parser.add_argument("--data", help="folder with text/shakespeare.txt, text/stacks.tex.xz and embeddings/")
+parser.add_argument("--data", help="folder with text/, embeddings/, sentiment/ and tagging/")
 chosen = parser.parse_args()
 for name in chosen.names or QUICK:
     print(f"\n{name}")

@@ -226,6 +226,9 @@ def test_vectors_reach_words_that_training_has_not(tmp_path):
     made.save(tmp_path / "words.bin")
     run = train(tmp_path, vectors=str(tmp_path / "words.bin"), embedding=None, tune=False, steps=150, word_dropout=0.0)
     assert run.codec.fixed == 2
+    model = classify.Model(run.config, run.codec)
+    classify.take_vectors(run.config, run.codec, model)
+    assert not model.embed.fixed.requires_grad and float(model.embed.fixed[0] @ model.embed.fixed[1]) < 0
     answers = predict(run, ["the soup was delicious", "the soup was awful"], Predict())
     assert [answer.label for answer in answers] == ["good", "bad"]
     (again,) = predict(api.load(run.folder), ["the soup was awful"], Predict())

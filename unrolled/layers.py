@@ -105,6 +105,7 @@ def begin_with(embedding: nn.Embedding, first: int, symbols: Sequence[str], vect
     return Coverage(len(known), len(symbols))
 
 
+@torch.no_grad()
 def adopt(embedding: Embedding, first: int, symbols: Sequence[str], vectors: Mapping[str, np.ndarray]) -> Coverage:
     """begin_with for an Embedding: of its learned symbols those that have a vector, and all its fixed ones, scaled alike."""
     learned = symbols[: len(symbols) - len(embedding.fixed)]
