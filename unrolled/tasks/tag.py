@@ -71,7 +71,7 @@ class Config:
     holdout: float = option(0.1, "part of the data to validate on: every n-th sentence", minimum=0.001, maximum=0.5)
     dropout: float = option(0.5, "of what the output layer reads, and between layers", minimum=0, maximum=0.95)
     input_dropout: float = option(0.4, "of words' vectors and spelling", minimum=0, maximum=0.95)
-    word_dropout: float = option(0.2, "of whole words, read as unknown; their spelling stays", minimum=0, maximum=0.95)
+    word_dropout: float = option(0.3, "of whole words, read as unknown; their spelling stays", minimum=0, maximum=0.95)
     weight_dropout: float = option(0.0, "of single recurrent weights", minimum=0, maximum=0.95)
     batch: int = option(32, "sentences a step", minimum=1)
     rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
@@ -335,14 +335,14 @@ class Model(nn.Module):
 # --- choosing
 
 
-PASSES = 60  # over the sentences at most
+PASSES = 50  # over the sentences at most
 
 
 def plan(config: Config, data: Data) -> Config:
     """The config with every None chosen."""
     if config.minutes is None and config.steps is None:
         config = dataclasses.replace(config, minutes=10.0)
-    return fill(config, hidden=128, embedding=_width(config, data.codec), rate=3e-3)
+    return fill(config, hidden=128, embedding=_width(config, data.codec), rate=5e-3)
 
 
 def _width(config: Config, codec: Codec) -> int:
