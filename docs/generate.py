@@ -1,5 +1,5 @@
 """Writes the pages that come from the program: docs/command-line.md from `--help`, docs/measurements.md and the tables of
-docs/performance.md and docs/embed.md from bench/results."""
+some other pages from bench/results."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def measurements() -> str:
     return "\n".join(parts)
 
 
+WITH_TABLES = ("performance.md", "embed.md", "classify.md", "tag.md")
 MARK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 
 
@@ -93,6 +94,7 @@ def where(environment: dict[str, Any]) -> str:
 if __name__ == "__main__":
     (HERE / "command-line.md").write_text(command_line())
     (HERE / "measurements.md").write_text(measurements())
-    for page in (HERE / "performance.md", HERE / "embed.md"):
+    for name in WITH_TABLES:
+        page = HERE / name
         page.write_text(with_tables(page.read_text()))
-    click.echo("wrote docs/command-line.md, docs/measurements.md and the tables of docs/performance.md and docs/embed.md", err=True)
+    click.echo(f"wrote docs/command-line.md, docs/measurements.md and the tables of {', '.join(WITH_TABLES)}", err=True)

@@ -306,7 +306,7 @@ class Model(nn.Module):
         return logits if self.training else logits * self.sharpness
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Mean nats a text; of ordered labels plus Σ_k (P(y <= k) - [label <= k])², the ranked probability score (Epstein 1969)."""
+        """Mean nats a text; of ordered labels plus the ranked probability score, Σ_k (P(y<=k) - [label<=k])² (Epstein 1969)."""
         nats = F.cross_entropy(logits, batch.labels, reduction="none")
         if self.ordered:
             reached = F.one_hot(batch.labels, logits.shape[1]).cumsum(1)
