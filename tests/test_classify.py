@@ -282,7 +282,7 @@ def test_vectors_need_words(tmp_path):
 
 def test_vectors_of_other_words_or_another_width_are_refused(tmp_path):
     Vectors(["zebra"], np.ones((1, 4), np.float32)).save(tmp_path / "zebra.bin")
-    with pytest.raises(UserError, match=r"has a vector for none of the texts' \d+ words"):
+    with pytest.raises(UserError, match=r"has a vector for none of the text's \d+ words"):
         train(tmp_path, vectors=str(tmp_path / "zebra.bin"), embedding=None)
     with pytest.raises(UserError, match="`--embedding 12`, but the vectors of `--vectors` have 4 numbers each"):
         train(tmp_path, vectors=str(tmp_path / "zebra.bin"))

@@ -17,6 +17,7 @@ import json
 import random
 from collections import ChainMap
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import audit, calibration, fit, floors, metrics
+from .. import audit, calibration, fit, floors, metrics, word_input
 from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..data import table, vocab
@@ -34,7 +35,6 @@ from ..data.vocab import FIRST, UNKNOWN, Codec
 from ..errors import UserError
 from ..layers import ONE_HOT, Embedding, OneHot, Pooling, adopt, initialise
 from ..recurrent import Recurrent, drop
-from ..vectors import Vectors
 
 MEASURE = "nats_per_example"
 MEASURING = fit.Measuring("examples", probe=64, few=2000, many=1_000_000, warming=0)
@@ -227,7 +227,7 @@ def _folded(config: Config, text: str) -> str:
 def _codec(config: Config, base: Codec | None, texts: Iterator[str], labels: list[str]) -> Codec:
     if base is None:
         codec = vocab.learn(config.symbols, texts, config.vocabulary, labels, records=True)
-        return codec if config.vectors in (None, ONE_HOT) else codec.with_fixed(Vectors.open(config.vectors))
+        return word_input.reaching(codec, config.vectors)
     learnt = () if base.kind in ("bytes", "bpe") else vocab.learn(base.kind, texts, config.vocabulary).symbols
     return base.extended(learnt, labels)
 
@@ -326,29 +326,14 @@ def plan(config: Config, data: Data) -> Config:
     config = dataclasses.replace(config, text=accounts["text"], label=accounts["label"], ordered=accounts["ordered"])
     if config.minutes is None and config.steps is None:
         config = dataclasses.replace(config, minutes=10.0)
-    width = _width(config, data.codec)
+    width = word_input.width(config.vectors, config.embedding, data.codec.size) or (200 if config.symbols in vocab.WORDS else 64)
     pooling = "mean" if config.cell == "none" else "max"
     return fill(config, hidden=128, embedding=width, pooling=pooling, rate=2e-3)
 
 
-def _width(config: Config, codec: Codec) -> int:
-    """Numbers in a symbol's vector."""
-    if config.vectors is None:
-        return config.embedding or (200 if config.symbols in vocab.WORDS else 64)
-    width = codec.size if config.vectors == ONE_HOT else Vectors.open(config.vectors).matrix.shape[1]
-    if config.embedding not in (None, width):
-        raise UserError(f"`--embedding {config.embedding}`, but the vectors of `--vectors` have {width} numbers each")
-    return width
-
-
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     """Begin with the vectors of --vectors; says how many of the symbols they cover."""
-    if config.vectors in (None, ONE_HOT):
-        return []
-    covered = adopt(model.embed, FIRST, codec.symbols, Vectors.open(config.vectors))
-    if not covered.found:
-        raise UserError(f"`{config.vectors}` has a vector for none of the texts' {covered.of:,} words")
-    return [f"vectors: {covered} begin with those of {config.vectors}, {'tuned' if config.tune else 'frozen'}"]
+    return word_input.take(config.vectors, config.tune, codec, partial(adopt, model.embed, FIRST, codec.symbols))
 
 
 STRUCTURE = (
@@ -358,9 +343,7 @@ STRUCTURE = (
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
     """The settings that weights taken from another run decide; another value asked for is a UserError."""
-    theirs = {name: getattr(base, name) for name in STRUCTURE}
-    theirs["embedding" if base.vectors == ONE_HOT else "vectors"] = None
-    return agree(theirs, given) | {"rate": base.rate / 4}
+    return agree(word_input.inherited(base, STRUCTURE), given) | {"rate": base.rate / 4}
 
 
 def most_steps(config: Config, data: Data) -> int:

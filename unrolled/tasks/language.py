@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import decode, fit, metrics, ngram, surprise
+from .. import decode, fit, metrics, ngram, surprise, word_input
 from ..cells import CELLS, State
 from ..config import agree, check, fill, option
 from ..data import text, vocab
@@ -37,7 +37,6 @@ from ..errors import UserError
 from ..kernels import choice
 from ..layers import ONE_HOT, OneHot, begin_with, initialise
 from ..recurrent import Recurrent, drop
-from ..vectors import Vectors
 
 MEASURE = "nats_per_symbol"
 MEASURING = fit.Measuring("symbols", probe=2048, few=16_384, many=5_000_000, warming=8192)
@@ -365,10 +364,7 @@ def plan(config: Config, data: Data) -> Config:
 def _width(config: Config, data: Data) -> int | None:
     """Numbers in a symbol's vector; None where the hidden units decide."""
     if config.vectors is not None:
-        width = data.codec.size if config.vectors == ONE_HOT else Vectors.open(config.vectors).matrix.shape[1]
-        if config.embedding not in (None, width):
-            raise UserError(f"`--embedding {config.embedding}`, but the vectors of `--vectors` have {width} numbers each")
-        return width
+        return word_input.width(config.vectors, config.embedding, data.codec.size)
     if config.tied:
         return None
     return 64 if data.codec.size <= 512 else 256
@@ -376,19 +372,7 @@ def _width(config: Config, data: Data) -> int | None:
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     """Begin with the vectors of --vectors; says how many of the symbols they cover."""
-    if config.vectors in (None, ONE_HOT):
-        return []
-    covered = begin_with(model.embed, FIRST, codec.symbols, Vectors.open(config.vectors))
-    if not covered.found:
-        fix = _capitals(config, codec)
-        raise UserError(f"`{config.vectors}` has a vector for none of the text's {covered.of:,} words", fix=fix)
-    return [f"vectors: {covered} begin with those of {config.vectors}, {'tuned' if config.tune else 'frozen'}"]
-
-
-def _capitals(config: Config, codec: Codec) -> str | None:
-    known = Vectors.open(config.vectors)
-    smaller = any(symbol.lower() in known for symbol in codec.symbols)
-    return "the vectors are of small letters: give them text in small letters" if smaller else None
+    return word_input.take(config.vectors, config.tune, codec, partial(begin_with, model.embed, FIRST, codec.symbols))
 
 
 def _check_vectors(config: Config) -> None:
@@ -476,12 +460,7 @@ STRUCTURE = ("cell", "hidden", "layers", "embedding", "tied", "symbols", "column
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
     """The settings that weights taken from another run decide; another value asked for is a UserError."""
-    theirs = {name: getattr(base, name) for name in STRUCTURE}
-    if base.vectors == ONE_HOT:
-        theirs["embedding"] = None  # grows with the symbols
-    else:
-        theirs["vectors"] = None  # begun with some or not, they are the weights' now
-    return agree(theirs, given) | {"rate": base.rate / 4}
+    return agree(word_input.inherited(base, STRUCTURE), given) | {"rate": base.rate / 4}
 
 
 def passes(config: Config, data: Data, steps: int) -> str:

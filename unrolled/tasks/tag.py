@@ -14,6 +14,7 @@ import dataclasses
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import fit, future_page, metrics, spans
+from .. import fit, future_page, metrics, spans, word_input
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -34,7 +35,6 @@ from ..data.vocab import FIRST, UNKNOWN, Codec
 from ..errors import UserError
 from ..layers import ONE_HOT, Embedding, OneHot, adopt, initialise
 from ..recurrent import Recurrent, drop
-from ..vectors import Vectors
 
 MEASURE = "span_error"
 MEASURING = fit.Measuring("sentences", probe=64, few=4000, many=1_000_000, warming=0)
@@ -189,7 +189,7 @@ def _codec(config: Config, base: Codec | None, sentences: list[tagged.Sentence],
             raise UserError(f"the tags {new} are not among those of --from", fix="train without --from")
         return base.extended(words)
     codec = Codec("tokens", words, labels, records=True)
-    return codec if config.vectors in (None, ONE_HOT) else codec.with_fixed(Vectors.open(config.vectors))
+    return word_input.reaching(codec, config.vectors)
 
 
 def _ambiguous(config: Config, sentences: list[tagged.Sentence]) -> list[str]:
@@ -342,27 +342,13 @@ def plan(config: Config, data: Data) -> Config:
     """The config with every None chosen."""
     if config.minutes is None and config.steps is None:
         config = dataclasses.replace(config, minutes=10.0)
-    return fill(config, hidden=128, embedding=_width(config, data.codec), rate=5e-3)
-
-
-def _width(config: Config, codec: Codec) -> int:
-    """Numbers in a word's vector."""
-    if config.vectors is None:
-        return config.embedding or 100
-    width = codec.size if config.vectors == ONE_HOT else Vectors.open(config.vectors).matrix.shape[1]
-    if config.embedding not in (None, width):
-        raise UserError(f"`--embedding {config.embedding}`, but the vectors of `--vectors` have {width} numbers each")
-    return width
+    width = word_input.width(config.vectors, config.embedding, data.codec.size) or 100
+    return fill(config, hidden=128, embedding=width, rate=5e-3)
 
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
-    """Begin with the vectors of --vectors; says how many of the words they cover."""
-    if config.vectors in (None, ONE_HOT):
-        return []
-    covered = adopt(model.embed, FIRST, codec.symbols, Vectors.open(config.vectors))
-    if not covered.found:
-        raise UserError(f"`{config.vectors}` has a vector for none of the text's {covered.of:,} words")
-    return [f"vectors: {covered} begin with those of {config.vectors}, {'tuned' if config.tune else 'frozen'}"]
+    """Begin with the vectors of --vectors; says how many of the symbols they cover."""
+    return word_input.take(config.vectors, config.tune, codec, partial(adopt, model.embed, FIRST, codec.symbols))
 
 
 STRUCTURE = ("cell", "hidden", "layers", "direction", "spelling", "crf", "lower", "embedding", "vectors")
@@ -370,9 +356,7 @@ STRUCTURE = ("cell", "hidden", "layers", "direction", "spelling", "crf", "lower"
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
     """The settings that weights of another run decide; another value asked for is a UserError."""
-    theirs = {name: getattr(base, name) for name in STRUCTURE}
-    theirs["embedding" if base.vectors == ONE_HOT else "vectors"] = None
-    return agree(theirs, given) | {"rate": base.rate / 4}
+    return agree(word_input.inherited(base, STRUCTURE), given) | {"rate": base.rate / 4}
 
 
 def most_steps(config: Config, data: Data) -> int:

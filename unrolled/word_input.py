@@ -1,0 +1,53 @@
+"""Word vectors as a task's input: how wide they are, and how a model begins with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from .data.vocab import Codec
+from .errors import UserError
+from .layers import ONE_HOT, Coverage
+from .vectors import Vectors
+
+MOST = 200_000  # words without a place in the text, of a file that has more: the most frequent
+
+
+def width(vectors: str | None, embedding: int | None, size: int) -> int | None:
+    """Numbers in a symbol's vector: as given, or as `vectors` (a run, a file, one-hot) has them; None where neither says."""
+    if vectors is None:
+        return embedding
+    found = size if vectors == ONE_HOT else Vectors.open(vectors).matrix.shape[1]
+    if embedding not in (None, found):
+        raise UserError(f"`--embedding {embedding}`, but the vectors of `--vectors` have {found} numbers each")
+    return found
+
+
+def reaching(codec: Codec, vectors: str | None) -> Codec:
+    """The codec with the words that only the vectors have."""
+    return codec if vectors in (None, ONE_HOT) else codec.with_fixed(islice(Vectors.open(vectors), MOST))
+
+
+def take(vectors: str | None, tune: bool, codec: Codec, adopt: Callable[[Vectors], Coverage]) -> list[str]:
+    """Have `adopt` begin an embedding with the vectors; says how many of the symbols they cover."""
+    if vectors in (None, ONE_HOT):
+        return []
+    opened = Vectors.open(vectors)
+    covered = adopt(opened)
+    if not covered.found:
+        raise UserError(f"`{vectors}` has a vector for none of the text's {covered.of:,} words", fix=_capitals(opened, codec))
+    return [f"vectors: {covered} begin with those of {vectors}, {'tuned' if tune else 'frozen'}"]
+
+
+def _capitals(known: Vectors, codec: Codec) -> str | None:
+    smaller = any(symbol.lower() in known for symbol in codec.symbols)
+    return "the vectors are of small letters: give them text in small letters" if smaller else None
+
+
+def inherited(base: Any, structure: tuple[str, ...]) -> dict[str, Any]:
+    """Of the settings in `structure`, those that weights taken from a run with the config `base` decide."""
+    theirs = {name: getattr(base, name) for name in structure}
+    # one-hot grows with the symbols; begun with vectors or not, they are the weights' now
+    theirs["embedding" if base.vectors == ONE_HOT else "vectors"] = None
+    return theirs
