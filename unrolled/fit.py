@@ -64,6 +64,7 @@ class Settings(NamedTuple):
     unit_scale: float  # multiplies both for showing
     work: str  # what a step gets through, and how much of it
     work_per_step: float
+    shown: tuple[str, ...] = ()  # other measures in an evaluation's line
 
 
 @dataclasses.dataclass
@@ -255,7 +256,8 @@ def _evaluate(loop: Loop, evaluate: Callable) -> None:
     standing.seconds += time.monotonic() - began
     loop.save(better)
     loop.note({"step": loop.step, "seconds": round(standing.seconds, 2), "train": standing.smooth, **measures})
-    loop.progress.say(evaluation_line(loop, value, better))
+    told = "".join(f", {measures[name]:.3f} {name}" for name in settings.shown if name in measures)
+    loop.progress.say(evaluation_line(loop, value, better) + told)
 
 
 def evaluation_line(loop: Loop, value: float, better: bool) -> str:

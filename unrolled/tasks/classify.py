@@ -385,6 +385,7 @@ def settings(config: Config, data: Data) -> fit.Settings:
         seed=config.seed, measure=MEASURE, device=config.device,
         bfloat16=fit.wants_bfloat16(config.device, config.precision), unit="nats/text", unit_scale=1.0,
         work="texts", work_per_step=len(data.train) / batches(config, data).steps_per_epoch,
+        shown=("accuracy", "mean_absolute_error"),
     )  # fmt: skip
 
 

@@ -406,6 +406,7 @@ def settings(config: Config, data: Data) -> fit.Settings:
         seed=config.seed, measure=MEASURE, device=config.device,
         bfloat16=fit.wants_bfloat16(config.device, config.precision), unit="span error", unit_scale=1.0,
         work="words", work_per_step=len(data.train.words.ids) / batches(config, data).steps_per_epoch,
+        shown=("span_f1",),
     )  # fmt: skip
 
 
