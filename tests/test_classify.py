@@ -180,6 +180,16 @@ def test_wrong_labels_are_listed(tmp_path):
     assert len(found) >= len(wrong) / 2 and len(found) >= len(listed) / 2
 
 
+def test_no_text_that_is_trained_on_is_held_out(tmp_path):
+    path = tmp_path / "reviews.tsv"
+    rows = [(review(i % 60, label), label) for i in range(120) for label in ("good", "bad")]  # each stands there twice
+    path.write_text("".join(f"{text}\t{label}\n" for text, label in rows))
+    run = train(tmp_path, path, steps=2)
+    accounts = json.loads((run.folder / "config.json").read_text())["data"]["duplicates"]
+    assert accounts["between"][0] == 0 and accounts["within"][0] > 90
+    assert report(run)["dev"]["examples"] == 24
+
+
 # --- the net's parts
 
 

@@ -26,6 +26,11 @@ class Duplicates(NamedTuple):
     conflicting: Repeats  # texts with more than one label, in either part
 
 
+def folded(text: str) -> str:
+    """A text without its capitals and the kinds of its white space."""
+    return " ".join(text.casefold().split())
+
+
 def duplicates(train: Iterable[tuple[str, str | None, str]], dev: Iterable[tuple[str, str | None, str]]) -> Duplicates:
     """Equal texts among rows (text, label, where), read once as they come: a text's hash is kept, not the text."""
     first: dict[int, tuple[int, str | None, str]] = {}  # part (0 is train), label and place of a text's first row
@@ -34,7 +39,7 @@ def duplicates(train: Iterable[tuple[str, str | None, str]], dev: Iterable[tuple
     counts = [0, 0, 0]
     for part, rows in enumerate((train, dev)):
         for text, label, where in rows:
-            key = hash(" ".join(text.casefold().split()))
+            key = hash(folded(text))
             this = (part, label, where)
             earlier = first.setdefault(key, this)
             if earlier is this:

@@ -175,11 +175,16 @@ def _split(config: Config, found: table.Table, folder: Path) -> tuple[list[table
     if config.dev:
         beside = table.find(config.dev, folder / "spool", found.text, found.label, config.encoding)
         return rows, list(table.rows(beside))
-    order = np.random.default_rng(config.seed).permutation(len(rows))
-    of_label: dict[str, list[int]] = {}
-    for i in order:
-        of_label.setdefault(rows[i].label, []).append(int(i))
-    held = {i for numbers in of_label.values() for i in numbers[: round(config.holdout * len(numbers))]}
+    texts: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        texts.setdefault(audit.folded(row.text), []).append(i)  # equal ones stay together: what is trained on is no test
+    alike = list(texts.values())
+    of_label: dict[str, list[list[int]]] = {}
+    for i in np.random.default_rng(config.seed).permutation(len(alike)):
+        of_label.setdefault(rows[alike[i][0]].label, []).append(alike[i])
+    held = {i for each in of_label.values() for equal in each[: round(config.holdout * len(each))] for i in equal}
+    known = {row.label for i, row in enumerate(rows) if i not in held}
+    held = {i for i in held if rows[i].label in known}
     return [row for i, row in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
 
 
