@@ -68,6 +68,12 @@ def test_what_the_future_adds_is_shown(both, capsys):
     assert page.count("<th scope=row>") == 9 and "Teddy" in page and "@TABLE@" not in page
 
 
+def test_a_kind_that_ends_like_another_is_not_the_other(tmp_path):
+    data = conll(tmp_path / "t.conll", *["Paris/B-geo-loc is/O Home/B-loc ./O"] * 20)
+    belief = tag.look(train(tmp_path, data, steps=30), "Paris is Home .")
+    assert belief.kinds == ["geo-loc", "loc"] and belief.shares.sum(-1).max() <= 1 + 1e-6
+
+
 def test_words_in_the_page_are_text_in_it(tmp_path):
     belief = future_page.Belief(["<b>", "@TABLE@", "'"], ["k&"], np.full((3, 3, 1), 0.4), "a note")
     page = future_page.page(belief).decode()
@@ -153,6 +159,8 @@ def test_another_run_is_a_place_to_start(both, tmp_path):
     changes = {"hidden": None, "embedding": None, "spelling": None, "rate": None, "steps": 60}
     run = api.train("tag", data, out=tmp_path / "run", start_from=both.folder, **{**SMALL, **changes})
     assert run.config.hidden == both.config.hidden and "zoe" in run.codec.index
+    with pytest.raises(UserError, match="`--letters recurrent` does not fit the weights of --from"):
+        api.train("tag", data, out=tmp_path / "c", start_from=both.folder, **{**SMALL, **changes, "letters": "recurrent"})
     other = conll(tmp_path / "other.conll", *["He/O saw/O Zoe/B-thing today/O ./O"] * 20)
     with pytest.raises(UserError, match="are not among those of --from"):
         api.train("tag", other, out=tmp_path / "b", start_from=both.folder, **{**SMALL, **changes})

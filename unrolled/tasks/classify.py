@@ -565,7 +565,7 @@ def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
         words = evidence = None
         if options.evidence:
             ids = rows.ids[rows.bounds[i] : rows.bounds[i + 1]]
-            words, evidence = run.codec.pieces(text), attribution(run.model, ids, int(label)).tolist()
+            words, evidence = run.codec.pieces(_folded(run.config, text)), attribution(run.model, ids, int(label)).tolist()
         by_name = dict(zip(names, probabilities.tolist(), strict=True))
         answers.append(Answer(names[label], float(probabilities[label]), by_name, words, evidence))
     return answers

@@ -351,7 +351,7 @@ def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     return word_input.take(config.vectors, config.tune, codec, partial(adopt, model.embed, FIRST, codec.symbols))
 
 
-STRUCTURE = ("cell", "hidden", "layers", "direction", "spelling", "crf", "lower", "embedding", "vectors")
+STRUCTURE = ("cell", "hidden", "layers", "direction", "spelling", "letters", "crf", "lower", "embedding", "vectors")
 
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
@@ -717,7 +717,7 @@ def look(run: Any, line: str) -> future_page.Belief:
         raise UserError(f"the sentence has {len(words)} words; at most {LOOKED_AT} fit on a page", fix="give one sentence")
     begun = [tagged.Sentence(words[:t], None, "") for t in range(1, len(words) + 1)]
     kinds = sorted({label[2:] for label in run.codec.labels if label != "O"})
-    of_kind = np.array([[label.endswith(f"-{kind}") for kind in kinds] for label in run.codec.labels], float)  # (K, kinds)
+    of_kind = np.array([[label[2:] == kind for kind in kinds] for label in run.codec.labels], float)  # (K, kinds)
     shares = np.zeros((len(words), len(words), len(kinds)))
     for t, read in enumerate(read_sentences(run.model, encode(run.config, run.codec, begun), marginals=True)):
         shares[t, : t + 1] = read.marginals @ of_kind
