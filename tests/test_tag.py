@@ -69,7 +69,7 @@ def test_what_the_future_adds_is_shown(both, capsys):
 
 
 def test_a_kind_that_ends_like_another_is_not_the_other(tmp_path):
-    data = conll(tmp_path / "t.conll", *["Paris/B-geo-loc is/O Home/B-loc ./O"] * 20)
+    data = conll(tmp_path / "t.conll", *[f"Paris/B-geo-loc is/O Home/B-loc {i}/O" for i in range(20)])
     belief = tag.look(train(tmp_path, data, steps=30), "Paris is Home .")
     assert belief.kinds == ["geo-loc", "loc"] and belief.shares.sum(-1).max() <= 1 + 1e-6
 
@@ -155,13 +155,13 @@ def test_tags_can_be_chosen_each_by_itself(tmp_path):
 
 
 def test_another_run_is_a_place_to_start(both, tmp_path):
-    data = conll(tmp_path / "more.conll", *["He/O saw/O Zoe/B-person today/O ./O", "Zoe/O boxes/O cost/O too/O much/O ./O"] * 20)
+    data = conll(tmp_path / "more.conll", *[f"He/O saw/O Zoe/B-person today/O {i}/O" for i in range(40)])
     changes = {"hidden": None, "embedding": None, "spelling": None, "rate": None, "steps": 60}
     run = api.train("tag", data, out=tmp_path / "run", start_from=both.folder, **{**SMALL, **changes})
     assert run.config.hidden == both.config.hidden and "zoe" in run.codec.index
     with pytest.raises(UserError, match="`--letters recurrent` does not fit the weights of --from"):
         api.train("tag", data, out=tmp_path / "c", start_from=both.folder, **{**SMALL, **changes, "letters": "recurrent"})
-    other = conll(tmp_path / "other.conll", *["He/O saw/O Zoe/B-thing today/O ./O"] * 20)
+    other = conll(tmp_path / "other.conll", *[f"He/O saw/O Zoe/B-thing today/O {i}/O" for i in range(20)])
     with pytest.raises(UserError, match="are not among those of --from"):
         api.train("tag", other, out=tmp_path / "b", start_from=both.folder, **{**SMALL, **changes})
 
@@ -229,6 +229,13 @@ def test_a_text_without_names_has_nothing_to_find(tmp_path):
         train(tmp_path, conll(tmp_path / "t.conll", *["a/O b/O"] * 20))
 
 
+def test_no_sentence_that_is_trained_on_is_held_out(tmp_path):
+    data = conll(tmp_path / "t.conll", *[f"Rose/B-person sings/O {i % 50}/O" for i in range(200)])
+    run = train(tmp_path, data, steps=1)
+    told = json.loads((run.folder / "config.json").read_text())["data"]
+    assert told["repeated"] == {"within": 135, "between": 0} and report(run)["dev"]["sentences"] == 20
+
+
 def test_too_few_sentences_leave_none_to_validate_on(tmp_path):
     with pytest.raises(UserError, match="3 sentences leave none to validate on"):
         train(tmp_path, conll(tmp_path / "t.conll", *["Rose/B-person b/O"] * 3))
@@ -242,7 +249,7 @@ def test_a_kind_of_dev_that_training_has_not_is_named(tmp_path):
 
 
 def test_invalid_tags_are_named_by_line_and_can_be_repaired(tmp_path):
-    data = conll(tmp_path / "t.conll", *["Rose/B-person b/O"] * 20, "a/O Ann/I-person")
+    data = conll(tmp_path / "t.conll", *[f"Rose/B-person {i}/O" for i in range(20)], "a/O Ann/I-person")
     with pytest.raises(UserError, match="`I-person` follows `O`") as caught:
         train(tmp_path, data)
     assert caught.value.where == f"{data}:62"

@@ -68,7 +68,7 @@ class Config:
     tune: bool = option(True, "go on learning the vectors given with --vectors")
     encoding: str = option("utf-8", "encoding of the files")
     dev: tuple[str, ...] = option((), "files to validate on, in place of a part of the data")
-    holdout: float = option(0.1, "part of the data to validate on: every n-th sentence", minimum=0.001, maximum=0.5)
+    holdout: float = option(0.1, "part of the sentences to validate on, drawn by the seed", minimum=0.001, maximum=0.5)
     dropout: float = option(0.5, "of what the output layer reads, and between layers", minimum=0, maximum=0.95)
     input_dropout: float = option(0.4, "of words' vectors and spelling", minimum=0, maximum=0.95)
     word_dropout: float = option(0.3, "of whole words, read as unknown; their spelling stays", minimum=0, maximum=0.95)
@@ -145,9 +145,7 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     if config.dev:
         dev = _sentences(config, config.dev, folder / "spool")
     else:
-        every = round(1 / config.holdout)
-        dev = train[every - 1 :: every]
-        train = [sentence for i, sentence in enumerate(train) if i % every != every - 1]
+        train, dev = _split(config, train)
     kinds = sorted({tag[2:] for sentence in train for tag in sentence.tags if tag != "O"})
     _check(config, train, dev, kinds)
     codec = _codec(config, base, train, spans.names(kinds, SCHEME))
@@ -161,6 +159,17 @@ def _sentences(config: Config, names: Sequence[str], spool: Path) -> list[tagged
     """The sentences of the user's files, their tags in BIOES."""
     files = text.find(names, spool)
     return list(tagged.read(files, config.column, config.encoding, scheme=config.scheme, repair=config.repair))
+
+
+def _split(config: Config, sentences: list[tagged.Sentence]) -> tuple[list[tagged.Sentence], list[tagged.Sentence]]:
+    """Sentences to train on and to validate on, drawn by the seed; equal ones stay together: what is trained on is no test."""
+    different = list(dict.fromkeys(tuple(sentence.words) for sentence in sentences))
+    order = np.random.default_rng(config.seed).permutation(len(different))
+    held = {different[i] for i in order[: round(config.holdout * len(different))]}
+    parts: tuple[list[tagged.Sentence], list[tagged.Sentence]] = ([], [])
+    for sentence in sentences:
+        parts[tuple(sentence.words) in held].append(sentence)
+    return parts
 
 
 def _check(config: Config, train: list[tagged.Sentence], dev: list[tagged.Sentence], kinds: list[str]) -> None:
