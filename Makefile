@@ -30,7 +30,7 @@ docs: .venv/ready
 # torch first, by itself: a package that finds it there leaves it alone
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(if $(TORCH_INDEX),PIP_INDEX_URL=$(TORCH_INDEX)) $(PIP) torch
 	$(PIP) -e '.[dev]'
 	touch $@
 

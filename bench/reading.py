@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,34 +87,22 @@ def parts(words: list[str]) -> list[str]:
     return [" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
 
 
-def run_sst2(data: str | None) -> None:
-    """Two labels, sentences and phrases, no vectors from elsewhere."""
+def on_treebank(data: str | None, what: str, fine: bool, minutes: int, vectors: bool = False) -> None:
+    """A row of Stanford's treebank, begun with vectors that `train embed` has learned from the Wikipedia text, or with none."""
     root = Path(needed(data))
     with tempfile.TemporaryDirectory() as name:
-        train, dev = treebank(root, Path(name), False)
-        test = str(root / "sentiment" / "sst2" / "dev.tsv")
-        save("sst2", [one("sst2", Path(name), train, test, ["--dev", dev, "--minutes", "2"])])
+        train, dev = treebank(root, Path(name), fine)
+        options = ["--dev", dev, "--minutes", str(minutes)]
+        if vectors:
+            options += ["--vectors", str(Path(name) / "vectors")]
+            command("train", "embed", str(root / "embeddings" / "wikipedia-words.txt.xz"), "--out", options[-1])
+        test = str(root / "sentiment" / ("sst5" if fine else "sst2") / "dev.tsv")
+        save(what, [one(what, Path(name), train, test, options)])
 
 
-def run_sst2_vectors(data: str | None) -> None:
-    """The same, begun with vectors that `train embed` has learned from the Wikipedia text."""
-    root = Path(needed(data))
-    with tempfile.TemporaryDirectory() as name:
-        vectors = str(Path(name) / "vectors")
-        command("train", "embed", str(root / "embeddings" / "wikipedia-words.txt.xz"), "--out", vectors)
-        train, dev = treebank(root, Path(name), False)
-        test = str(root / "sentiment" / "sst2" / "dev.tsv")
-        options = ["--dev", dev, "--minutes", "3", "--vectors", vectors]
-        save("sst2-vectors", [one("sst2", Path(name), train, test, options)])
-
-
-def run_sst5(data: str | None) -> None:
-    """Five ordered labels, sentences and phrases."""
-    root = Path(needed(data))
-    with tempfile.TemporaryDirectory() as name:
-        train, dev = treebank(root, Path(name), True)
-        test = str(root / "sentiment" / "sst5" / "dev.tsv")
-        save("sst5", [one("sst5", Path(name), train, test, ["--dev", dev, "--minutes", "5"])])
+run_sst2 = partial(on_treebank, what="sst2", fine=False, minutes=2)
+run_sst2_vectors = partial(on_treebank, what="sst2-vectors", fine=False, minutes=2, vectors=True)
+run_sst5 = partial(on_treebank, what="sst5", fine=True, minutes=5)
 
 
 def run_restaurant(data: str | None) -> None:

@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from unrolled import UserError, floors
+from unrolled.data.batch import Rows
 
 rows_of_ids = st.lists(st.lists(st.integers(0, 4), max_size=8), min_size=1, max_size=12).filter(any)
 
@@ -71,7 +72,7 @@ def test_a_pair_does_not_reach_over_the_end_of_a_row():
 @settings(max_examples=30, deadline=None)
 def test_taken_rows_are_the_rows(rows, random):
     chosen = [random.randrange(len(rows)) for _ in range(5)]
-    ids, bounds = floors.take(*ragged(rows), np.array(chosen))
+    ids, bounds = Rows(*ragged(rows)).taken(np.array(chosen))
     assert [ids[a:b].tolist() for a, b in pairwise(bounds)] == [rows[i] for i in chosen]
 
 

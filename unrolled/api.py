@@ -159,6 +159,8 @@ def _prepare(
     if base is not None:
         given = {**page.inherited(base.config, given), **{name: value for name, value in given.items() if value is not None}}
     config = options.build(page.Config, given)
+    if config.minutes is not None and config.steps is not None:
+        raise UserError("`--minutes` and `--steps` were both given; train by one of them")
     with folders.creating(folder) as staging:
         data = page.read(config, staging / "tokens", base.codec if base else None)
         config = page.plan(config, data)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import floors
+from .data.batch import Rows
 from .errors import UserError
 
 EXAMPLES = 5  # shown of each kind of repeat
@@ -90,9 +91,9 @@ def out_of_sample(ids: np.ndarray, bounds: np.ndarray, labels: np.ndarray, kinds
     if len(labels) < 2:
         raise UserError(f"labels are judged by those of other rows; got {len(labels)}, at least 2 are needed")
     fold = np.random.default_rng(seed).permutation(len(labels)) % folds
-    found = np.empty((len(labels), kinds))
+    found, rows = np.empty((len(labels), kinds)), Rows(ids, bounds)
     for number in range(min(folds, len(labels))):
         inside, others = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
-        model = floors.fit(*floors.take(ids, bounds, others), labels[others], kinds, seed)
-        found[inside] = model.probabilities(*floors.take(ids, bounds, inside))
+        model = floors.fit(*rows.taken(others), labels[others], kinds, seed)
+        found[inside] = model.probabilities(*rows.taken(inside))
     return found

@@ -198,7 +198,7 @@ def sample() -> click.Command:
         from . import api
         from .config import build
 
-        options, model = build(language.Sample, given(values)), _of_task("language", api.load(run))
+        options, model = build(language.Sample, given(values)), _of_task(("language",), api.load(run))
         _warn_unseen(model, options.prompt)
         if options.number == 1 and not as_json:
             _stream(language.sample(model, options), options.prompt)
@@ -217,10 +217,11 @@ def sample() -> click.Command:
     return click.Command("sample", callback=go, params=params, help="Let a language run write, as a stream.")
 
 
-def _of_task(task: str, run: Any) -> Any:
+def _of_task(tasks: tuple[str, ...], run: Any) -> Any:
     theirs = run.task.__name__.rpartition(".")[2]
-    if theirs != task:
-        raise UserError(f"`{run.folder}` is a run of `{theirs}`; a run of `{task}` is needed", fix=f"unrolled info {run.folder}")
+    if theirs not in tasks:
+        needed = f"a run of `{tasks[0]}` is needed" if len(tasks) == 1 else f"needed is one of {', '.join(tasks)}"
+        raise UserError(f"`{run.folder}` is a run of `{theirs}`; {needed}", fix=f"unrolled info {run.folder}")
     return run
 
 
@@ -250,7 +251,7 @@ def score() -> click.Command:
         from . import api
         from .config import build
 
-        options, model = build(language.Score, given(values)), _of_task("language", api.load(run))
+        options, model = build(language.Score, given(values)), _of_task(("language",), api.load(run))
         with tempfile.TemporaryDirectory() as spool:
             ids, characters = language.read_to_score(model, list(file), Path(spool))
         began = time.monotonic()
@@ -290,7 +291,7 @@ def predict() -> click.Command:
         from . import api
         from .config import build
 
-        model = _of_one(pages, api.load(run))
+        model = _of_task(tuple(pages), api.load(run))
         options = build(model.task.Predict, given(values))
         coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         with tempfile.TemporaryDirectory() as spool:
@@ -321,7 +322,7 @@ def evaluate() -> click.Command:
     def go(run: str, data: tuple[str, ...], as_json: bool) -> None:
         from . import api
 
-        model = _of_one(_pages_with("examine"), api.load(run))
+        model = _of_task(tuple(_pages_with("examine")), api.load(run))
         with tempfile.TemporaryDirectory() as spool:
             tables = model.task.examine(model, model.task.part(model, list(data), Path(spool)))
         if as_json:
@@ -341,7 +342,7 @@ def look() -> click.Command:
         from . import api, future_page
         from .run import write_bytes
 
-        model = _of_one(_pages_with("look"), api.load(run))
+        model = _of_task(tuple(_pages_with("look")), api.load(run))
         belief = model.task.look(model, text)
         path = Path(out) if out else model.folder / "look.html"
         write_bytes(path, future_page.page(belief))
@@ -363,14 +364,6 @@ def _pages_with(name: str) -> dict[str, Any]:
 
     pages = {task: tasks.load(task) for task in TASKS}
     return {task: page for task, page in pages.items() if hasattr(page, name)}
-
-
-def _of_one(pages: dict[str, Any], run: Any) -> Any:
-    task = run.task.__name__.rpartition(".")[2]
-    if task not in pages:
-        known = ", ".join(pages)
-        raise UserError(f"`{run.folder}` is a run of `{task}`; needed is one of {known}", fix=f"unrolled info {run.folder}")
-    return run
 
 
 def info() -> click.Command:

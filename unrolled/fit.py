@@ -67,6 +67,29 @@ class Settings(NamedTuple):
     shown: tuple[str, ...] = ()  # other measures in an evaluation's line
 
 
+class Measure(NamedTuple):
+    """What a task's loop is measured by, and how people read it: see Settings."""
+
+    name: str
+    unit: str
+    unit_scale: float
+    work: str
+    work_per_step: float
+    shown: tuple[str, ...] = ()
+
+
+def settings_of(config: Any, measure: Measure, warmup: int) -> Settings:
+    """The Settings of a task's config: its steps, and what follows from them; warmup at most a tenth of them."""
+    steps = config.steps or 1
+    return Settings(
+        steps=steps, learning_rate=config.rate, warmup=min(warmup, steps // 10), weight_decay=config.weight_decay,
+        clip=config.clip, evaluate_every=max(1, -(-steps // config.evaluations)), patience=config.patience,
+        seed=config.seed, measure=measure.name, device=config.device,
+        bfloat16=wants_bfloat16(config.device, config.precision), unit=measure.unit, unit_scale=measure.unit_scale,
+        work=measure.work, work_per_step=measure.work_per_step, shown=measure.shown,
+    )  # fmt: skip
+
+
 @dataclasses.dataclass
 class Standing:
     """What a resumed run must know beside tensors; kept in the step's manifest."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .data.batch import Rows
 from .errors import UserError
 
 C = 2.0  # what the examples weigh against the pull to zero, as scikit-learn's LogisticRegression counts it
@@ -24,13 +25,6 @@ def majority(labels: np.ndarray, kinds: int) -> np.ndarray:
     """The labels' shares (K,), each counted once more than it occurs (Laplace), so that none is impossible."""
     counts = np.bincount(labels, minlength=kinds) + 1.0
     return counts / counts.sum()
-
-
-def take(ids: np.ndarray, bounds: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The chosen rows, in that order, as ids and bounds of their own."""
-    lengths = np.diff(bounds)[rows]
-    borders = np.concatenate(([0], np.cumsum(lengths)))
-    return ids[np.repeat(bounds[rows] - borders[:-1], lengths) + np.arange(borders[-1])], borders
 
 
 # --- a sparse matrix
@@ -112,7 +106,7 @@ def fit(ids: np.ndarray, bounds: np.ndarray, labels: np.ndarray, kinds: int, see
     if bounds[-1] > WORDS:
         few = max(1, len(labels) * WORDS // int(bounds[-1]))
         chosen = np.sort(np.random.default_rng(seed).choice(len(labels), few, replace=False))
-        ids, bounds = take(ids, bounds, chosen)
+        ids, bounds = Rows(ids, bounds).taken(chosen)
         labels = labels[chosen]
     found, rows = occurrences(ids, bounds)
     keys, features, seen = np.unique(found, return_inverse=True, return_counts=True)

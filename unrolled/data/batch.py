@@ -82,6 +82,12 @@ class Rows(NamedTuple):
     def lengths(self) -> np.ndarray:
         return np.diff(self.bounds)
 
+    def taken(self, rows: np.ndarray) -> Rows:
+        """The chosen rows, in that order."""
+        lengths = self.lengths[rows]
+        bounds = np.concatenate(([0], np.cumsum(lengths)))
+        return Rows(self.ids[np.repeat(self.bounds[rows] - bounds[:-1], lengths) + np.arange(bounds[-1])], bounds)
+
     def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """The chosen rows as ids (B, T), zeros behind the shorter ones, and their lengths (B)."""
         lengths = self.lengths[rows]

@@ -147,8 +147,6 @@ class Batch(NamedTuple):
 
 def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     """Encode the user's texts into files in `folder`; `base` is a codec to extend instead of a new one."""
-    if config.minutes is not None and config.steps is not None:
-        raise UserError("`--minutes` and `--steps` were both given; train by one of them")
     if config.vectors not in (None, ONE_HOT) and config.symbols not in vocab.WORDS:
         raise UserError(
             f"`--vectors {config.vectors}` are of words", fix="--symbols tokens, or --vectors one-hot for any symbols"
@@ -329,8 +327,7 @@ def plan(config: Config, data: Data) -> Config:
     """The config with every None chosen, as measured on reviews: see docs."""
     accounts = data.accounts
     config = dataclasses.replace(config, text=accounts["text"], label=accounts["label"], ordered=accounts["ordered"])
-    if config.minutes is None and config.steps is None:
-        config = dataclasses.replace(config, minutes=10.0)
+    config = config if config.steps else fill(config, minutes=10.0)
     width = word_input.width(config.vectors, config.embedding, data.codec.size) or (200 if config.symbols in vocab.WORDS else 64)
     pooling = "mean" if config.cell == "none" else "max"
     return fill(config, hidden=128, embedding=width, pooling=pooling, rate=2e-3)
@@ -383,15 +380,9 @@ def batches(config: Config, data: Data) -> Batches:
 
 def settings(config: Config, data: Data) -> fit.Settings:
     """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
-    steps = config.steps or 1
-    return fit.Settings(
-        steps=steps, learning_rate=config.rate, warmup=min(200, steps // 10), weight_decay=config.weight_decay,
-        clip=config.clip, evaluate_every=max(1, -(-steps // config.evaluations)), patience=config.patience,
-        seed=config.seed, measure=MEASURE, device=config.device,
-        bfloat16=fit.wants_bfloat16(config.device, config.precision), unit="nats/text", unit_scale=1.0,
-        work="texts", work_per_step=len(data.train) / batches(config, data).steps_per_epoch,
-        shown=("accuracy", "mean_absolute_error"),
-    )  # fmt: skip
+    work = len(data.train) / batches(config, data).steps_per_epoch
+    measure = fit.Measure(MEASURE, "nats/text", 1.0, "texts", work, ("accuracy", "mean_absolute_error"))
+    return fit.settings_of(config, measure, warmup=200)
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:
@@ -464,8 +455,7 @@ def _spread(part: Texts, limit: int | None) -> Texts:
     if limit is None or limit >= len(part):
         return part
     chosen = np.arange(0, len(part), -(-len(part) // limit))
-    ids = [part.rows.ids[part.rows.bounds[i] : part.rows.bounds[i + 1]] for i in chosen]
-    return Texts(Rows.of(ids), part.labels[chosen])
+    return Texts(part.rows.taken(chosen), part.labels[chosen])
 
 
 def calibrate(model: Model, codec: Codec, part: Texts, limit: int) -> None:

@@ -109,8 +109,6 @@ def demo(folder: Path) -> list[Path]:
 
 def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     """Encode the user's text into memory-mapped files in `folder`; `base` is a codec to extend instead of a new one."""
-    if config.minutes is not None and config.steps is not None:
-        raise UserError("`--minutes` and `--steps` were both given; train by one of them")
     _check_vectors(config)
     if config.condition is not None and config.column is None:
         raise UserError("`--condition` needs `--column`: a table with the text in one column and the label in another")
@@ -343,8 +341,7 @@ def plan(config: Config, data: Data) -> Config:
     training on two cores with AMX, 384 for ten minutes; one wider layer where fewer steps fit; no dropout below six passes
     over the text, much above fourteen; more readers where there is time for many steps, since they cost less together.
     """
-    if config.minutes is None and config.steps is None:
-        config = dataclasses.replace(config, minutes=10.0)
+    config = config if config.steps else fill(config, minutes=10.0)
     width = _width(config, data)
     config = fill(config, length=48) if width is None else fill(config, embedding=width, length=48)
     steps = config.steps or _steps_of_256(config, data)
@@ -444,15 +441,10 @@ def batches(config: Config, data: Data) -> Streams:
 
 def settings(config: Config, data: Data) -> fit.Settings:
     """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
-    steps = config.steps or 1
     per_symbol = data.train.characters / len(data.train)
-    return fit.Settings(
-        steps=steps, learning_rate=config.rate, warmup=min(100, steps // 10), weight_decay=config.weight_decay,
-        clip=config.clip, evaluate_every=max(1, -(-steps // config.evaluations)), patience=config.patience,
-        seed=config.seed, measure=MEASURE, device=config.device, bfloat16=fit.wants_bfloat16(config.device, config.precision),
-        unit="bits/character", unit_scale=1 / math.log(2) / per_symbol,
-        work="characters", work_per_step=config.batch * config.length * per_symbol,
-    )  # fmt: skip
+    work = config.batch * config.length * per_symbol
+    measure = fit.Measure(MEASURE, "bits/character", 1 / math.log(2) / per_symbol, "characters", work)
+    return fit.settings_of(config, measure, warmup=100)
 
 
 STRUCTURE = ("cell", "hidden", "layers", "embedding", "tied", "symbols", "column", "condition", "vectors")

@@ -3,7 +3,7 @@
 In:  CoNLL columns (a word and its tag a line, a blank line after each sentence) in BIO, BIOES or IOB1; JSONL with spans.
 Out: spans of words with a kind and a probability; of raw text with character offsets.
 
-    word ids (B, T) -> embedding (B, T, E)      spelling (B, T, C) -> recurrent, both ways, last states (B, T, 2·S)
+    word ids (B, T) -> embedding (B, T, E)      spelling (B, T, C) -> convolution, maxima (B, T, 2·S)
     side by side -> recurrent layers, forward or both ways (B, T, D·H) -> emissions (B, T, K)
     -> linear-chain conditional random field over tags in BIOES, which allows no invalid sequence
 """
@@ -33,7 +33,7 @@ from ..data import tagged, text, tokens
 from ..data.batch import Buckets, Rows, borders, open_map, write
 from ..data.vocab import FIRST, UNKNOWN, Codec
 from ..errors import UserError
-from ..layers import ONE_HOT, Embedding, OneHot, adopt, initialise
+from ..layers import ONE_HOT, Embedding, OneHot, Pooling, adopt, initialise
 from ..recurrent import Recurrent, drop
 
 MEASURE = "span_error"
@@ -138,8 +138,6 @@ def demo(folder: Path) -> list[Path]:
 
 def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     """Encode the user's sentences into files in `folder`; `base` is a codec to extend instead of a new one."""
-    if config.minutes is not None and config.steps is not None:
-        raise UserError("`--minutes` and `--steps` were both given; train by one of them")
     folder.mkdir(parents=True, exist_ok=True)
     train = _sentences(config, config.data, folder / "spool")
     if config.dev:
@@ -272,6 +270,7 @@ class Model(nn.Module):
             self.letters = nn.Embedding(257, 32, padding_idx=0)
             if config.letters == "recurrent":
                 self.speller = Recurrent(config.cell, 32, config.spelling, bidirectional=True)
+                self.ends = Pooling("last", 2 * config.spelling, both=True)
             else:
                 self.speller = nn.Conv1d(32, 2 * config.spelling, 3, padding=1)
         width, both = config.embedding + 2 * config.spelling, config.direction == "both"
@@ -311,16 +310,14 @@ class Model(nn.Module):
         return drop(x, self.input_dropout, self.training, variational=False)
 
     def spell(self, spelling: Tensor) -> Tensor:
-        """Bytes (B, T, C) -> the two last states of each word's letters (B, T, 2·S)."""
+        """Bytes (B, T, C) -> what each word's letters look like (B, T, 2·S): a convolution's maxima, or two last states."""
         flat = spelling.flatten(0, 1)
         if isinstance(self.speller, nn.Conv1d):
             h = self.speller(self.letters(flat).transpose(1, 2))
             return h.masked_fill((flat == 0).unsqueeze(1), -torch.inf).amax(-1).tanh().unflatten(0, spelling.shape[:2])
         lengths = (flat > 0).sum(1).clamp(min=1)
         h, _ = self.speller(self.letters(flat), lengths=lengths)
-        size = h.shape[-1] // 2
-        last = torch.cat((h[torch.arange(len(h), device=h.device), lengths - 1, :size], h[:, 0, size:]), -1)
-        return last.unflatten(0, spelling.shape[:2])
+        return self.ends(h, lengths).unflatten(0, spelling.shape[:2])
 
     def loss(self, emissions: Tensor, batch: Batch) -> Tensor:
         """Mean nats a word."""
@@ -349,8 +346,7 @@ PASSES = 50  # over the sentences at most
 
 def plan(config: Config, data: Data) -> Config:
     """The config with every None chosen."""
-    if config.minutes is None and config.steps is None:
-        config = dataclasses.replace(config, minutes=10.0)
+    config = config if config.steps else fill(config, minutes=10.0)
     width = word_input.width(config.vectors, config.embedding, data.codec.size) or 100
     return fill(config, hidden=128, embedding=width, rate=5e-3)
 
@@ -392,7 +388,7 @@ def gather(sentences: Sentences, rows: np.ndarray) -> Batch:
     """The chosen sentences as a batch."""
     words, spelling, tags = sentences.words, sentences.spelling, sentences.tags
     ids, lengths = words.padded(rows)
-    places = np.concatenate([np.arange(words.bounds[row], words.bounds[row + 1]) for row in rows])
+    places = _places(words, rows)
     letters, _ = spelling.padded(places)
     inside = torch.arange(ids.shape[1]) < lengths.unsqueeze(1)
     spelt = letters.new_zeros(*ids.shape, letters.shape[1])
@@ -402,21 +398,19 @@ def gather(sentences: Sentences, rows: np.ndarray) -> Batch:
     return Batch(ids, spelt, lengths, tags)
 
 
+def _places(words: Rows, rows: np.ndarray) -> np.ndarray:
+    """Where the words of the chosen sentences stand."""
+    return np.concatenate([np.arange(words.bounds[row], words.bounds[row + 1]) for row in rows])
+
+
 def batches(config: Config, data: Data) -> Batches:
     return Batches(data.train, config.batch, config.seed)
 
 
 def settings(config: Config, data: Data) -> fit.Settings:
     """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
-    steps = config.steps or 1
-    return fit.Settings(
-        steps=steps, learning_rate=config.rate, warmup=min(200, steps // 10), weight_decay=config.weight_decay,
-        clip=config.clip, evaluate_every=max(1, -(-steps // config.evaluations)), patience=config.patience,
-        seed=config.seed, measure=MEASURE, device=config.device,
-        bfloat16=fit.wants_bfloat16(config.device, config.precision), unit="span error", unit_scale=1.0,
-        work="words", work_per_step=len(data.train.words.ids) / batches(config, data).steps_per_epoch,
-        shown=("span_f1",),
-    )  # fmt: skip
+    work = len(data.train.words.ids) / batches(config, data).steps_per_epoch
+    return fit.settings_of(config, fit.Measure(MEASURE, "span error", 1.0, "words", work, ("span_f1",)), warmup=200)
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:
@@ -526,11 +520,9 @@ def _spread(part: Sentences, limit: int | None) -> Sentences:
     if limit is None or limit >= len(part):
         return part
     words, spelling, tags = part.words, part.spelling, part.tags
-    chosen = range(0, len(part), -(-len(part) // limit))
-    places = np.concatenate([np.arange(words.bounds[i], words.bounds[i + 1]) for i in chosen])
-    ids = [words.ids[words.bounds[i] : words.bounds[i + 1]] for i in chosen]
-    letters = [spelling.ids[spelling.bounds[i] : spelling.bounds[i + 1]] for i in places]
-    return Sentences(Rows.of(ids), Rows.of(letters), tags[places])
+    chosen = np.arange(0, len(part), -(-len(part) // limit))
+    places = _places(words, chosen)
+    return Sentences(words.taken(chosen), spelling.taken(places), tags[places])
 
 
 CAUTIONS = np.arange(-1.0, 4.01, 0.25)
