@@ -116,6 +116,53 @@ def signal_at(step: int, number: int = signal.SIGINT):
     return lambda now: os.kill(os.getpid(), number) if now == step else None
 
 
+# --- averaged weights
+
+
+def test_the_weights_kept_are_the_mean_of_the_last_steps(new_run):
+    averaged, trail = new_run(), []  # of W before each step
+    seen = {}
+
+    def keep(model: nn.Module) -> dict[str, float]:
+        seen["W"] = model.W.detach().clone()
+        return dev_error(model)
+
+    class Watching(Toy):
+        def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+            if self.training:
+                trail.append(self.W.detach().clone())
+            return super().loss(outputs, batch)
+
+    train(averaged, evaluate=keep, model=Watching(), averaged=4)
+    last = folders.load_step(averaged, "last", with_state=True)
+    trail.append(last.state["latest/W"])
+    mean = trail[0]
+    for step, W in enumerate(trail[1:], 1):
+        mean = mean + max(1 / 4, 1 / (1 + step / 10)) * (W - mean)
+    assert torch.allclose(last.weights["W"], mean, atol=1e-6)
+    assert torch.equal(seen["W"], last.weights["W"])  # what is measured is what is kept
+    assert not torch.allclose(last.weights["W"], last.state["latest/W"], atol=1e-4)
+
+
+def test_averaging_changes_nothing_of_the_way(new_run):
+    plain, averaged = new_run("plain"), new_run("averaged")
+    train(plain)
+    train(averaged, averaged=4)
+    latest = folders.load_step(averaged, "last", with_state=True).state
+    assert torch.equal(latest["latest/W"], folders.load_step(plain, "last").weights["W"])
+
+
+def test_an_averaged_run_interrupted_ends_as_the_unbroken_one_bit_for_bit(new_run):
+    whole = new_run("whole")
+    train(whole, averaged=4)
+    for cut in (1, 5, 8):
+        folder = new_run(str(cut))
+        with pytest.raises(UserError, match="nothing is lost"):
+            train(folder, signal_at(cut), averaged=4)
+        train(folder, averaged=4)
+        assert facts(folder) == facts(whole)
+
+
 # --- stopping and going on
 
 

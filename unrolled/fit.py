@@ -65,6 +65,7 @@ class Settings(NamedTuple):
     work: str  # what a step gets through, and how much of it
     work_per_step: float
     shown: tuple[str, ...] = ()  # other measures in an evaluation's line
+    averaged: int = 0  # steps the weights are averaged over, about; 0: not at all
 
 
 class Measure(NamedTuple):
@@ -78,15 +79,18 @@ class Measure(NamedTuple):
     shown: tuple[str, ...] = ()
 
 
-def settings_of(config: Any, measure: Measure, warmup: int) -> Settings:
-    """The Settings of a task's config: its steps, and what follows from them; warmup at most a tenth of them."""
+def settings_of(config: Any, measure: Measure, warmup: int, average: float = 0.0) -> Settings:
+    """The Settings of a task's config: its steps, and what follows from them; warmup at most a tenth of them.
+
+    average is the part of all steps that the weights are averaged over.
+    """
     steps = config.steps or 1
     return Settings(
         steps=steps, learning_rate=config.rate, warmup=min(warmup, steps // 10), weight_decay=config.weight_decay,
         clip=config.clip, evaluate_every=max(1, -(-steps // config.evaluations)), patience=config.patience,
         seed=config.seed, measure=measure.name, device=config.device,
         bfloat16=wants_bfloat16(config.device, config.precision), unit=measure.unit, unit_scale=measure.unit_scale,
-        work=measure.work, work_per_step=measure.work_per_step, shown=measure.shown,
+        work=measure.work, work_per_step=measure.work_per_step, shown=measure.shown, averaged=round(average * steps),
     )  # fmt: skip
 
 
@@ -114,6 +118,7 @@ class Loop:
         self.model = self.accelerator.prepare(self.bare)
         self.optimizer = adamw(self.bare, settings)
         self.state: tuple[Tensor, ...] | None = None
+        self.mean: list[Tensor] = []  # of each parameter over the last steps, where settings.averaged
         self.restore()
         if self.standing.best_step == self.step and self.accelerator.is_main_process:
             folders.mark_best(folder)  # a kill may have come between `last` and `best`
@@ -131,7 +136,23 @@ class Loop:
             self.model, self.bare, batch, self.state, self.optimizer, self.settings, self.accelerator.backward
         )
         self.step += 1
+        if self.mean and loss.isfinite():
+            share = max(1 / self.settings.averaged, 1 / (1 + self.step / 10))  # the first steps soon count no more
+            torch._foreach_lerp_(self.mean, [p.data for p in self.bare.parameters()], share)
         return float(self.accelerator.reduce(loss, "mean"))
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the model holds the mean of its weights over the last steps (Polyak and Juditsky 1992), if it is kept."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        for i, parameter in enumerate(self.bare.parameters() if self.mean else ()):
+            parameter.data, self.mean[i] = self.mean[i], parameter.data
 
     def share(self, batch: Any) -> Any:
         """This process's rows of a batch, on its device."""
@@ -147,12 +168,17 @@ class Loop:
     # --- saving and going back
 
     def save(self, best: bool) -> None:
+        """Write the step; what is kept as its weights are the averaged ones, where there are such."""
         tensors = {f"optimizer/{name}/{key}": value for name, key, value in self._moments()}
+        if self.mean:
+            tensors |= {f"latest/{name}": parameter.data for name, parameter in self.bare.named_parameters()}
         for i, s in enumerate(self.state or ()):
             tensors[f"carried/{i}"] = self.accelerator.gather(s)
         if self.accelerator.is_main_process:
-            weights, progress = folders.weights_of(self.bare), dataclasses.asdict(self.standing)
-            folders.save_step(self.folder, folders.Step(self.step, weights, tensors, progress), best)
+            progress = dataclasses.asdict(self.standing)
+            with self.averaged():
+                weights = folders.weights_of(self.bare)
+                folders.save_step(self.folder, folders.Step(self.step, weights, tensors, progress), best)
         self.accelerator.wait_for_everyone()
 
     def _moments(self) -> Iterator[tuple[str, str, Tensor]]:
@@ -166,11 +192,14 @@ class Loop:
         folders.put_weights(self.bare, step.weights, self.folder)
         self.optimizer.state.clear()
         parameters = dict(self.bare.named_parameters())
+        self.mean = [p.detach().clone() for p in parameters.values()] if self.settings.averaged else []
         carried: dict[int, Tensor] = {}
         for path, value in step.state.items():
             kind, name, *key = path.split("/")
             if kind == "carried":
                 carried[int(name)] = self._rows(value).to(self.accelerator.device)
+            elif kind == "latest":
+                parameters[name].data.copy_(value)
             else:
                 on_cpu = key[0] == "step"  # where torch's optimisers keep their count
                 self.optimizer.state[parameters[name]][key[0]] = value if on_cpu else value.to(self.accelerator.device)
@@ -251,7 +280,8 @@ def fit(
             if sane and (loop.step == settings.steps or loop.step % settings.evaluate_every == 0):
                 _evaluate(loop, evaluate)
                 if after_evaluation is not None and loop.accelerator.is_main_process:
-                    after_evaluation(loop.bare, loop.step)
+                    with loop.averaged():
+                        after_evaluation(loop.bare, loop.step)
             if interrupted() and loop.step < settings.steps:
                 loop.save(best=False)
                 raise UserError(
@@ -267,7 +297,7 @@ def _evaluate(loop: Loop, evaluate: Callable) -> None:
     measures = {}
     if loop.accelerator.is_main_process:
         loop.bare.eval()
-        with autocast(loop.accelerator.device, settings.bfloat16):
+        with loop.averaged(), autocast(loop.accelerator.device, settings.bfloat16):
             measures = evaluate(loop.bare)
     value = torch.tensor(measures.get(settings.measure, 0.0), dtype=torch.float64)
     value = float(loop.accelerator.reduce(value.to(loop.accelerator.device), "sum"))

@@ -76,6 +76,7 @@ class Config:
     batch: int = option(64, "texts a step", minimum=1)
     rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
     weight_decay: float = option(0.02, "pull of matrices towards zero", minimum=0, maximum=10)
+    average: float = option(0.05, "part of the steps that the weights kept are averaged over", minimum=0, maximum=0.5)
     clip: float = option(1.0, "longest gradient", minimum=1e-6)
     evaluations: int = option(10, "how often to validate and save", minimum=1)
     patience: int | None = option(None, "stop after so many evaluations without a better one", minimum=1)
@@ -382,7 +383,7 @@ def settings(config: Config, data: Data) -> fit.Settings:
     """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
     work = len(data.train) / batches(config, data).steps_per_epoch
     measure = fit.Measure(MEASURE, "nats/text", 1.0, "texts", work, ("accuracy", "mean_absolute_error"))
-    return fit.settings_of(config, measure, warmup=200)
+    return fit.settings_of(config, measure, warmup=200, average=config.average)
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:

@@ -76,6 +76,7 @@ class Config:
     batch: int = option(32, "sentences a step", minimum=1)
     rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
     weight_decay: float = option(0.02, "pull of matrices towards zero", minimum=0, maximum=10)
+    average: float = option(0.0, "part of the steps that the weights kept are averaged over", minimum=0, maximum=0.5)
     clip: float = option(5.0, "longest gradient", minimum=1e-6)
     evaluations: int = option(15, "how often to validate and save", minimum=1)
     patience: int | None = option(None, "stop after so many evaluations without a better one", minimum=1)
@@ -410,7 +411,8 @@ def batches(config: Config, data: Data) -> Batches:
 def settings(config: Config, data: Data) -> fit.Settings:
     """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
     work = len(data.train.words.ids) / batches(config, data).steps_per_epoch
-    return fit.settings_of(config, fit.Measure(MEASURE, "span error", 1.0, "words", work, ("span_f1",)), warmup=200)
+    measure = fit.Measure(MEASURE, "span error", 1.0, "words", work, ("span_f1",))
+    return fit.settings_of(config, measure, warmup=200, average=config.average)
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:
