@@ -11,7 +11,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from unrolled.decode import Sampling, beam, draw, log_softmax, probabilities, sample
+from unrolled.decode import Beam, Sampling, beams, best, draw, log_softmax, mean_logits, probabilities, sample, together
+from unrolled.kernels import beams as beams_kernel
 
 # eighths, all different: a tie has no one right answer, and what is drawn must not hang on rounding
 LOGITS = st.lists(st.integers(-40, 40), min_size=1, max_size=8, unique=True).map(lambda eighths: [n / 8 for n in eighths])
@@ -209,37 +210,34 @@ def test_a_text_is_drawn_from_the_distribution_of_its_step():
     assert abs(after_0.mean() - 0.9) < 0.01 and abs(after_1.mean() - 0.4) < 0.01
 
 
-# --- beam search
+# --- searching
 
 
-def rolling(table):
-    """A step that depends on the whole text so far, through a state that mixes every symbol: rows mixed up would show.
-
-    The state is two arrays, a numpy one and a torch one, which must stay together.
-    """
+def rolling(table, starts=(0,)):
+    """A net whose state is one number a row, kept as an array and as a tensor: step, first logits, first state."""
 
     def step(ids, state):
-        mix, torchs = state
-        assert len(mix) == len(torchs) == len(ids)
-        assert (mix == torchs.numpy()).all()
+        mix, same = state
+        assert (mix == same.numpy()).all() and ids.shape == (len(mix),)
         mix = (3 * mix + ids[:, None] + 1) % len(table)
         return table[mix[:, 0]], (mix, torch.from_numpy(mix))
 
-    return step, (np.zeros((1, 1), np.int64), torch.zeros(1, 1, dtype=torch.int64))
+    mix = np.array(starts, np.int64)[:, None]
+    return step, table[mix[:, 0]], (mix, torch.from_numpy(mix))
 
 
-def log_probability(table, ids):
+def log_probability(table, ids, start=0):
     """Of a text under rolling(table), multiplied up symbol by symbol."""
-    total, mix = 0.0, 0
+    total, mix = 0.0, start
     for i in ids:
-        row = [math.exp(a) for a in table[mix]]
-        total += math.log(row[i] / sum(row))
+        row = [math.exp(a) for a in table[mix].tolist()]
+        total += math.log(row[i] / sum(row)) if row[i] else -math.inf
         mix = (3 * mix + i + 1) % len(table)
     return total
 
 
 def all_texts(symbols, length, end):
-    """Every text that ends at `end`, or at `length` without it."""
+    """Every text that ends at `end`, and every one of `length` without it."""
     others = [i for i in range(symbols) if i != end]
     for n in range(length + 1):
         for head in itertools.product(others, repeat=n):
@@ -249,72 +247,208 @@ def all_texts(symbols, length, end):
                 yield [*head, end]
 
 
+def repeats(ids, n):
+    runs = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
+    return len(set(runs)) < len(runs)
+
+
+def times(phrase, ids):
+    """How often a phrase stands in a text without overlapping itself."""
+    count, at = 0, 0
+    while at + len(phrase) <= len(ids):
+        here = list(ids[at : at + len(phrase)]) == list(phrase)
+        count, at = count + here, at + (len(phrase) if here else 1)
+    return count
+
+
+def all_stand(phrases, ids):
+    return all(times(phrase, ids) >= phrases.count(phrase) for phrase in phrases)
+
+
+def ranked(texts, end, score):
+    """Those that ended before the others, the better first."""
+    return sorted(texts, key=lambda ids: (ids[-1] != end, -score(ids)))
+
+
+TABLES = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+CHOICES = st.sampled_from([best, beams_kernel.best])
+
+
 @given(
-    seed=st.integers(0, 2**32 - 1),
+    random=TABLES,
     symbols=st.integers(1, 4),
     length=st.integers(1, 4),
     ends=st.booleans(),
     power=st.sampled_from([0.0, 0.7, 1.0]),
+    no_repeat=st.none() | st.integers(1, 3),
+    choose=CHOICES,
 )
-@settings(max_examples=60, deadline=None)
-def test_a_wide_beam_finds_what_going_through_all_texts_finds(seed, symbols, length, ends, power):
-    table = 2 * np.random.default_rng(seed).normal(size=(31, symbols))
+@settings(max_examples=120, deadline=None)
+def test_a_wide_beam_finds_what_going_through_all_texts_finds(random, symbols, length, ends, power, no_repeat, choose):
+    table = (2 * random.normal(size=(31, symbols))).astype(np.float32)
     end = symbols - 1 if ends else None
-    step, state = rolling(table)
-    texts = list(all_texts(symbols, length, end))
-    ranked = sorted(texts, key=lambda ids: -log_probability(table, ids) / len(ids) ** power)
-    found = beam(step, table[:1].copy(), state, len(texts), length, end, [], power)
-    assert [h.ids for h in found] == ranked
+    step, logits, state = rolling(table)
+    texts = [ids for ids in all_texts(symbols, length, end) if not no_repeat or not repeats(ids, no_repeat)]
+    assume(texts)
+    (found,) = beams(step, logits, state, Beam(4**5, power, no_repeat), [length], end, [], choose=choose)
+    assert [h.ids for h in found] == ranked(texts, end, lambda ids: log_probability(table, ids) / len(ids) ** power)
     for h in found:
-        assert h.score == pytest.approx(log_probability(table, h.ids) / len(h.ids) ** power, abs=1e-9)
+        assert h.nats == pytest.approx(log_probability(table, h.ids), abs=1e-9)
+        assert h.score == pytest.approx(h.nats / len(h.ids) ** power, abs=1e-12)
+        assert h.ended == (h.ids[-1] == end)
 
 
-@given(seed=st.integers(0, 2**32 - 1), width=st.integers(1, 6), ends=st.booleans(), power=st.sampled_from([0.0, 1.0]))
-@settings(max_examples=60, deadline=None)
-def test_a_narrow_beam_tells_true_scores_of_whole_texts_best_first(seed, width, ends, power):
-    table = 2 * np.random.default_rng(seed).normal(size=(31, 5))
-    end = 4 if ends else None
-    step, state = rolling(table)
-    found = beam(step, table[:1].copy(), state, width, 6, end, [], power)
-    assert len(found) == width == len({tuple(h.ids) for h in found})
-    assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
-    for h in found:
-        assert h.score == pytest.approx(log_probability(table, h.ids) / len(h.ids) ** power, abs=1e-9)
-        assert end not in h.ids[:-1] and (len(h.ids) == 6 or h.ids[-1] == end)
+PHRASES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=3), max_size=2)
 
 
-def beam_by_hand(table, width, length, end, power):
+@given(
+    random=TABLES,
+    phrases=PHRASES,
+    ends=st.booleans(),
+    power=st.sampled_from([0.0, 1.0]),
+    no_repeat=st.sampled_from([None, 1, 2]),
+    choose=CHOICES,
+)
+@settings(max_examples=150, deadline=None)
+def test_a_wide_beam_finds_all_texts_in_which_the_phrases_stand(random, phrases, ends, power, no_repeat, choose):
+    table = 2 * random.normal(size=(31, 4))
+    end = 3 if ends else None
+    texts = [ids for ids in all_texts(4, 4, end) if not no_repeat or not repeats(ids, no_repeat)]
+    texts = [ids for ids in texts if all_stand(phrases, ids)]
+    step, logits, state = rolling(table)
+    (found,) = beams(step, logits, state, Beam(4**5, power, no_repeat), [4], end, [], [phrases], choose=choose)
+    if texts:
+        assert [h.ids for h in found] == ranked(texts, end, lambda ids: log_probability(table, ids) / len(ids) ** power)
+    else:
+        assert found and not any(h.ended for h in found)
+
+
+@given(random=TABLES, phrases=PHRASES, width=st.integers(1, 5), room=st.integers(1, 3))
+@settings(max_examples=150, deadline=None)
+def test_however_narrow_the_beam_the_phrases_stand(random, phrases, width, room):
+    table = 4 * random.normal(size=(31, 4))
+    table[:, 3] += 3  # the net would rather end
+    step, logits, state = rolling(table)
+    (found,) = beams(step, logits, state, Beam(width), [sum(map(len, phrases)) + room], 3, [], [phrases])
+    assert found and all(all_stand(phrases, h.ids) for h in found)
+
+
+def test_a_text_that_has_met_more_goes_on_by_its_own_likeliest_symbol():
+    likely = np.tile([1e-6, 0.5, 0.4, 0.01, 0.01, 0.01, 0.01, 0.01], (8, 1))  # 0 is required and unlikely, 7 is the end
+    likely[0, 3], likely[3, 7] = 9, 9
+
+    def step(ids, state):
+        return np.log(likely[ids]), state
+
+    (found,) = beams(step, np.log(likely[1:2]), (), Beam(2), [4], 7, [], [[[0]]])
+    assert found[0].ids == [0, 3, 7]
+
+
+def by_hand(table, width, length, end, power):
     """Beam search as it is told: go on with every open text by every symbol, keep the best `width` open ones, to the end."""
-    unfinished, finished = [(0.0, [])], []
+    unfinished, finished = [[]], []
     for _ in range(length):
-        longer = [(log_probability(table, [*ids, i]), [*ids, i]) for _, ids in unfinished for i in range(table.shape[1])]
-        longer = sorted(longer, key=lambda one: -one[0])[: 2 * width]  # at most one end a text: `width` open ones remain
-        finished += [one for one in longer if one[1][-1] == end]
-        unfinished = [one for one in longer if one[1][-1] != end][:width]
-    ranked = sorted(((score / len(ids) ** power, ids) for score, ids in finished + unfinished), key=lambda one: -one[0])
-    return [ids for _, ids in ranked[:width]]
+        longer = sorted(
+            ([*ids, i] for ids in unfinished for i in range(table.shape[1])), key=lambda ids: -log_probability(table, ids)
+        )
+        finished += [ids for ids in longer[:width] if ids[-1] == end]
+        unfinished = [ids for ids in longer[: 2 * width] if ids[-1] != end][:width]
+    return ranked(finished + unfinished, end, lambda ids: log_probability(table, ids) / len(ids) ** power)[:width]
 
 
-@given(seed=st.integers(0, 2**32 - 1), width=st.integers(1, 4), power=st.sampled_from([0.0, 0.7, 1.0]), likely=st.booleans())
-@settings(max_examples=100, deadline=None)
-def test_a_narrow_beam_is_beam_search_by_hand(seed, width, power, likely):
-    table = 2 * np.random.default_rng(seed).normal(size=(31, 4))
-    table[:, 3] += 2 * likely  # ends come early: the search may stop before `length`, and must lose nothing by it
-    step, state = rolling(table)
-    found = beam(step, table[:1].copy(), state, width, 5, 3, [], power)
-    assert [h.ids for h in found] == beam_by_hand(table, width, 5, 3, power)
+@given(
+    random=TABLES,
+    width=st.integers(1, 4),
+    power=st.sampled_from([0.0, 0.7, 1.0]),
+    likely=st.sampled_from([0, 2, 5]),
+    choose=CHOICES,
+)
+@settings(max_examples=150, deadline=None)
+def test_a_narrow_beam_is_beam_search_by_hand(random, width, power, likely, choose):
+    table = 2 * random.normal(size=(31, 4))
+    table[:, 3] += likely  # ends come early: the search may stop before `length`, and must lose nothing by it
+    table = table.astype(np.float32)
+    step, logits, state = rolling(table)
+    (found,) = beams(step, logits, state, Beam(width, power), [6], 3, [], choose=choose)
+    assert [h.ids for h in found] == by_hand(table, width, 6, 3, power)
 
 
-@given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
-def test_a_beam_of_one_is_greedy(seed):
-    table = np.random.default_rng(seed).normal(size=(31, 5))
-    step, state = rolling(table)
-    (found,) = beam(step, table[:1].copy(), state, 1, 6, None, [])
-    mix = 0
-    for i in found.ids:
-        assert i == np.argmax(table[mix])
-        mix = (3 * mix + i + 1) % 31
+@pytest.mark.parametrize(("options", "steps"), [(Beam(2), 1), (Beam(2, 1.0), 3), (Beam(2, 1.0, patience=1.0), 1)])
+def test_a_search_stops_when_nothing_open_can_overtake(options, steps):
+    calls = []
+
+    def step(ids, state):
+        calls.append(len(ids))
+        return np.log(np.tile([0.05, 0.05, 0.9], (len(ids), 1))), state
+
+    (found,) = beams(step, np.log([[0.2, 0.1, 0.7]]), (), options, [10], 2, [])
+    assert len(calls) == steps and found[0].ids == [2]
+
+
+@given(random=TABLES, power=st.sampled_from([0.0, 1.0]))
+@settings(max_examples=50, deadline=None)
+def test_a_beam_of_one_is_greedy(random, power):
+    table = random.normal(size=(31, 5))
+    step, logits, state = rolling(table)
+    ((found,),) = beams(step, logits, state, Beam(1, power, patience=1.0 if power else None), [8], 4, [])
+    mix, wanted = 0, []
+    while len(wanted) < 8 and wanted[-1:] != [4]:
+        wanted.append(int(np.argmax(table[mix])))
+        mix = (3 * mix + wanted[-1] + 1) % 31
+    assert found.ids == wanted and found.ended == (wanted[-1] == 4)
+
+
+@given(random=TABLES, choose=CHOICES, asked=st.booleans(), no_repeat=st.sampled_from([None, 2]))
+@settings(max_examples=60, deadline=None)
+def test_a_sentence_is_answered_as_if_it_were_alone(random, choose, asked, no_repeat):
+    table = (2 * random.normal(size=(31, 70))).astype(np.float32)
+    starts, longest = random.integers(0, 31, 7), random.integers(1, 9, 7)
+    required = [[[5], [7, 8]], [], [[9, 9]], [], [[5], [5]], [[1]], []] if asked else None
+    options = Beam(3, 0.5, no_repeat)
+
+    def fall(state):
+        return -0.01 * state[0][:, 0]
+
+    def answers(which):
+        step, logits, state = rolling(table, starts[which])
+        phrases = None if required is None else [required[i] for i in which]
+        return beams(
+            step, logits, state, options, longest[which], 69, [0, 3], phrases, lambda state: -0.01 * state[0][:, 0], choose
+        )
+
+    together = answers(list(range(7)))
+    assert together == [answers([i])[0] for i in range(7)]
+    assert together == answers(list(range(7))[::-1])[::-1]
+
+
+def test_a_sentence_of_which_nothing_is_required_is_answered_as_ever():
+    table = np.random.default_rng(0).normal(size=(31, 9))
+    plain = beams(*rolling(table, [3, 4]), Beam(4, 1.0), [7, 7], 8, [])
+    step, logits, state = rolling(table, [3, 4])
+    assert beams(step, logits, state, Beam(4, 1.0), [7, 7], 8, [], [[], [[1, 2]]])[0] == plain[0]
+
+
+@given(random=TABLES, power=st.sampled_from([0.0, 1.0]))
+@settings(max_examples=30, deadline=None)
+def test_what_is_added_at_the_end_is_of_the_state_before_it(random, power):
+    table, worth = 2 * random.normal(size=(31, 3)), -random.random(31)
+
+    def score(ids):
+        mix = 0
+        for i in ids[:-1]:
+            mix = (3 * mix + i + 1) % 31
+        return log_probability(table, ids) / len(ids) ** power + (worth[mix] if ids[-1] == 2 else 0)
+
+    step, logits, state = rolling(table)
+    (found,) = beams(step, logits, state, Beam(99, power), [4], 2, [], adjust=lambda state: worth[state[0][:, 0]])
+    assert [h.ids for h in found] == ranked(all_texts(3, 4, 2), 2, score)
+    assert [h.score for h in found] == pytest.approx([score(h.ids) for h in found])
+
+
+def test_equals_are_kept_in_the_order_of_their_parents_and_symbols():
+    table = np.zeros((31, 3))
+    (found,) = beams(*rolling(table), Beam(5), [2], None, [])
+    assert [h.ids for h in found] == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]]
 
 
 def test_a_beam_of_two_finds_what_greed_misses():
@@ -323,42 +457,85 @@ def test_a_beam_of_two_finds_what_greed_misses():
     def step(ids, state):
         return np.log(likely[1 + ids]), state
 
-    (best, *_) = beam(step, np.log(likely[:1]), (), 2, 2, None, [])
-    assert best.ids == [1, 0] and math.exp(best.score) == pytest.approx(0.36)
+    ((found, *_),) = beams(step, np.log(likely[:1]), (), Beam(2), [2], None, [])
+    assert found.ids == [1, 0] and math.exp(found.score) == pytest.approx(0.36)
 
 
 def test_the_mean_a_symbol_lets_a_longer_text_win():
     def step(ids, state):
-        return np.log(np.tile([0.9, 0.1], (len(ids), 1))), state
+        return np.log(np.tile([0.1, 0.9], (len(ids), 1))), state
 
-    first = np.log([[0.5, 0.5]])  # end at once: 0.5; go on: 0.5 · 0.9 · 0.9
-    assert beam(step, first.copy(), (), 2, 3, 1, [], 0.0)[0].ids == [1]
-    assert beam(step, first.copy(), (), 2, 3, 1, [], 1.0)[0].ids == [0, 0, 0]
+    first = np.log([[0.5, 0.5]])  # end at once: 0.5; one symbol more: 0.5 · 0.9
+    assert beams(step, first.copy(), (), Beam(2, 0.0), [3], 1, [])[0][0].ids == [1]
+    assert beams(step, first.copy(), (), Beam(2, 1.0), [3], 1, [])[0][0].ids == [0, 1]
 
 
-def test_a_banned_symbol_is_in_no_beam():
-    table = np.zeros((31, 4))
+@pytest.mark.parametrize("choose", [best, beams_kernel.best])
+def test_a_banned_symbol_is_in_no_beam(choose):
+    table = np.zeros((31, 4), np.float32)
     table[:, [0, 2]] = 9.0
-    step, state = rolling(table)
-    found = beam(step, table[:1].copy(), state, 4, 3, None, [0, 2])
+    (found,) = beams(*rolling(table), Beam(4), [3], None, [0, 2], choose=choose)
     assert len(found) == 4 and all(set(h.ids) <= {1, 3} for h in found)
     assert found[0].score == pytest.approx(3 * math.log(0.5))  # what is left shares the whole probability
 
 
-def test_beam_returns_no_unfinished_text():
+@pytest.mark.parametrize("phrases", [[], [[0]]])
+def test_a_symbol_that_may_not_come_keeps_its_probability(phrases):
     def step(ids, state):
-        return np.tile([-np.inf, 0.0], (len(ids), 1)), state  # after the first symbol only `end` can follow
+        return np.log(np.tile([0.1, 0.2, 0.7], (len(ids), 1))), state
 
-    found = beam(step, np.array([[0.0, -3.0]]), (), 2, 3, 1, [])
-    assert [h.ids for h in found] == [[0, 1], [1]]
+    first = np.log([[0.1, 0.2, 0.7]])
+    ((found, *_),) = beams(step, first, (), Beam(9, no_repeat=1), [9], 2, [], [phrases])
+    assert found.ids == ([0, 2] if phrases else [2])
+    assert found.nats == pytest.approx(math.log(0.07 if phrases else 0.7))
 
 
-def test_beam_returns_nothing_impossible():
+@pytest.mark.parametrize("choose", [best, beams_kernel.best])
+@pytest.mark.parametrize("required", [None, [[], [[0]], []]])
+@pytest.mark.parametrize("bad", [np.nan, -np.inf, np.inf])
+def test_what_is_no_number_is_impossible_and_harms_nobody_else(bad, required, choose):
     def step(ids, state):
-        return np.tile([0.0, -np.inf], (len(ids), 1)), state
+        logits = np.tile(np.float32([0.0, bad, -1.0]), (len(ids), 1))
+        logits[state[0] == 2] = bad  # nothing can follow in the third sentence
+        return logits, state
 
-    found = beam(step, np.array([[0.0, -np.inf]]), (), 2, 3, 1, [])
-    assert found == [([0, 0, 0], 0.0)]
+    logits, state = np.float32([[0, bad, bad], [bad, bad, bad], [1, bad, 0]]), (np.arange(3),)
+    first, second, third = beams(step, logits, state, Beam(2), [3, 3, 3], 1, [], required, choose=choose)
+    assert [h.ids for h in first] == [[0, 0, 0], [0, 0, 2]] and not first[0].ended
+    assert second == [([], 0.0, 0.0, False)]
+    assert [h.ids for h in third] == [[0]]
+
+
+def test_what_ended_comes_before_what_is_open_at_the_longest():
+    def step(ids, state):
+        return np.log(np.tile([0.9, 0.1], (len(ids), 1))), state
+
+    (found,) = beams(step, np.log([[0.9, 0.1]]), (), Beam(2), [2], 1, [])
+    assert [(h.ids, h.ended) for h in found] == [([1], True), ([0, 1], True)]
+    (found,) = beams(step, np.log([[1.0, 1e-9]]), (), Beam(1), [2], 1, [])
+    assert [(h.ids, h.ended) for h in found] == [([0, 0], False)]
+
+
+def test_what_cannot_be_written_in_time_is_said():
+    step, logits, state = rolling(np.zeros((31, 4)))
+    (found,) = beams(step, logits, state, Beam(3), [3], 3, [], [[[0, 1, 2, 0]]])
+    assert found[0].ids == [0, 1, 2] and not any(h.ended for h in found)
+
+
+def test_of_no_sentences_there_are_no_answers():
+    assert beams(*rolling(np.zeros((31, 4)), []), Beam(), [], 3, []) == []
+
+
+def test_nets_together_write_by_the_mean_of_their_probabilities():
+    tables = [np.random.default_rng(i).normal(size=(31, 5)).astype(np.float32) for i in range(3)]
+    parts = [rolling(table, [0, 9]) for table in tables]
+    step = together([part[0] for part in parts], [2, 2, 2])
+    logits, state = step(np.array([3, 1]), sum((part[2] for part in parts), ()))
+    wanted = sum(torch.softmax(torch.tensor(table[[4, 29]]).double(), 1) for table in tables) / 3
+    np.testing.assert_allclose(np.exp(logits), wanted, rtol=1e-12)
+    assert len(state) == 6 and all(s[:, 0].tolist() == [4, 29] for s in state)
+    sure = np.array([[0.0, -np.inf, -np.inf]])
+    np.testing.assert_allclose(np.exp(mean_logits([np.log([[0.5, 0.5, 1e-300]]), sure])), [[0.75, 0.25, 0]], atol=1e-15)
 
 
 # --- logarithms

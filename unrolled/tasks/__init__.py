@@ -49,6 +49,7 @@ TASKS = {
     "embed": "learn a vector for every word: neighbours, analogies, a map",
     "classify": "read a text and answer with a label: sentiment, stars, topics",
     "tag": "find names in text, or any words that are marked",
+    "translate": "read a sentence and write it in another language",
 }
 
 

@@ -621,7 +621,8 @@ def _beam(run: Any, options: Sample) -> list[list[int]]:
     prompt = [run.codec.start, *run.codec.encode(options.prompt)]
     step, logits, state = _after(run, _label_asked(run, options.label), prompt)
     end = END if run.codec.records else None
-    found = decode.beam(step, logits, state, max(options.beam, options.number), options.length, end, banned(run.codec))
+    settings = decode.Beam(max(options.beam, options.number))
+    (found,) = decode.beams(step, logits, state, settings, [options.length], end, banned(run.codec))
     return [_before_end(run.codec, h.ids) for h in found[: options.number]]
 
 

@@ -1,0 +1,136 @@
+"""One step of a decoder that looks at a memory, compiled, for many hypotheses of many sentences at once.
+
+Every row is reckoned from its own numbers alone and in one order of sums (product.py), over its own sentence's steps and no
+padding: what comes out for a sentence is the same, bit for bit, whatever else is in the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .jit import compiled
+from .loops import copy
+from .product import Packed, columns, product
+from .smooth import tanh
+from .stepping import Stack, advance
+
+
+class Decoder(NamedTuple):
+    """A decoder packed for stepping; Packed matrices of no columns where the net has none."""
+
+    kind: np.ndarray  # of stepping.KINDS
+    stack: Stack
+    table: np.ndarray  # (V, G·H): W x + b of the first layer for each symbol
+    feed: Packed  # (E, G·H) of what the last step made of its context
+    query: Packed  # (H, H), additive attention's W
+    v: np.ndarray  # (H), additive attention's; empty for the others
+    combine: Packed  # (2H or H, E)
+    combine_bias: np.ndarray  # (E)
+    head: Packed  # (E, V)
+    bias: np.ndarray  # (V)
+
+
+class Memory(NamedTuple):
+    """What was read of N sentences, one after the other: sentence n's steps are bounds[n] … bounds[n + 1] - 1."""
+
+    values: np.ndarray  # (steps, H)
+    keys: np.ndarray  # (steps, H)
+    bounds: np.ndarray  # (N + 1)
+
+
+def step(net: Decoder, memory: Memory, ids: np.ndarray, state: np.ndarray, fed: np.ndarray, sentences: np.ndarray):
+    """ids (R), state (L·S, R, H), fed (R, E), sentences (R) -> logits (R, V), features (R, E), attention (R, longest).
+
+    `state` becomes the one after the step; features are what `fed` is at the next one.
+    """
+    R = len(ids)
+    logits, features = np.empty((R, len(net.bias)), np.float32), np.empty((R, len(net.combine_bias)), np.float32)
+    weights = np.zeros((R, int(np.diff(memory.bounds).max(initial=0))), np.float32)
+    _step(*net, *memory, np.arange(R), np.ones(R, np.int64), ids, state, fed, sentences, logits, features, weights)
+    return logits, features, weights
+
+
+@compiled
+def _step(
+    kind, stack, table, feed, query, v, combine, combine_bias, head, bias, values, keys, bounds,
+    rows, length, ids, state, fed, sentences, logits, features, weights,
+):  # fmt: skip
+    (R, E), (L, G), H = features.shape, stack[3].shape, state.shape[2]
+    A, hidden, top = np.empty((R, G), np.float32), np.empty((R, L * H), np.float32), np.empty((R, H), np.float32)
+    for i in range(R):
+        copy(A[i], table[ids[i]])
+    if columns(feed):
+        of_context = np.empty((R, columns(feed)), np.float32)
+        product(fed, R, feed, of_context)
+        for i in range(R):
+            for j in range(G):
+                A[i, j] += of_context[i, j]
+    advance(kind.ndim, stack, rows, length, A, state, hidden)
+    for i in range(R):
+        copy(top[i], hidden[i, (L - 1) * H :])
+    seen = np.empty((R, combine[0].shape[1]), np.float32)  # [c_t; h_t], or h_t alone
+    if seen.shape[1] > H:
+        queries = top
+        if columns(query):
+            queries = np.empty((R, columns(query)), np.float32)
+            product(top, R, query, queries)
+        for i in range(R):
+            look(queries[i], v, values, keys, bounds[sentences[i]], bounds[sentences[i] + 1], weights[i], seen[i, :H])
+    for i in range(R):
+        copy(seen[i, seen.shape[1] - H :], top[i])
+    wide = np.empty((R, columns(combine)), np.float32)
+    product(seen, R, combine, wide)
+    for i in range(R):
+        for j in range(E):
+            features[i, j] = tanh(wide[i, j] + combine_bias[j])
+    wide = np.empty((R, columns(head)), np.float32)
+    product(features, R, head, wide)
+    for i in range(R):
+        for j in range(len(bias)):
+            logits[i, j] = wide[i, j] + bias[j]
+
+
+@compiled
+def look(query, v, values, keys, begin, end, weights, context):
+    """α over a sentence's steps begin … end - 1 into weights, and the context Σ α m."""
+    H = len(context)
+    highest = np.float32(-np.inf)
+    for s in range(begin, end):
+        score = np.float32(0)
+        if len(v):
+            for j in range(H):
+                score += v[j] * tanh(query[j] + keys[s, j])
+        else:
+            for j in range(H):
+                score += query[j] * keys[s, j]
+        weights[s - begin] = score
+        highest = max(highest, score)
+    total = np.float32(0)
+    for s in range(end - begin):
+        weights[s] = math.exp(weights[s] - highest)
+        total += weights[s]
+    for j in range(H):
+        context[j] = 0
+    for s in range(end - begin):
+        weights[s] /= total
+        for j in range(H):
+            context[j] += weights[s] * values[begin + s, j]
+
+
+@compiled
+def _times(x, matrix, out):
+    wide = np.empty((len(x), columns(matrix)), np.float32)
+    product(x, len(x), matrix, wide)
+    for i in range(len(x)):
+        for j in range(out.shape[1]):
+            out[i, j] = wide[i, j]
+
+
+def times(x: np.ndarray, matrix: Packed, width: int) -> np.ndarray:
+    """x (N, K) through a packed matrix (K, width) -> (N, width), each row for itself."""
+    out = np.empty((len(x), width), np.float32)
+    _times(np.ascontiguousarray(x, np.float32), matrix, out)
+    return out

@@ -1,0 +1,596 @@
+"""Reading a sentence and writing it in another language (the lecture's many to many): encoder, decoder, attention.
+
+In:  two files of sentences, line by line, or a table with a source and a target column.
+Out: the translations that the net finds likeliest, and where it looked for every word.
+
+    source ids (B, S) -> embedding -> recurrent layers, forward or both ways -> memory m (B, S, H)
+    target so far (B, T) -> embedding -> recurrent layers, begun with the encoder's last state -> h (B, T, H)
+    context c_t = attention over m -> tanh(W [c_t; h_t]) -> logits of the next symbol (B, T, V)
+    --attention none leaves the context out: all that is known of the source is the encoder's last state
+"""
+
+from __future__ import annotations
+
+import calendar
+import dataclasses
+import datetime
+import json
+import random
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import attention, fit, overlap
+from ..attention import Attention
+from ..cells import CELLS, State
+from ..config import agree, fill, option
+from ..data import pairs, vocab
+from ..data.batch import Buckets, Rows, borders, open_map, write
+from ..data.vocab import END, UNKNOWN, Codec
+from ..decode import Beam, Hypothesis
+from ..errors import UserError
+from ..kernels.output import cross_entropy
+from ..layers import initialise
+from ..recurrent import Recurrent, drop
+from ..translator import Translator
+
+MEASURE = "bleu_missing"
+MEASURING = fit.Measuring("sentences", probe=64, few=500, many=1_000_000, warming=0)
+TRY = ("predict {run} 'Sunday, 9 November 2003'",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the task; None is chosen from the data, the machine's speed and the minutes."""
+
+    data: tuple[str, ...] = option((), "two files of sentences line by line, a table, or - for standard input")
+    source: str | None = option(None, "a table's column to translate from, by name or number")
+    target: str | None = option(None, "a table's column to translate to, by name or number")
+    minutes: float | None = option(None, "wall time of the whole command; becomes a number of steps", minimum=0.05, maximum=1e7)
+    steps: int | None = option(None, "training steps, in place of minutes", minimum=1)
+    cell: str = option("gru", "the recurrent cell", choices=CELLS)
+    hidden: int | None = option(None, "units a layer and direction", minimum=1, maximum=100_000)
+    layers: int = option(1, "recurrent layers of the encoder, and of the decoder", minimum=1, maximum=1000)
+    direction: str = option("both", "the encoder reads forward only, or both ways", choices=("both", "forward"))
+    attention: str = option("dot", "how the decoder looks at the source", choices=("none", *attention.KINDS))
+    feed: bool = option(False, "the decoder also reads what it last made of the context (input feeding); slower")
+    symbols: str = option("bpe", "what a symbol is", choices=vocab.KINDS)
+    vocabulary: int | None = option(None, "most symbols kept, of both languages together", minimum=1)
+    embedding: int | None = option(None, "width of a symbol's vector", minimum=1, maximum=100_000)
+    tied: bool = option(True, "source, target and output share their vectors")
+    longest: int = option(100, "sentences of more symbols are left out of training", minimum=1)
+    encoding: str = option("utf-8", "encoding of the text files")
+    dev: tuple[str, ...] = option((), "sentences to validate on, in place of a part of the data; given as the data are")
+    holdout: float = option(0.02, "part of the pairs to validate on, drawn by the seed", minimum=0.0001, maximum=0.5)
+    smoothing: float = option(0.1, "of the labels: this much is spread over all symbols", minimum=0, maximum=0.9)
+    dropout: float = option(0.2, "of vectors, and of what the output layer reads", minimum=0, maximum=0.95)
+    word_dropout: float = option(0.0, "of whole symbols, read as unknown", minimum=0, maximum=0.95)
+    weight_dropout: float = option(0.0, "of single recurrent weights", minimum=0, maximum=0.95)
+    batch: int = option(64, "pairs a step", minimum=1)
+    rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
+    weight_decay: float = option(0.0, "pull of matrices towards zero", minimum=0, maximum=10)
+    average: float = option(0.02, "part of the steps that the weights kept are averaged over", minimum=0, maximum=0.5)
+    clip: float = option(1.0, "longest gradient", minimum=1e-6)
+    evaluations: int = option(10, "how often to validate and save", minimum=1)
+    patience: int | None = option(None, "stop after so many evaluations without a better one", minimum=1)
+    seed: int = option(1, "of weights, data order and dropout", minimum=0, maximum=2**62)
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str = option("auto", "of matrix products", choices=("auto", "float32", "bfloat16"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentences:
+    """Encoded pairs; texts only of those to validate on."""
+
+    source: Rows
+    target: Rows
+    texts: list[tuple[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.source.lengths)
+
+
+class Data(NamedTuple):
+    codec: Codec
+    train: Sentences
+    dev: Sentences
+    accounts: dict[str, Any]
+
+
+class Batch(NamedTuple):
+    source: Tensor  # (B, S)
+    source_lengths: Tensor  # (B)
+    target: Tensor  # (B, T) `end`, then the symbols
+    target_lengths: Tensor  # (B)
+    following: Tensor  # (B, T) the symbols, then `end`
+
+
+LATEST = 73_000  # days after 1900 began: the demo's dates
+
+
+def demo(folder: Path) -> list[Path]:
+    """Dates as people write them, and as ISO 8601 does: it is easy to see where the net has to look."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, generator = folder / "dates.tsv", random.Random(1)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("source\ttarget\n")
+        file.writelines("\t".join(_date(generator)) + "\n" for _ in range(12_000))
+    return [path]
+
+
+def _date(generator: random.Random) -> tuple[str, str]:
+    day = datetime.date(1900, 1, 1) + datetime.timedelta(generator.randrange(LATEST))
+    month, week, d, m, y = calendar.month_name[day.month], calendar.day_name[day.weekday()], day.day, day.month, day.year
+    ordinal = f"{d}{'th' if 10 < d < 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(d % 10, 'th')}"
+    ways = (
+        f"{d} {month} {y}", f"{month} {d}, {y}", f"{week}, {d} {month} {y}", f"{d}.{m}.{y}", f"{y:04}/{m:02}/{d:02}",
+        f"{d} {month[:3]} {y}", f"{month[:3]} {ordinal}, {y}", f"the {ordinal} of {month} {y}",
+        f"{week}, {month} {ordinal} {y}", f"{month} the {ordinal}, {y}",
+    )  # fmt: skip
+    text = generator.choice(ways)
+    return text.lower() if generator.random() < 0.2 else text, day.isoformat()
+
+
+# --- reading
+
+
+def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
+    """Encode the user's pairs into files in `folder`; `base` is a codec to extend instead of a new one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = pairs.find(config.data, folder / "spool", config.source, config.target, config.encoding)
+    kept = pairs.check(pairs.pairs(found), config.longest, pairs.words if config.symbols in ("words", "bpe") else len)
+    train, dev = _split(config, kept.pairs, folder)
+    pairs.refuse_swapped(kept.counts, dev)
+    codec = _codec(config, base, train)
+    accounts: dict[str, Any] = {
+        "source": found.source, "target": found.target, "shared": pairs.shared(train, dev)._asdict(),
+        "said": [*filter(None, [found.said]), *pairs.told(kept)],
+    }  # fmt: skip
+    for part, some in (("train", train), ("dev", dev)):
+        accounts[part] = _encode(config, codec, some, folder / part)
+    return reopen(codec, accounts, folder)
+
+
+def _split(config: Config, found: list[pairs.Pair], folder: Path) -> tuple[list[pairs.Pair], list[pairs.Pair]]:
+    """Pairs to train on and pairs to validate on: those of --dev, else a part of the sources, drawn by the seed."""
+    where = ", ".join(config.data)
+    if config.dev:
+        beside = pairs.find(config.dev, folder / "spool", config.source, config.target, config.encoding)
+        dev = [pair for pair in pairs.pairs(beside) if pair.source.strip() and pair.target.strip()]
+        train = found
+    else:
+        sources = list(dict.fromkeys(pair.source for pair in found))
+        size = max(1, round(config.holdout * len(sources)))
+        held = {sources[i] for i in np.random.default_rng(config.seed).permutation(len(sources))[:size]}
+        train, dev = ([pair for pair in found if (pair.source in held) == inside] for inside in (False, True))
+    if len(train) < 2 or not dev:
+        raise UserError(f"{len(found):,} pairs are too few to train on and to validate on", where, "give more pairs, or --dev")
+    return train, dev
+
+
+def _codec(config: Config, base: Codec | None, train: list[pairs.Pair]) -> Codec:
+    texts = (text for pair in train for text in (pair.source, pair.target))
+    if base is None:
+        return vocab.learn(config.symbols, texts, config.vocabulary or _vocabulary(config, len(train)), records=True)
+    learnt = () if base.kind in ("bytes", "bpe") else vocab.learn(base.kind, texts, config.vocabulary or 30_000).symbols
+    return base.extended(learnt)
+
+
+def _vocabulary(config: Config, size: int) -> int:
+    """More pairs bear more symbols: 29,000 pairs of image captions 4,000 pieces."""
+    return 30_000 if config.symbols != "bpe" else int(np.clip(size // 7, 1_000, 16_000))
+
+
+def encode(codec: Codec, texts: Sequence[str]) -> Rows:
+    """Sentences as ids; one that has no symbol at all is one unknown symbol."""
+    nothing = np.array([UNKNOWN], np.int32)
+    ids = [codec.encode(text) for text in texts]
+    return Rows.of([i if len(i) else nothing for i in ids])
+
+
+def _encode(config: Config, codec: Codec, some: list[pairs.Pair], path: Path) -> dict[str, Any]:
+    with open(path.with_suffix(".jsonl"), "w", encoding="utf-8", errors="surrogatepass") as file:
+        file.writelines(json.dumps([pair.source, pair.target]) + "\n" for pair in some)
+    accounts = {}
+    for side in ("source", "target"):
+        rows = encode(codec, [getattr(pair, side) for pair in some])
+        accounts[f"{side}_ids"] = write(path.with_suffix(f".{side}_ids"), codec.dtype, [rows.ids])
+        accounts[f"{side}_bounds"] = write(path.with_suffix(f".{side}_bounds"), np.dtype(np.int64), [rows.bounds])
+    return accounts
+
+
+def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
+    """The Data that `read` wrote to `folder`."""
+    parts = {}
+    for part in ("train", "dev"):
+        opened = {name: open_map(folder / f"{part}.{name}", account) for name, account in accounts[part].items()}
+        texts = []
+        if part == "dev":
+            with open(folder / "dev.jsonl", encoding="utf-8", errors="surrogatepass") as file:
+                texts = [tuple(json.loads(line)) for line in file]
+        sides = (Rows(opened[f"{side}_ids"], opened[f"{side}_bounds"]) for side in ("source", "target"))
+        parts[part] = Sentences(*sides, texts)
+    return Data(codec, parts["train"], parts["dev"], accounts)
+
+
+# --- the model
+
+
+class Model(nn.Module):
+    """Encoder and decoder."""
+
+    def __init__(self, config: Config, codec: Codec):
+        super().__init__()
+        V, E, H, both = codec.size, config.embedding, config.hidden, config.direction == "both"
+        self.smoothing, self.dropout, self.word_dropout = config.smoothing, config.dropout, config.word_dropout
+        self.embed = nn.Embedding(V, E)
+        self.embed_target = self.embed if config.tied else nn.Embedding(V, E)
+        recurrent = partial(
+            Recurrent, config.cell, hidden_size=H, num_layers=config.layers, dropout=config.dropout,
+            weight_dropout=config.weight_dropout, variational=True,
+        )  # fmt: skip
+        self.encoder = recurrent(input_size=E, bidirectional=both)
+        self.memory = nn.Linear(2 * H if both else H, H)
+        self.decoder = recurrent(input_size=E + E * config.feed)
+        states = self.decoder.cells[0].states * config.layers
+        self.bridge = nn.ModuleList(nn.Linear(2 * H if both else H, H) for _ in range(states))
+        self.attention = None if config.attention == "none" else Attention(config.attention, H)
+        self.combine = nn.Linear(H if self.attention is None else 2 * H, E)
+        self.output = nn.Linear(E, V)
+        self.apply(initialise)
+        for table in (self.embed, self.embed_target):
+            nn.init.normal_(table.weight, std=E**-0.5)
+        if config.tied:
+            self.output.weight = self.embed.weight
+        self.feed, self.scale = config.feed, E**0.5  # a tied table is small for the output's sake; what reads it wants ones
+
+    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        """ids (B, S) -> the memory (B, S, H), and the decoder's first state."""
+        x = drop(self.embed(source) * self.scale, self.dropout, self.training, variational=False)
+        hidden, last = self.encoder(x, lengths=lengths)
+        return self.memory(F.dropout(hidden, self.dropout, self.training)), self.first_state(last)
+
+    def first_state(self, last: State) -> State:
+        """The decoder's state before its first symbol, from the encoder's after its last one, both directions'."""
+        D, S = self.encoder.directions, self.encoder.cells[0].states
+        found = []
+        for i, bridge in enumerate(self.bridge):
+            layer, which = divmod(i, S)
+            values = bridge(torch.cat(last[which::S][layer * D : layer * D + D], -1))
+            found.append(values if which else values.tanh())
+        return tuple(found)
+
+    def forward(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
+        """What the output layer sees (N, E) of all N steps, rows one after the other; nothing is carried from pair to pair."""
+        features, _ = self.read(batch)
+        return F.dropout(features[inside(batch.target_lengths)], self.dropout, self.training), ()
+
+    def read(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """What the output layer sees at each step, (B, T, E), and the attention's weights (B, T, S)."""
+        memory, state = self.encode(self._dropped(batch.source), batch.source_lengths)
+        x = drop(self.embed_target(self._dropped(batch.target)) * self.scale, self.dropout, self.training, variational=False)
+        keys = memory if self.attention is None else self.attention.keys(memory)
+        if self.feed:
+            return self._fed(x, state, memory, keys, batch.source_lengths)
+        hidden, _ = self.decoder(x, state, lengths=batch.target_lengths)
+        return self.combined(hidden, memory, keys, batch.source_lengths)
+
+    def combined(self, hidden: Tensor, memory: Tensor, keys: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+        """tanh(W [c_t; h_t]) (B, T, E), and α (B, T, S)."""
+        hidden = F.dropout(hidden, self.dropout, self.training)
+        if self.attention is None:
+            return self.combine(hidden).tanh(), None
+        context, weights = self.attention(hidden, memory, keys, lengths)
+        return self.combine(torch.cat((context, hidden), -1)).tanh(), weights
+
+    def _fed(self, x: Tensor, state: State, memory: Tensor, keys: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Step by step, since each step reads what the last one made of its context (Luong et al. 2015)."""
+        features, weights, fed = [], [], x.new_zeros(len(x), 1, self.combine.out_features)
+        for t in range(x.shape[1]):
+            top, state = self.decoder.step(torch.cat((x[:, t], fed[:, 0].to(x.dtype)), -1), state)
+            fed, alpha = self.combined(top.unsqueeze(1), memory, keys, lengths)
+            features.append(fed)
+            weights.append(alpha)
+        return torch.cat(features, 1), None if self.attention is None else torch.cat(weights, 1)
+
+    def _dropped(self, ids: Tensor) -> Tensor:
+        if not self.training or not self.word_dropout:
+            return ids
+        return ids.masked_fill((torch.rand(ids.shape, device=ids.device) < self.word_dropout) & (ids != END), UNKNOWN)
+
+    def loss(self, features: Tensor, batch: Batch) -> Tensor:
+        """Mean nats a symbol, against labels of which `smoothing` is spread over all symbols (Szegedy et al. 2016)."""
+        following = batch.following[inside(batch.target_lengths)]
+        return output_loss(features, self.output, following, self.smoothing if self.training else 0.0)
+
+
+def output_loss(features: Tensor, output: nn.Linear, targets: Tensor, smoothing: float) -> Tensor:
+    """cross_entropy of output(features), by the kernel for it where there is one."""
+    if features.device.type == "cpu" and output.weight.dtype == torch.float32:
+        return cross_entropy(features, output.weight, output.bias, targets, smoothing)
+    return F.cross_entropy(output(features).float(), targets, label_smoothing=smoothing)
+
+
+def inside(lengths: Tensor) -> Tensor:
+    """(B, T) True where a row has a symbol."""
+    return torch.arange(int(lengths.max()), device=lengths.device) < lengths.unsqueeze(1)
+
+
+# --- choosing
+
+
+def plan(config: Config, data: Data) -> Config:
+    """The config with every None chosen, as measured on image captions: see docs."""
+    accounts = data.accounts
+    config = dataclasses.replace(config, source=accounts["source"], target=accounts["target"])
+    config = config if config.steps else fill(config, minutes=10.0)
+    return fill(config, hidden=256, embedding=256, vocabulary=data.codec.size, rate=2e-3)
+
+
+def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
+    return []
+
+
+STRUCTURE = ("cell", "hidden", "layers", "direction", "attention", "feed", "symbols", "embedding", "tied")
+
+
+def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that weights taken from another run decide; another value asked for is a UserError."""
+    return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {"rate": base.rate / 4}
+
+
+PASSES = 200  # over the pairs at most
+
+
+def most_steps(config: Config, data: Data) -> int:
+    """What --minutes may become."""
+    return PASSES * batches(config, data).steps_per_epoch
+
+
+def passes(config: Config, data: Data, steps: int) -> str:
+    return f"{steps / batches(config, data).steps_per_epoch:.3g} times through the pairs"
+
+
+class Batches:
+    """A step's pairs, of about the same length."""
+
+    def __init__(self, pairs: Sentences, size: int, seed: int):
+        self.pairs = pairs
+        self.buckets = Buckets(pairs.source.lengths + pairs.target.lengths, size, seed, most=size * 100)
+        self.steps_per_epoch = self.buckets.steps_per_epoch
+
+    def batch(self, step: int) -> Batch:
+        return batch_of(self.pairs, self.buckets.rows(step))
+
+
+def batch_of(pairs: Sentences, rows: np.ndarray) -> Batch:
+    """The chosen pairs, padded."""
+    source, source_lengths = pairs.source.padded(rows)
+    target, lengths = pairs.target.padded(rows)
+    end = torch.full((len(rows), 1), END)
+    following = torch.cat((target, torch.zeros_like(end)), 1)
+    following[torch.arange(len(rows)), lengths] = END
+    return Batch(source, source_lengths, torch.cat((end, target), 1), lengths + 1, following)
+
+
+def batches(config: Config, data: Data) -> Batches:
+    return Batches(data.train, config.batch, config.seed)
+
+
+def settings(config: Config, data: Data) -> fit.Settings:
+    """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
+    work = (len(data.train.target.ids) + len(data.train)) / batches(config, data).steps_per_epoch
+    measure = fit.Measure(MEASURE, "below 100 BLEU", 1.0, "target symbols", work, ("bleu", "nats_per_symbol"))
+    return fit.settings_of(config, measure, warmup=200, average=config.average)
+
+
+def describe(config: Config, data: Data, model: Model) -> list[str]:
+    """What was read and what will be trained, for the user before the wait."""
+    train = data.train
+    middle = " and ".join(f"{np.median(side.lengths):.0f}" for side in (train.source, train.target))
+    weights = sum(p.numel() for p in model.parameters())
+    looks = "no attention" if config.attention == "none" else f"{config.attention} attention"
+    return [
+        *data.accounts["said"],
+        f"read {len(train):,} pairs to train on, {len(data.dev):,} to validate on; {middle} {data.codec.kind} in the middle one",
+        f"model: {config.cell}, {config.layers} x {config.hidden} units, {config.direction}, {looks}; {weights:,} weights, "
+        f"{data.codec.size:,} symbols",
+    ]
+
+
+# --- measuring
+
+
+def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
+    """The floor: the source as it stands."""
+    sources, references = zip(*data.dev.texts, strict=True)
+    copied = overlap.scores(sources, references)
+    return {"copy of the source": {MEASURE: 100 - copied.bleu, "bleu": copied.bleu, "chrf": copied.chrf, "ter": copied.ter}}
+
+
+def calibrate(model: Model, codec: Codec, part: Sentences, limit: int) -> None:
+    """Nothing is fitted on validation pairs."""
+
+
+def _spread(part: Sentences, limit: int | None) -> Sentences:
+    """About `limit` pairs, every n-th."""
+    if limit is None or limit >= len(part):
+        return part
+    chosen = np.arange(0, len(part), -(-len(part) // limit))
+    return Sentences(part.source.taken(chosen), part.target.taken(chosen), [part.texts[i] for i in chosen])
+
+
+def nats(model: Model, part: Sentences) -> tuple[float, int]:
+    """The sum of the nats of all target symbols, ends included, and their number."""
+    model.eval()
+    total, count, device = 0.0, 0, model.output.weight.device
+    order = np.argsort(part.source.lengths + part.target.lengths, kind="stable")
+    with torch.no_grad():
+        for begin, end in borders((part.source.lengths + part.target.lengths)[order], 128, 1 << 14):
+            batch = Batch(*(value.to(device) for value in batch_of(part, order[begin:end])))
+            symbols = int(batch.target_lengths.sum())
+            total, count = total + symbols * float(model.loss(model(batch, None)[0], batch)), count + symbols
+    return total, count
+
+
+def evaluate(model: Model, codec: Codec, part: Sentences, limit: int | None = None) -> dict[str, float]:
+    """The measures of about `limit` pairs, or of all."""
+    part = _spread(part, limit)
+    total, count = nats(model, part)
+    answers = translate(model, codec, part.source, Predict())
+    texts = [codec.decode([i for i in best[0].ids if i != END]).strip() for best in answers]
+    found = overlap.scores(texts, [target for _, target in part.texts])
+    return {
+        MEASURE: 100 - found.bleu, "bleu": found.bleu, "chrf": found.chrf, "ter": found.ter,
+        "brevity_penalty": found.brevity_penalty, "nats_per_symbol": total / count, "sentences": len(part),
+    }  # fmt: skip
+
+
+# --- answering
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Options of answering."""
+
+    beam: int = option(5, "hypotheses kept a sentence; 1 takes the likeliest symbol each time", minimum=1, maximum=1000)
+    length_power: float = option(1.0, "0 compares whole log-probabilities, 1 their mean a symbol", minimum=0, maximum=2)
+    no_repeat: int | None = option(None, "no run of so many symbols stands twice in an answer", minimum=1)
+    best: int = option(1, "translations shown a sentence", minimum=1, maximum=1000)
+    column: str | None = option(None, "the source's column in a table given as @file  [the one trained on]")
+
+
+class Translation(NamedTuple):
+    text: str
+    score: float  # what translations are ranked by
+    nats: float  # log-probability
+
+
+class Answer(NamedTuple):
+    text: str
+    best: list[Translation]
+
+
+def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
+    """The best translations of each sentence; an empty one's is empty."""
+    if options.best > options.beam:
+        raise UserError(f"`--best {options.best}` is more than `--beam {options.beam}` keeps", fix=f"--beam {options.best}")
+    some = [i for i, text in enumerate(texts) if text.strip()]
+    answers = [Answer("", []) for _ in texts]
+    source = encode(run.codec, [texts[i] for i in some])
+    for i, hypotheses in zip(some, translate(run.model, run.codec, source, options), strict=True):
+        found = [Translation(written(run, texts[i], h), h.score, h.nats) for h in hypotheses[: options.best]]
+        answers[i] = Answer(found[0].text, found)
+    return answers
+
+
+def translate(model: Model, codec: Codec, source: Rows, options: Predict) -> list[list[Hypothesis]]:
+    """The best hypotheses of each sentence."""
+    search = Beam(width=options.beam, length_power=options.length_power, no_repeat=options.no_repeat)
+    return Translator(model).translate(source, search, [] if copies(model, codec) else [UNKNOWN])
+
+
+def copies(model: Model, codec: Codec) -> bool:
+    """Whether an unknown symbol may be written: the source's, where the net looked, then stands in its place."""
+    return codec.kind in ("words", "characters") and model.attention is not None
+
+
+def written(run: Any, text: str, hypothesis: Hypothesis) -> str:
+    """A hypothesis as text, with symbols of the source in the place of unknown ones (Luong et al. 2015)."""
+    ids = [i for i in hypothesis.ids if i != END]
+    if UNKNOWN not in ids:
+        return run.codec.decode(ids).strip()
+    weights, pieces = looked(run.model, run.codec.encode(text), ids), run.codec.pieces(text)
+    parts = [pieces[weights[t].argmax()] if i == UNKNOWN else run.codec.text(i) for t, i in enumerate(ids)]
+    return ("" if run.codec.kind == "characters" else " ").join(parts).strip()
+
+
+def looked(model: Model, source: np.ndarray, target: Sequence[int]) -> np.ndarray:
+    """The attention's weights (T + 1, S) as the net writes `target` and its end."""
+    one = Sentences(Rows.of([source]), Rows.of([np.asarray(target, np.int64)]), [])
+    with torch.no_grad():
+        return model.eval().read(batch_of(one, np.array([0])))[1][0].float().numpy()
+
+
+def item(run: Any, text: str) -> str:
+    """A sentence typed in."""
+    return text
+
+
+def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[str]:
+    """The sentences of a file or of standard input: lines, or a table's column."""
+    return (row.text for row in pairs.sources(name, spool, options.column or run.config.source, run.config.encoding))
+
+
+def part(run: Any, names: Sequence[str], spool: Path) -> Sentences:
+    """Pairs to evaluate on."""
+    found = pairs.find(names, spool, run.config.source, run.config.target, run.config.encoding)
+    texts = [(pair.source, pair.target) for pair in pairs.pairs(found)]
+    return Sentences(*(encode(run.codec, side) for side in zip(*texts, strict=True)), texts)
+
+
+def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
+    """Everything that is told of a part: measures with their protocol, length against score, examples."""
+    sources, references = zip(*part.texts, strict=True)
+    texts = [answer.text for answer in predict(run, sources, Predict())]
+    found, (low, high) = overlap.scores(texts, references), overlap.interval(texts, references, run.config.seed)
+    total, count = nats(run.model, part)
+    each, protocols = overlap.each(texts, references), found.signatures
+    rows = [
+        ("bleu", found.bleu, low, high, protocols["bleu"]),
+        ("chrf", found.chrf, None, None, protocols["chrf"]),
+        ("ter", found.ter, None, None, protocols["ter"]),
+        ("length_ratio", found.length_ratio, None, None, "words written to words of the references"),
+        ("nats_per_symbol", total / count, None, None, "of the references, ends included"),
+    ]
+    return {
+        "measures": [dict(zip(("measure", "value", "from", "to", "protocol"), row, strict=True)) for row in rows],
+        "lengths": _by_length(part, texts, references),
+        "examples": _examples(sources, texts, references, each),
+    }
+
+
+def _by_length(part: Sentences, texts: Sequence[str], references: Sequence[str]) -> list[dict[str, Any]]:
+    """BLEU of sentences of about the same length, in fifths."""
+    lengths = part.source.lengths
+    tables = []
+    for rows in np.array_split(np.argsort(lengths, kind="stable"), min(5, len(lengths))):
+        found = overlap.scores([texts[i] for i in rows], [references[i] for i in rows])
+        between = f"{lengths[rows].min()}–{lengths[rows].max()}"
+        tables.append({"source symbols": between, "sentences": len(rows), "bleu": found.bleu, "length ratio": found.length_ratio})
+    return tables
+
+
+def _examples(sources: Sequence[str], texts: Sequence[str], references: Sequence[str], each: np.ndarray) -> list[dict[str, Any]]:
+    """The three best sentences by chrF, three in the middle, the three worst."""
+    order, some = np.argsort(-each, kind="stable"), min(3, -(-len(each) // 3))
+    middle = (len(order) - some) // 2
+    chosen = {"best": order[:some], "middle": order[middle : middle + some], "worst": order[-some:]}
+    return [
+        {"which": which, "chrf": float(each[i]), "source": sources[i], "written": texts[i], "reference": references[i]}
+        for which, rows in chosen.items()
+        for i in rows
+    ]
+
+
+def details(run: Any, data: Data, folder: Path) -> dict[str, Any]:
+    """What the report holds beside the measures."""
+    return {"tables": examine(run, data.dev)}
+
+
+def shown(answer: Answer, coloured: bool) -> str:
+    """An answer as a person reads it: the translation; of several, each with its score."""
+    if len(answer.best) < 2:
+        return answer.text
+    return "\n".join(f"{one.score:.3f}\t{one.text}" for one in answer.best)
+
+
+def glimpse(run: Any, seed: int) -> str:
+    """Nothing yet."""
+    return ""
