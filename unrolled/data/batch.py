@@ -94,7 +94,8 @@ class Rows(NamedTuple):
         t = np.arange(max(1, lengths.max()))
         inside = t < lengths[:, None]  # (B, T)
         index = np.where(inside, self.bounds[rows][:, None] + t, 0)
-        ids = np.where(inside, self.ids[index], 0).astype(np.int64)
+        values = self.ids if len(self.ids) else np.zeros(1, np.int64)  # all rows may be empty
+        ids = np.where(inside, values[index], 0).astype(np.int64)
         return torch.from_numpy(ids), torch.from_numpy(lengths)
 
 
