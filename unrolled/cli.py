@@ -188,7 +188,28 @@ def train_task(name: str) -> click.Command:
         click.Option(["--quiet"], is_flag=True, help="say nothing but the run's folder"),
         *flags(page.Config, without=("data", "steps") if tasks.trains_itself(page) else ("data",)),
     ]
-    return click.Command(name, callback=go, params=params, help=page.__doc__.split("\n\n")[0], epilog=CHOSEN)
+    return Spread(name, callback=go, params=params, help=page.__doc__.split("\n\n")[0], epilog=CHOSEN)
+
+
+class Spread(click.Command):
+    """A command whose options of many values take several at once, after the arguments: `data.en data.de --dev a.en a.de`."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        known = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
+        spread, open_option, arguments_seen, value_next = [], None, False, False
+        for argument in arguments:
+            option = known.get(argument)
+            if argument.startswith("--"):
+                value_next = option is not None and not option.is_flag
+                open_option = argument if option is not None and option.multiple and arguments_seen else None
+            elif value_next:
+                value_next = False
+            elif open_option is not None:
+                spread.append(open_option)
+            else:
+                arguments_seen = True
+            spread.append(argument)
+        return super().parse_args(context, spread)
 
 
 def sample() -> click.Command:
@@ -217,8 +238,12 @@ def sample() -> click.Command:
     return click.Command("sample", callback=go, params=params, help="Let a language run write, as a stream.")
 
 
+def _task_of(run: Any) -> str:
+    return run.task.__name__.rpartition(".")[2]
+
+
 def _of_task(tasks: tuple[str, ...], run: Any) -> Any:
-    theirs = run.task.__name__.rpartition(".")[2]
+    theirs = _task_of(run)
     if theirs not in tasks:
         needed = f"a run of `{tasks[0]}` is needed" if len(tasks) == 1 else f"needed is one of {', '.join(tasks)}"
         raise UserError(f"`{run.folder}` is a run of `{theirs}`; {needed}", fix=f"unrolled info {run.folder}")
@@ -293,6 +318,8 @@ def predict() -> click.Command:
 
         model = _of_task(tuple(pages), api.load(run))
         options = build(model.task.Predict, given(values))
+        if getattr(options, "beside", ()):
+            model = model.task.together(model, [_of_task((_task_of(model),), api.load(other)) for other in options.beside])
         coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         with tempfile.TemporaryDirectory() as spool:
             items = _items(model, input, options, Path(spool))

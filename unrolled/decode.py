@@ -67,10 +67,10 @@ def _nucleus(p: np.ndarray, top_p: float) -> np.ndarray:
     return p
 
 
-def draw(p: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """One id a row by inverse transform; p (B, V) -> (B,)."""
+def draw(p: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """One id a row by inverse transform; p (B, V), uniform (B,) in [0, 1) -> (B,)."""
     upto = np.cumsum(p, 1)
-    return (upto <= random.random(len(p))[:, None] * upto[:, -1:]).sum(1)  # random() < 1: never past the last with p > 0
+    return (upto <= uniform[:, None] * upto[:, -1:]).sum(1)  # uniform < 1: never past the last with p > 0
 
 
 def sample(
@@ -80,7 +80,7 @@ def sample(
     recent = np.zeros((len(logits), 0), np.int64)
     while True:
         logits[:, banned] = -np.inf
-        ids = draw(probabilities(logits, settings, recent), random)
+        ids = draw(probabilities(logits, settings, recent), random.random(len(logits)))
         yield ids
         if settings.repetition_penalty != 1.0:
             recent = np.concatenate([recent, ids[:, None]], 1)[:, -settings.window :]
@@ -314,7 +314,8 @@ def together(steps: Sequence[Step], sizes: Sequence[int]) -> Step:
 
     def step(ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         parts = [one(ids, state[first:last]) for one, (first, last) in zip(steps, pairwise(borders), strict=True)]
-        return mean_logits([logits for logits, _ in parts]), tuple(s for _, after in parts for s in after)
+        logits = mean_logits([logits for logits, _ in parts]).astype(np.float32)  # as of one net
+        return logits, tuple(s for _, after in parts for s in after)
 
     return step
 

@@ -1,12 +1,13 @@
-"""A translation model packed for the CPU: reads sentences, and writes the likeliest translations by beam search.
+"""Translation models packed for the CPU: read sentences, and write translations by beam search or by drawing.
 
 What comes out for a sentence does not depend on what else is translated with it, to the last bit: sentences of one length
-are read together, and every row of every product is summed in one order.
+are read together, every row of every product is summed in one order, and what is drawn is drawn from a sentence's own numbers.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import nn
 from . import decode
 from .data.batch import Rows
 from .data.vocab import END
-from .decode import Hypothesis
+from .decode import Beam, Hypothesis, Sampling
 from .kernels.beams import best
 from .kernels.product import Packed, pack
 from .kernels.stepping import KINDS, Stepper, stack
@@ -23,6 +24,8 @@ from .kernels.threads import in_shares
 from .kernels.translating import Decoder, Memory, step, times
 
 AT_ONCE = 32  # sentences that one thread searches together
+COVERED, SENTENCES, ARRAYS = 2, 3, 4  # places in the state of one net's search, and their number
+LEAST = 1e-6  # of a look at a step of the source that the coverage penalty tells apart
 
 
 class Linear(NamedTuple):
@@ -54,16 +57,31 @@ class Translator:
         self.memory, self.bridge = Linear.of(model.memory), [Linear.of(layer) for layer in model.bridge]
         attention = model.attention
         self.keys = None if attention is None or attention.key is None else Linear.of(attention.key)
-        nothing = pack(torch.zeros(E, 0))
+        no_matrix, no_vector = pack(torch.zeros(E, 0)), np.zeros(0, np.float32)
         table = nn.functional.linear(model.embed_target.weight * model.scale, first.W[:, :E], first.b)
         self.decoder = Decoder(
             KINDS[type(first)], stack(list(model.decoder.cells)), table.float().contiguous().numpy(),
-            pack(first.W[:, E:].float().t()) if model.feed else nothing,
-            nothing if attention is None or attention.query is None else pack(attention.query.weight.float().t()),
-            np.zeros(0, np.float32) if attention is None or attention.v is None else attention.v.weight[0].float().numpy(),
+            pack(first.W[:, E:].float().t()) if model.feed else no_matrix,
+            no_matrix if attention is None or attention.query is None else pack(attention.query.weight.float().t()),
+            no_vector if attention is None or attention.v is None else attention.v.weight[0].float().numpy(),
+            no_vector if attention is None or attention.past is None else attention.past.float().numpy(),
             pack(model.combine.weight.float().t()), model.combine.bias.float().numpy(),
             pack(model.output.weight.float().t()), model.output.bias.float().numpy(),
         )  # fmt: skip
+
+    def open(self, source: Rows) -> tuple[decode.Step, decode.State]:
+        """The step that writes translations of these sentences, and the state before the first symbol."""
+        memory, states = self.read(source)
+        N = len(states)
+
+        def advance(ids: np.ndarray, state: decode.State) -> tuple[np.ndarray, decode.State]:
+            hidden, fed, covered, sentences = state
+            hidden, covered = hidden.transpose(1, 0, 2).copy(), covered.copy()
+            logits, features = step(self.decoder, memory, ids, hidden, fed, covered, sentences)
+            return logits, (hidden.transpose(1, 0, 2), features, covered, sentences)
+
+        fed = np.zeros((N, len(self.decoder.combine_bias)), np.float32)
+        return advance, (states, fed, np.zeros((N, source.lengths.max(initial=0)), np.float32), np.arange(N))
 
     def read(self, source: Rows) -> tuple[Memory, np.ndarray]:
         """The memory of sentences, and the decoder's first states (N, L·S, H)."""
@@ -94,29 +112,114 @@ class Translator:
             last += [np.concatenate([end[i] for end in ends], -1) for i in range(self.states)]
         return x, last
 
-    def translate(self, source: Rows, options: decode.Beam, banned: list[int]) -> list[list[Hypothesis]]:
-        """For each sentence its best translations, best first; symbols `banned` are never written."""
-        order = np.argsort(source.lengths, kind="stable")[::-1]
-        parts = [order[begin : begin + AT_ONCE] for begin in range(0, len(order), AT_ONCE)]
-        found: list[list[Hypothesis]] = [[] for _ in order]
 
-        def work(i: int) -> None:
-            for row, hypotheses in zip(parts[i], self._search(source.taken(parts[i]), options, banned), strict=True):
-                found[row] = hypotheses
+# --- several nets together, on all threads
 
-        in_shares(work, len(parts))
-        return found
 
-    def _search(self, source: Rows, options: decode.Beam, banned: list[int]) -> list[list[Hypothesis]]:
-        memory, states = self.read(source)
-        N, width = len(states), len(self.decoder.combine_bias)
+def search(
+    nets: Sequence[Translator], source: Rows, options: Beam, banned: list[int],
+    required: list[list[list[int]]] | None = None, coverage: float = 0.0,
+) -> list[list[Hypothesis]]:  # fmt: skip
+    """The best translations of each sentence, best first, by the mean of the nets' probabilities.
 
-        def advance(ids: np.ndarray, state: decode.State) -> tuple[np.ndarray, decode.State]:
-            hidden, fed, sentences = state
-            hidden = np.ascontiguousarray(hidden.transpose(1, 0, 2))
-            logits, features, _ = step(self.decoder, memory, ids, hidden, fed, sentences)
-            return logits, (hidden.transpose(1, 0, 2), features, sentences)
+    banned    symbols that are never written
+    required  phrases that must stand in each sentence's translation; where they are longer than the beam, it is wider
+    coverage  β: scores hold β Σ_s ln min(1, Σ_t α_ts) (Wu et al. 2016)
+    """
+    phrases = required or [[] for _ in source.lengths]
+    widths = np.array([max(options.width, 1 + sum(map(len, some))) for some in phrases], np.int64)
 
-        start = states, np.zeros((N, width), np.float32), np.arange(N)
-        logits, state = advance(np.full(N, END), start)
-        return decode.beams(advance, logits, state, options, 2 * source.lengths + 20, END, banned, choose=best)
+    def work(rows: np.ndarray) -> list[list[Hypothesis]]:
+        some = source.taken(rows)
+        advance, state = _together(nets, some)
+        logits, state = advance(np.full(len(rows), END), state)
+        theirs, beam = [phrases[row] for row in rows], options._replace(width=int(widths[rows[0]]))
+        adjust = _uncovered(len(nets), some.lengths, coverage) if coverage else None
+        return decode.beams(
+            advance, logits, state, beam, longest(some), END, banned, theirs if any(theirs) else None, adjust, best
+        )  # fmt: skip
+
+    return _in_parts(work, source, widths)
+
+
+def sample(
+    nets: Sequence[Translator], source: Rows, options: Sampling, number: int, seed: int, banned: list[int]
+) -> list[list[Hypothesis]]:
+    """`number` translations of each sentence, drawn symbol by symbol; the likelier ones first."""
+
+    def work(rows: np.ndarray) -> list[list[Hypothesis]]:
+        some = source.taken(rows)
+        advance, state = _together(nets, some)
+        most, each = longest(some), np.repeat(np.arange(len(rows)), number)
+        uniform = np.zeros((len(each), most.max()))
+        for i, m in enumerate(most):  # a sentence's own numbers, whatever is beside it
+            own = np.random.default_rng([seed, *some.ids[some.bounds[i] : some.bounds[i + 1]]])
+            uniform[i * number : (i + 1) * number, :m] = own.random((number, m))
+        drawn = _drawn(advance, tuple(s[each] for s in state), options, uniform, most[each], banned)
+        parts = (drawn[i : i + number] for i in range(0, len(drawn), number))
+        return [sorted(part, key=lambda one: -one.score) for part in parts]
+
+    return _in_parts(work, source, np.zeros(len(source.lengths)))
+
+
+def longest(source: Rows) -> np.ndarray:
+    """The most symbols that a translation of each sentence may have."""
+    return 2 * source.lengths + 20
+
+
+def _in_parts(work: Callable, source: Rows, kinds: np.ndarray) -> list[list[Hypothesis]]:
+    """What work(rows) finds for all rows, a few at a time: those of one kind, of about the same length."""
+    order = np.lexsort((-source.lengths, kinds))
+    alike = np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1)
+    parts = [some[begin : begin + AT_ONCE] for some in alike for begin in range(0, len(some), AT_ONCE)]
+    found: list[list[Hypothesis]] = [[] for _ in order]
+
+    def share(i: int) -> None:
+        for row, hypotheses in zip(parts[i], work(parts[i]), strict=True):
+            found[row] = hypotheses
+
+    in_shares(share, len(parts))
+    return found
+
+
+def _together(nets: Sequence[Translator], source: Rows) -> tuple[decode.Step, decode.State]:
+    opened = [net.open(source) for net in nets]
+    if len(opened) == 1:
+        return opened[0]
+    return decode.together([advance for advance, _ in opened], [ARRAYS] * len(nets)), sum((state for _, state in opened), ())
+
+
+def _uncovered(nets: int, lengths: np.ndarray, weight: float) -> Callable[[decode.State], np.ndarray]:
+    """What is taken from a score for steps of the source that no symbol looked at."""
+
+    def adjust(state: decode.State) -> np.ndarray:
+        total: Any = 0
+        for net in range(nets):
+            covered, sentences = state[net * ARRAYS + COVERED], state[net * ARRAYS + SENTENCES]
+            inside = np.arange(covered.shape[1]) < lengths[sentences][:, None]
+            short = np.where(inside, np.log(np.clip(covered.astype(np.float64), LEAST, 1)), 0)
+            total = total + short.cumsum(1)[:, -1]  # summed one by one: padding then changes no bit
+        return weight * total / nets
+
+    return adjust
+
+
+def _drawn(
+    advance: decode.Step, state: decode.State, options: Sampling, uniform: np.ndarray, most: np.ndarray, banned: list[int]
+) -> list[Hypothesis]:
+    """One text a row, drawn with the numbers uniform (R, t) until it ends or has `most` (R,) symbols."""
+    written: list[list[int]] = [[] for _ in most]
+    nats, opened, ids, t = np.zeros(len(most)), np.arange(len(most)), np.full(len(most), END), 0
+    while len(opened):
+        logits, state = advance(ids, state)
+        logits[:, banned] = -np.inf
+        ids = decode.draw(decode.probabilities(logits, options), uniform[opened, t])
+        nats[opened] += decode.log_softmax(logits)[np.arange(len(ids)), ids]
+        for row, i in zip(opened, ids, strict=True):
+            written[row].append(int(i))
+        t += 1
+        goes_on = (ids != END) & (t < most[opened])
+        opened, ids, state = opened[goes_on], ids[goes_on], tuple(s[goes_on] for s in state)
+    return [
+        Hypothesis(one, float(total / len(one)), float(total), one[-1] == END) for one, total in zip(written, nats, strict=True)
+    ]

@@ -27,6 +27,7 @@ class Decoder(NamedTuple):
     feed: Packed  # (E, G·H) of what the last step made of its context
     query: Packed  # (H, H), additive attention's W
     v: np.ndarray  # (H), additive attention's; empty for the others
+    past: np.ndarray  # (1), what a step of the memory that was looked at before is worth; empty without coverage
     combine: Packed  # (2H or H, E)
     combine_bias: np.ndarray  # (E)
     head: Packed  # (E, V)
@@ -41,22 +42,24 @@ class Memory(NamedTuple):
     bounds: np.ndarray  # (N + 1)
 
 
-def step(net: Decoder, memory: Memory, ids: np.ndarray, state: np.ndarray, fed: np.ndarray, sentences: np.ndarray):
-    """ids (R), state (L·S, R, H), fed (R, E), sentences (R) -> logits (R, V), features (R, E), attention (R, longest).
+def step(
+    net: Decoder, memory: Memory, ids: np.ndarray, state: np.ndarray, fed: np.ndarray, covered: np.ndarray, sentences: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """ids (R), state (L·S, R, H), fed (R, E), covered (R, S), sentences (R) -> logits (R, V), features (R, E).
 
-    `state` becomes the one after the step; features are what `fed` is at the next one.
+    `state` becomes the one after the step; features are what `fed` is at the next one. `covered` is how much of its sentence's
+    memory each hypothesis has looked at: this step's weights are added.
     """
     R = len(ids)
     logits, features = np.empty((R, len(net.bias)), np.float32), np.empty((R, len(net.combine_bias)), np.float32)
-    weights = np.zeros((R, int(np.diff(memory.bounds).max(initial=0))), np.float32)
-    _step(*net, *memory, np.arange(R), np.ones(R, np.int64), ids, state, fed, sentences, logits, features, weights)
-    return logits, features, weights
+    _step(*net, *memory, np.arange(R), np.ones(R, np.int64), ids, state, fed, covered, sentences, logits, features)
+    return logits, features
 
 
 @compiled
 def _step(
-    kind, stack, table, feed, query, v, combine, combine_bias, head, bias, values, keys, bounds,
-    rows, length, ids, state, fed, sentences, logits, features, weights,
+    kind, stack, table, feed, query, v, past, combine, combine_bias, head, bias, values, keys, bounds,
+    rows, length, ids, state, fed, covered, sentences, logits, features,
 ):  # fmt: skip
     (R, E), (L, G), H = features.shape, stack[3].shape, state.shape[2]
     A, hidden, top = np.empty((R, G), np.float32), np.empty((R, L * H), np.float32), np.empty((R, H), np.float32)
@@ -77,8 +80,10 @@ def _step(
         if columns(query):
             queries = np.empty((R, columns(query)), np.float32)
             product(top, R, query, queries)
+        weights = np.empty(covered.shape[1], np.float32)
         for i in range(R):
-            look(queries[i], v, values, keys, bounds[sentences[i]], bounds[sentences[i] + 1], weights[i], seen[i, :H])
+            begin, end = bounds[sentences[i]], bounds[sentences[i] + 1]
+            look(queries[i], v, past, values, keys, begin, end, covered[i], weights, seen[i, :H])
     for i in range(R):
         copy(seen[i, seen.shape[1] - H :], top[i])
     wide = np.empty((R, columns(combine)), np.float32)
@@ -94,8 +99,8 @@ def _step(
 
 
 @compiled
-def look(query, v, values, keys, begin, end, weights, context):
-    """α over a sentence's steps begin … end - 1 into weights, and the context Σ α m."""
+def look(query, v, past, values, keys, begin, end, covered, weights, context):
+    """α over a sentence's steps begin … end - 1 into weights and on top of covered, and the context Σ α m."""
     H = len(context)
     highest = np.float32(-np.inf)
     for s in range(begin, end):
@@ -106,6 +111,8 @@ def look(query, v, values, keys, begin, end, weights, context):
         else:
             for j in range(H):
                 score += query[j] * keys[s, j]
+        if len(past):
+            score += past[0] * covered[s - begin]
         weights[s - begin] = score
         highest = max(highest, score)
     total = np.float32(0)
@@ -116,6 +123,7 @@ def look(query, v, values, keys, begin, end, weights, context):
         context[j] = 0
     for s in range(end - begin):
         weights[s] /= total
+        covered[s] += weights[s]
         for j in range(H):
             context[j] += weights[s] * values[begin + s, j]
 

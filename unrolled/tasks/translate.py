@@ -16,6 +16,7 @@ import dataclasses
 import datetime
 import json
 import random
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,17 +27,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import attention, fit, overlap
+from .. import attention, fit, overlap, translator, word_input
 from ..attention import Attention
 from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..data import pairs, vocab
 from ..data.batch import Buckets, Rows, borders, open_map, write
-from ..data.vocab import END, UNKNOWN, Codec
-from ..decode import Beam, Hypothesis
+from ..data.vocab import END, FIRST, UNKNOWN, Codec
+from ..decode import Beam, Hypothesis, Sampling
 from ..errors import UserError
 from ..kernels.output import cross_entropy
-from ..layers import initialise
+from ..layers import begin_with, initialise
 from ..recurrent import Recurrent, drop
 from ..translator import Translator
 
@@ -60,6 +61,7 @@ class Config:
     direction: str = option("both", "the encoder reads forward only, or both ways", choices=("both", "forward"))
     attention: str = option("dot", "how the decoder looks at the source", choices=("none", *attention.KINDS))
     feed: bool = option(False, "the decoder also reads what it last made of the context (input feeding); slower")
+    coverage: bool = option(False, "attention knows what it has looked at before; slower")
     symbols: str = option("bpe", "what a symbol is", choices=vocab.KINDS)
     vocabulary: int | None = option(None, "most symbols kept, of both languages together", minimum=1)
     embedding: int | None = option(None, "width of a symbol's vector", minimum=1, maximum=100_000)
@@ -77,6 +79,8 @@ class Config:
     weight_decay: float = option(0.0, "pull of matrices towards zero", minimum=0, maximum=10)
     average: float = option(0.02, "part of the steps that the weights kept are averaged over", minimum=0, maximum=0.5)
     clip: float = option(1.0, "longest gradient", minimum=1e-6)
+    own: float = option(0.0, "how often, in the end, the decoder reads its own symbol, not the right one", minimum=0, maximum=1)
+    vectors: str | None = option(None, "begin with the vectors of this run of embed, or file")
     evaluations: int = option(10, "how often to validate and save", minimum=1)
     patience: int | None = option(None, "stop after so many evaluations without a better one", minimum=1)
     seed: int = option(1, "of weights, data order and dropout", minimum=0, maximum=2**62)
@@ -109,6 +113,7 @@ class Batch(NamedTuple):
     target: Tensor  # (B, T) `end`, then the symbols
     target_lengths: Tensor  # (B)
     following: Tensor  # (B, T) the symbols, then `end`
+    own: float = 0.0  # how often the decoder reads its own symbol
 
 
 LATEST = 73_000  # days after 1900 began: the demo's dates
@@ -240,7 +245,7 @@ class Model(nn.Module):
         self.decoder = recurrent(input_size=E + E * config.feed)
         states = self.decoder.cells[0].states * config.layers
         self.bridge = nn.ModuleList(nn.Linear(2 * H if both else H, H) for _ in range(states))
-        self.attention = None if config.attention == "none" else Attention(config.attention, H)
+        self.attention = None if config.attention == "none" else Attention(config.attention, H, config.coverage)
         self.combine = nn.Linear(H if self.attention is None else 2 * H, E)
         self.output = nn.Linear(E, V)
         self.apply(initialise)
@@ -248,7 +253,8 @@ class Model(nn.Module):
             nn.init.normal_(table.weight, std=E**-0.5)
         if config.tied:
             self.output.weight = self.embed.weight
-        self.feed, self.scale = config.feed, E**0.5  # a tied table is small for the output's sake; what reads it wants ones
+        self.feed, self.steps_alone = config.feed, config.feed or config.coverage
+        self.scale = E**0.5  # a tied table is small for the output's sake; what reads it wants ones
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """ids (B, S) -> the memory (B, S, H), and the decoder's first state."""
@@ -274,30 +280,53 @@ class Model(nn.Module):
     def read(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """What the output layer sees at each step, (B, T, E), and the attention's weights (B, T, S)."""
         memory, state = self.encode(self._dropped(batch.source), batch.source_lengths)
-        x = drop(self.embed_target(self._dropped(batch.target)) * self.scale, self.dropout, self.training, variational=False)
-        keys = memory if self.attention is None else self.attention.keys(memory)
-        if self.feed:
-            return self._fed(x, state, memory, keys, batch.source_lengths)
-        hidden, _ = self.decoder(x, state, lengths=batch.target_lengths)
-        return self.combined(hidden, memory, keys, batch.source_lengths)
+        target = self._dropped(batch.target)
+        if batch.own and self.training:
+            target = self._with_own(target, batch, memory, state)
+        return self._written(target, batch, memory, state)
 
-    def combined(self, hidden: Tensor, memory: Tensor, keys: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _written(self, target: Tensor, batch: Batch, memory: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
+        x = drop(self.embed_target(target) * self.scale, self.dropout, self.training, variational=False)
+        keys = memory if self.attention is None else self.attention.keys(memory)
+        if self.steps_alone:
+            return self._step_by_step(x, state, memory, keys, batch.source_lengths)
+        hidden, _ = self.decoder(x, state, lengths=batch.target_lengths)
+        return self.combined(hidden, memory, keys, batch.source_lengths, None)
+
+    @torch.no_grad()
+    def _with_own(self, target: Tensor, batch: Batch, memory: Tensor, state: State) -> Tensor:
+        """Symbols to read, some of them those the net itself writes after the right ones: all steps at once, not one by one
+        (scheduled sampling, Bengio et al. 2015, in two passes as Mihaylova and Martins 2019)."""
+        features, _ = self._written(target, batch, memory, state)
+        own = self.output(features).argmax(-1)[:, :-1]
+        chosen = torch.rand(own.shape, device=own.device) < batch.own
+        return torch.cat((target[:, :1], torch.where(chosen, own, target[:, 1:])), 1)
+
+    def combined(
+        self, hidden: Tensor, memory: Tensor, keys: Tensor, lengths: Tensor, covered: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         """tanh(W [c_t; h_t]) (B, T, E), and α (B, T, S)."""
         hidden = F.dropout(hidden, self.dropout, self.training)
         if self.attention is None:
             return self.combine(hidden).tanh(), None
-        context, weights = self.attention(hidden, memory, keys, lengths)
+        context, weights = self.attention(hidden, memory, keys, lengths, covered)
         return self.combine(torch.cat((context, hidden), -1)).tanh(), weights
 
-    def _fed(self, x: Tensor, state: State, memory: Tensor, keys: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Step by step, since each step reads what the last one made of its context (Luong et al. 2015)."""
-        features, weights, fed = [], [], x.new_zeros(len(x), 1, self.combine.out_features)
+    def _step_by_step(
+        self, x: Tensor, state: State, memory: Tensor, keys: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Each step reads what the last one made of its context (Luong et al. 2015), or where all before it looked."""
+        fed, covered = x.new_zeros(len(x), 1, self.combine.out_features), x.new_zeros(len(x), 1, memory.shape[1])
+        features, weights = [], []
         for t in range(x.shape[1]):
-            top, state = self.decoder.step(torch.cat((x[:, t], fed[:, 0].to(x.dtype)), -1), state)
-            fed, alpha = self.combined(top.unsqueeze(1), memory, keys, lengths)
+            read = torch.cat((x[:, t], fed[:, 0].to(x.dtype)), -1) if self.feed else x[:, t]
+            top, state = self.decoder.step(read, state)
+            fed, alpha = self.combined(top.unsqueeze(1), memory, keys, lengths, covered)
             features.append(fed)
-            weights.append(alpha)
-        return torch.cat(features, 1), None if self.attention is None else torch.cat(weights, 1)
+            if alpha is not None:
+                weights.append(alpha)
+                covered = covered + alpha
+        return torch.cat(features, 1), torch.cat(weights, 1) if weights else None
 
     def _dropped(self, ids: Tensor) -> Tensor:
         if not self.training or not self.word_dropout:
@@ -330,14 +359,19 @@ def plan(config: Config, data: Data) -> Config:
     accounts = data.accounts
     config = dataclasses.replace(config, source=accounts["source"], target=accounts["target"])
     config = config if config.steps else fill(config, minutes=10.0)
-    return fill(config, hidden=256, embedding=256, vocabulary=data.codec.size, rate=2e-3)
+    width = word_input.width(config.vectors, config.embedding, data.codec.size)
+    return fill(config, hidden=256, embedding=width or 256, vocabulary=data.codec.size, rate=2e-3)
 
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
-    return []
+    """Begin the symbols that --vectors knows with its vectors, which are trained on."""
+    tables = {id(table): table for table in (model.embed, model.embed_target)}.values()
+    symbols = [codec.text(i).strip() for i in range(FIRST, codec.size)]
+    adopted = [partial(begin_with, table, FIRST, symbols) for table in tables]
+    return [line for adopt in adopted for line in word_input.take(config.vectors, True, codec, adopt)][:1]
 
 
-STRUCTURE = ("cell", "hidden", "layers", "direction", "attention", "feed", "symbols", "embedding", "tied")
+STRUCTURE = ("cell", "hidden", "layers", "direction", "attention", "feed", "coverage", "symbols", "embedding", "tied")
 
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
@@ -360,13 +394,13 @@ def passes(config: Config, data: Data, steps: int) -> str:
 class Batches:
     """A step's pairs, of about the same length."""
 
-    def __init__(self, pairs: Sentences, size: int, seed: int):
-        self.pairs = pairs
+    def __init__(self, pairs: Sentences, size: int, seed: int, own: float = 0.0, steps: int | None = None):
+        self.pairs, self.own = pairs, own / steps if steps else 0.0
         self.buckets = Buckets(pairs.source.lengths + pairs.target.lengths, size, seed, most=size * 100)
         self.steps_per_epoch = self.buckets.steps_per_epoch
 
     def batch(self, step: int) -> Batch:
-        return batch_of(self.pairs, self.buckets.rows(step))
+        return batch_of(self.pairs, self.buckets.rows(step))._replace(own=self.own * step)
 
 
 def batch_of(pairs: Sentences, rows: np.ndarray) -> Batch:
@@ -380,7 +414,7 @@ def batch_of(pairs: Sentences, rows: np.ndarray) -> Batch:
 
 
 def batches(config: Config, data: Data) -> Batches:
-    return Batches(data.train, config.batch, config.seed)
+    return Batches(data.train, config.batch, config.seed, config.own, config.steps)
 
 
 def settings(config: Config, data: Data) -> fit.Settings:
@@ -426,29 +460,36 @@ def _spread(part: Sentences, limit: int | None) -> Sentences:
     return Sentences(part.source.taken(chosen), part.target.taken(chosen), [part.texts[i] for i in chosen])
 
 
-def nats(model: Model, part: Sentences) -> tuple[float, int]:
-    """The sum of the nats of all target symbols, ends included, and their number."""
+def forced(model: Model, part: Sentences) -> np.ndarray:
+    """Nats (N,) of each pair's target, its end included."""
     model.eval()
-    total, count, device = 0.0, 0, model.output.weight.device
-    order = np.argsort(part.source.lengths + part.target.lengths, kind="stable")
+    lengths, device = part.source.lengths + part.target.lengths, model.output.weight.device
+    order, found = np.argsort(lengths, kind="stable"), np.zeros(len(part))
     with torch.no_grad():
-        for begin, end in borders((part.source.lengths + part.target.lengths)[order], 128, 1 << 14):
-            batch = Batch(*(value.to(device) for value in batch_of(part, order[begin:end])))
-            symbols = int(batch.target_lengths.sum())
-            total, count = total + symbols * float(model.loss(model(batch, None)[0], batch)), count + symbols
-    return total, count
+        for begin, end in borders(lengths[order], 64, 1 << 13):
+            rows = order[begin:end]
+            batch = Batch(*(value.to(device) for value in batch_of(part, rows)[:5]))
+            places = inside(batch.target_lengths)
+            logits = model.output(model(batch, None)[0]).float()
+            nats = F.cross_entropy(logits, batch.following[places], reduction="none").double()
+            found[rows] = places.new_zeros(places.shape, dtype=torch.float64).masked_scatter(places, nats).sum(1).cpu()
+    return found
+
+
+def per_symbol(model: Model, part: Sentences) -> float:
+    """Nats a target symbol, ends included."""
+    return float(forced(model, part).sum()) / (len(part.target.ids) + len(part))
 
 
 def evaluate(model: Model, codec: Codec, part: Sentences, limit: int | None = None) -> dict[str, float]:
     """The measures of about `limit` pairs, or of all."""
     part = _spread(part, limit)
-    total, count = nats(model, part)
     answers = translate(model, codec, part.source, Predict())
     texts = [codec.decode([i for i in best[0].ids if i != END]).strip() for best in answers]
     found = overlap.scores(texts, [target for _, target in part.texts])
     return {
         MEASURE: 100 - found.bleu, "bleu": found.bleu, "chrf": found.chrf, "ter": found.ter,
-        "brevity_penalty": found.brevity_penalty, "nats_per_symbol": total / count, "sentences": len(part),
+        "brevity_penalty": found.brevity_penalty, "nats_per_symbol": per_symbol(model, part), "sentences": len(part),
     }  # fmt: skip
 
 
@@ -460,9 +501,17 @@ class Predict:
     """Options of answering."""
 
     beam: int = option(5, "hypotheses kept a sentence; 1 takes the likeliest symbol each time", minimum=1, maximum=1000)
-    length_power: float = option(1.0, "0 compares whole log-probabilities, 1 their mean a symbol", minimum=0, maximum=2)
-    no_repeat: int | None = option(None, "no run of so many symbols stands twice in an answer", minimum=1)
     best: int = option(1, "translations shown a sentence", minimum=1, maximum=1000)
+    length_power: float = option(1.0, "0 compares whole log-probabilities, 1 their mean a symbol", minimum=0, maximum=2)
+    coverage_penalty: float = option(0.0, "how much it costs to leave a part of the source unread", minimum=0, maximum=10)
+    patience: float | None = option(1.0, "the search is over when so many beams have ended; none: when no better one can come")
+    no_repeat: int | None = option(None, "no run of so many symbols stands twice in an answer", minimum=1)
+    require: tuple[str, ...] = option((), "words that every answer must hold")
+    glossary: str | None = option(None, "a table of words and how they must be translated where they stand in the source")
+    temperature: float | None = option(None, "draw answers with this, in place of a search", minimum=0.01, maximum=100)
+    top_p: float | None = option(None, "draw among the likeliest symbols of this much probability", minimum=0.01, maximum=1)
+    seed: int = option(1, "of what is drawn", minimum=0, maximum=2**62)
+    beside: tuple[str, ...] = option((), "other runs with the same symbols, that vote too")
     column: str | None = option(None, "the source's column in a table given as @file  [the one trained on]")
 
 
@@ -479,21 +528,71 @@ class Answer(NamedTuple):
 
 def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
     """The best translations of each sentence; an empty one's is empty."""
-    if options.best > options.beam:
+    if options.best > options.beam and options.temperature is None:
         raise UserError(f"`--best {options.best}` is more than `--beam {options.beam}` keeps", fix=f"--beam {options.best}")
     some = [i for i, text in enumerate(texts) if text.strip()]
     answers = [Answer("", []) for _ in texts]
+    required = _required(run.codec, [texts[i] for i in some], options)
     source = encode(run.codec, [texts[i] for i in some])
-    for i, hypotheses in zip(some, translate(run.model, run.codec, source, options), strict=True):
+    for i, hypotheses in zip(some, translate(run.model, run.codec, source, options, required), strict=True):
         found = [Translation(written(run, texts[i], h), h.score, h.nats) for h in hypotheses[: options.best]]
         answers[i] = Answer(found[0].text, found)
     return answers
 
 
-def translate(model: Model, codec: Codec, source: Rows, options: Predict) -> list[list[Hypothesis]]:
+def translate(
+    model: nn.Module, codec: Codec, source: Rows, options: Predict, required: list[list[list[int]]] | None = None
+) -> list[list[Hypothesis]]:
     """The best hypotheses of each sentence."""
-    search = Beam(width=options.beam, length_power=options.length_power, no_repeat=options.no_repeat)
-    return Translator(model).translate(source, search, [] if copies(model, codec) else [UNKNOWN])
+    models = voters(model)
+    nets, banned = [Translator(one) for one in models], [] if copies(models[0], codec) else [UNKNOWN]
+    if options.temperature is not None:
+        sampling = Sampling(options.temperature, top_p=options.top_p)
+        return translator.sample(nets, source, sampling, options.best, options.seed, banned)
+    beam = Beam(options.beam, options.length_power, options.no_repeat, options.patience)
+    return translator.search(nets, source, beam, banned, required, options.coverage_penalty)
+
+
+def together(run: Any, others: Sequence[Any]) -> Any:
+    """The run with other runs' models beside its own; a UserError where symbols differ."""
+    for other in others:
+        if other.codec.to_json() != run.codec.to_json():
+            raise UserError(f"`{other.folder}` has other symbols than `{run.folder}`: they cannot vote on one", fix=SAME_SYMBOLS)
+    return run._replace(model=nn.ModuleList([run.model, *(other.model for other in others)]))
+
+
+SAME_SYMBOLS = "train runs on the same data with several --seed"
+
+
+def voters(model: nn.Module) -> list[Model]:
+    """A model, or those that `together` put side by side."""
+    return list(model) if isinstance(model, nn.ModuleList) else [model]
+
+
+def _required(codec: Codec, texts: Sequence[str], options: Predict) -> list[list[list[int]]] | None:
+    """For each text the phrases, as ids, that its translations must hold."""
+    if not options.require and options.glossary is None:
+        return None
+    if options.temperature is not None:
+        raise UserError("`--temperature` draws; words are required of a search", fix="leave out --require and --glossary")
+    glossary = {}
+    if options.glossary is not None:
+        glossary = {pair.source: pair.target for pair in pairs.pairs(pairs.find((options.glossary,), Path()))}
+    longest_first = sorted(glossary, key=len, reverse=True)
+    terms = re.compile("|".join(rf"(?<!\w){re.escape(term)}(?!\w)" for term in longest_first) or r"(?!)")
+    found = [[*options.require, *(glossary[term] for term in dict.fromkeys(terms.findall(text)))] for text in texts]
+    ids = {phrase: _phrase(codec, phrase) for phrase in {phrase for some in found for phrase in some}}
+    return [[ids[phrase] for phrase in some] for some in found]
+
+
+def _phrase(codec: Codec, text: str) -> list[int]:
+    """Ids of a word or phrase as it stands inside a sentence."""
+    ids = codec.encode(text if codec.kind == "words" else " " + text).tolist()
+    if UNKNOWN in ids or not text.strip():
+        raise UserError(
+            f"`{text}` cannot be required: the run has no symbols for it", fix="other words, or train with --symbols bpe"
+        )
+    return ids
 
 
 def copies(model: Model, codec: Codec) -> bool:
@@ -506,7 +605,7 @@ def written(run: Any, text: str, hypothesis: Hypothesis) -> str:
     ids = [i for i in hypothesis.ids if i != END]
     if UNKNOWN not in ids:
         return run.codec.decode(ids).strip()
-    weights, pieces = looked(run.model, run.codec.encode(text), ids), run.codec.pieces(text)
+    weights, pieces = looked(voters(run.model)[0], run.codec.encode(text), ids), run.codec.pieces(text)
     parts = [pieces[weights[t].argmax()] if i == UNKNOWN else run.codec.text(i) for t, i in enumerate(ids)]
     return ("" if run.codec.kind == "characters" else " ").join(parts).strip()
 
@@ -540,14 +639,13 @@ def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
     sources, references = zip(*part.texts, strict=True)
     texts = [answer.text for answer in predict(run, sources, Predict())]
     found, (low, high) = overlap.scores(texts, references), overlap.interval(texts, references, run.config.seed)
-    total, count = nats(run.model, part)
     each, protocols = overlap.each(texts, references), found.signatures
     rows = [
         ("bleu", found.bleu, low, high, protocols["bleu"]),
         ("chrf", found.chrf, None, None, protocols["chrf"]),
         ("ter", found.ter, None, None, protocols["ter"]),
         ("length_ratio", found.length_ratio, None, None, "words written to words of the references"),
-        ("nats_per_symbol", total / count, None, None, "of the references, ends included"),
+        ("nats_per_symbol", per_symbol(run.model, part), None, None, "of the references, ends included"),
     ]
     return {
         "measures": [dict(zip(("measure", "value", "from", "to", "protocol"), row, strict=True)) for row in rows],
