@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unrolled.alignment import Aligned, Dictionary, Words, align, between, pharaoh, words
+from unrolled.alignment import Aligned, Dictionary, Words, align, between, pharaoh, symbols, words
 from unrolled.data import tokens
 from unrolled.data.vocab import UNKNOWN, Codec, learn
 
@@ -15,7 +15,7 @@ texts = st.text(st.one_of(st.sampled_from("ab. ,\n\t日ü🎉'"), st.characters(
 
 
 def of(codec: Codec, text: str) -> Words:
-    return words(codec, codec.encode(text), codec.pieces(text))
+    return words(codec, codec.encode(text), symbols(codec, codec.pieces(text)))
 
 
 def members(found: Words, pieces: list[str]) -> list[list[str]]:

@@ -35,24 +35,27 @@ class Aligned(NamedTuple):
     pairs: list[tuple[int, int]]  # (i, j): source word i stands for target word j
 
 
-def words(codec: Codec, ids: Sequence[int], pieces: Sequence[str]) -> Words:
+def symbols(codec: Codec, pieces: Sequence[str]) -> list[str]:
+    """The texts of a sentence's symbols with the blanks between them, also where these are not said."""
+    return [f" {piece}" if i else piece for i, piece in enumerate(pieces)] if codec.kind in WORDS else list(pieces)
+
+
+def words(codec: Codec, ids: Sequence[int], symbols: Sequence[str]) -> Words:
     """The words of a sentence, given as ids and as the text of each, with blanks."""
-    added = _added(codec, ids, pieces)
+    added = _added(codec, ids, symbols)
     text, begins = "".join(added), accumulate(map(len, added[:-1]), initial=0)
     # of a piece that ends inside a character, that character comes with a later one
-    letters = [LETTER.search(text, begin) if piece.strip() else None for piece, begin in zip(pieces, begins, strict=False)]
+    letters = [LETTER.search(text, begin) if symbol.strip() else None for symbol, begin in zip(symbols, begins, strict=False)]
     starts = np.array([letter.start() if letter else -1 for letter in letters], int)  # of each symbol, past its blanks
     borders = sorted({token.start for token in tokens.tokenise(text)} & set(starts.tolist()))
     texts = [text[begin:end].strip() for begin, end in pairwise([*borders, len(text)])]
     return Words(texts, np.where(starts < 0, -1, np.searchsorted(borders, starts, "right") - 1))
 
 
-def _added(codec: Codec, ids: Sequence[int], pieces: Sequence[str]) -> list[str]:
+def _added(codec: Codec, ids: Sequence[int], symbols: Sequence[str]) -> list[str]:
     """What each symbol adds to the text."""
-    if codec.kind in WORDS:
-        return [f" {piece}" for piece in pieces]
-    if codec.kind == "characters":
-        return list(pieces)
+    if codec.kind in ("characters", *WORDS):
+        return list(symbols)
     piece = codec.decoder()
     texts = [piece(int(i)) for i in ids]
     return [*texts[:-1], *(text + piece(None) for text in texts[-1:])]
