@@ -69,7 +69,7 @@ def attention(
     extent, drawable = _ruler(fonts, size), _drawable(fonts)
     names = [[drawable(_short(symbol, LABEL)) for symbol in symbols] for symbols in (written, source)]
     left, top = (max(extent(name)[0] for name in some) / DOTS + 0.3 for some in names)
-    turned = top - 0.3 > 0.9 * cell  # names wider than their column stand upright
+    turned = top - 0.3 > 0.9 * cell  # where a name is wider than its column
     top = top if turned else 0.45
     small = drawable(small)
     wide = max(left + S * cell + 0.3, _ruler(fonts, 8)(small)[0] / DOTS + 0.3)
