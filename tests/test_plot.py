@@ -119,3 +119,61 @@ def test_writing_is_legible_and_the_page_has_the_same_colours():
     assert min(contrast("#ffffff", plot.INK), contrast("#ffffff", plot.SOFT)) > 4.5
     page = (Path(unrolled.__file__).parent / "page" / "map.html").read_text()
     assert tuple(re.findall(r'"(#\w{6})"', re.search(r"const LIGHT = \[(.*?)\]", page)[1])) == plot.COLOURS
+
+
+# --- where a net looked
+
+
+def heat(weights, source=None, written=None, columns=(), rows=()):
+    T, S = np.shape(weights)
+    source, written = source or [f"s{i}" for i in range(S)], written or [f"t{i}" for i in range(T)]
+    return plot.attention(source, written, np.asarray(weights), list(columns), list(rows), "small print")
+
+
+def test_rows_are_written_from_the_top_and_columns_read_from_the_left():
+    weights = np.random.default_rng(0).dirichlet(np.ones(3), 2)
+    drawn = heat(weights, columns=[1], rows=[1])
+    axes = drawn.axes[0]
+    mesh, down, across = axes.collections
+    assert np.array_equal(mesh.get_array(), weights) and (mesh.get_clim(), axes.get_ylim()) == ((0, 1), (2, 0))
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["s0", "s1", "s2"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["t0", "t1"]
+    assert down.get_segments()[0].tolist() == [[1, 0], [1, 2]] and across.get_segments()[0].tolist() == [[0, 1], [3, 1]]
+
+
+def test_more_weight_is_darker():
+    light = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b, _ in plot.HEAT(np.linspace(0, 1, 20))]
+    assert (np.diff(light) < 0).all()
+
+
+@pytest.mark.parametrize("size", [1, 5, 41, 200])
+def test_labels_stay_inside_and_apart_however_long_the_sentence(size):
+    weights = np.full((size, size), 1 / size)
+    long = ["Donaudampfschifffahrtsgesellschaftskapitän" if i % 7 == 3 else f"wörter{i}"[: 3 + i % 6] for i in range(size)]
+    drawn = heat(weights, long, long)
+    renderer = drawn.canvas.get_renderer()
+    drawn.canvas.draw()
+    axes = drawn.axes[0]
+    for texts in (axes.get_xticklabels(), axes.get_yticklabels(), drawn.texts):
+        found = np.array([text.get_window_extent(renderer).extents for text in texts])
+        assert found.min() >= 0 and (found.max(0)[2:] <= drawn.bbox.extents[2:]).all()
+        assert overlapping(found) == 0
+        assert min(text.get_fontsize() for text in texts) >= 8
+
+
+def test_letters_no_font_has_are_boxes_and_dollars_are_dollars():
+    drawn = heat([[0.5, 0.5]], ["$x_1$", "a\U000f1234\n"], ["\udc80"])
+    plot.png(drawn)
+    axes = drawn.axes[0]
+    assert [text.get_text() for text in (*axes.get_xticklabels(), *axes.get_yticklabels())] == ["$x_1$", "a□□", "□"]
+
+
+def test_short_symbols_stand_upright():
+    letters, names = heat([[0.5, 0.5]], ["a", "b"]), heat([[0.5, 0.5]], ["a", "sentence"])
+    turned = [{text.get_rotation() for text in drawn.axes[0].get_xticklabels()} for drawn in (letters, names)]
+    assert turned == [{0}, {90}]
+
+
+def test_the_svg_is_the_same_each_time_and_letters_are_outlines():
+    first, second = (plot.svg(heat([[0.25, 0.75]])) for _ in range(2))
+    assert first == second and first.startswith(b"<?xml") and b"<text" not in first

@@ -200,12 +200,13 @@ def test_every_message_to_the_user_is_read_by_a_test():
 @pytest.mark.parametrize("task", tasks.TASKS)
 def test_a_task_is_a_page_with_the_names_the_registry_lists(task):
     page = tasks.load(task)
-    _, every, by_fit, answering, by_itself = re.split(r"^(?:Every|A) page.*:$", tasks.__doc__, flags=re.M)
-    promised = [re.findall(r"^(\w+)(?:\(.*?\))?  +", part, re.M) for part in (every, by_fit, answering, by_itself)]
+    _, every, by_fit, answering, looking, by_itself = re.split(r"^(?:Every|A) page.*:$", tasks.__doc__, flags=re.M)
+    promised = [re.findall(r"^(\w+)(?:\(.*?\))?  +", part, re.M) for part in (every, by_fit, answering, looking, by_itself)]
     assert {"Config", "demo", "read", "Model", "baselines"} <= set(promised[0])
-    assert "plan" in promised[1] and "predict" in promised[2] and "go_on" in promised[3]
-    names = promised[0] + (promised[3] if tasks.trains_itself(page) else promised[1])
+    assert "plan" in promised[1] and "predict" in promised[2] and "VIEW" in promised[3] and "go_on" in promised[4]
+    names = promised[0] + (promised[4] if tasks.trains_itself(page) else promised[1])
     names += promised[2] if hasattr(page, "predict") else []
+    names += promised[3] if hasattr(page, "look") else []
     assert [name for name in names if not hasattr(page, name)] == []
 
 

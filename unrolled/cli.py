@@ -366,23 +366,30 @@ def evaluate() -> click.Command:
 
 def look() -> click.Command:
     def go(run: str, text: str, out: str | None, as_json: bool) -> None:
-        from . import api, future_page
+        from . import api
         from .run import write_bytes
 
         model = _of_task(tuple(_pages_with("look")), api.load(run))
-        belief = model.task.look(model, text)
-        path = Path(out) if out else model.folder / "look.html"
-        write_bytes(path, future_page.page(belief))
-        _records(future_page.table(belief), as_json)
-        _note(f"the page is {path}")
+        view, path = model.task.VIEW, Path(out) if out else model.folder / "look.html"
+        if path.suffix.lower() not in view.ENDINGS:
+            allowed = " or ".join(view.ENDINGS)
+            raise UserError(
+                f"`--out {path}` does not say what to write; of this run it may end in {allowed}", fix="--out look.html"
+            )
+        found = model.task.look(model, text)
+        write_bytes(path, view.ENDINGS[path.suffix.lower()](found))
+        _records(view.whole(found) if as_json else view.table(found), as_json)
+        _note(f"see {path}")
 
     params = [
         _run_argument(),
         click.Argument(["text"]),
-        click.Option(["--out"], metavar="FILE", help="the page  [look.html in the run's folder]"),
+        click.Option(
+            ["--out"], metavar="FILE", help="a .html, of a translator also .png or .svg  [look.html in the run's folder]"
+        ),
         _json_flag(),
     ]
-    help = "What a tagging run believes of each word, as the sentence goes on: a table, and a page."
+    help = "Look inside: what a tagger believes of each word as the sentence goes on, where a translator looks as it writes."
     return click.Command("look", callback=go, params=params, help=help)
 
 
@@ -542,7 +549,7 @@ VERBS = {
     "sample": ("let a language run write", sample),
     "predict": ("answer texts: a label, names, and why", predict),
     "evaluate": ("how well a run does on other data", evaluate),
-    "look": ("what the rest of a sentence changes", look),
+    "look": ("look inside: what a net believes word by word, where it looks", look),
     "score": ("how surprised a language run is by a text", score),
     "vectors": ("words and their vectors: neighbours, analogies, a map", vectors),
     "info": ("what a run is and what it reached", info),

@@ -61,6 +61,9 @@ def _colour(kind: int, share: float) -> str:
     return f"hsl({HUES[kind % len(HUES)]} 75% 52% / {share:.2f})"
 
 
+ENDINGS = {".html": page}
+
+
 def table(belief: Belief) -> list[dict[str, object]]:
     """The same in few words: each word, how surely it is part of a name when it has just been read, and in the end."""
     size = len(belief.words)
@@ -72,3 +75,6 @@ def table(belief: Belief) -> list[dict[str, object]]:
         }
         for i in range(size)
     ]  # fmt: skip
+
+
+whole = table  # for programs, no more than for people

@@ -6,9 +6,10 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-from matplotlib import font_manager
+from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import withStroke
@@ -26,6 +27,8 @@ FONTS = (
 )  # fmt: skip
 DOTS = 150  # an inch
 LEGEND = 32  # letters of a name that fit beside the map
+HEAT = LinearSegmentedColormap.from_list("heat", ("#f3f4f8", "#8a9ccf", "#332288"))
+CELL, LABEL = (0.17, 0.32), 24  # inches of a cell's side, of many and of few; letters of a symbol shown beside them
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top in dots
 
@@ -54,10 +57,54 @@ def word_map(
     return figure
 
 
+def attention(
+    source: Sequence[str], written: Sequence[str], weights: np.ndarray, columns: Sequence[int], rows: Sequence[int], small: str
+) -> Figure:
+    """Weights (T, S) as a heat map: a row a written symbol, a column one of the source, lines before `columns` and `rows`.
+
+    A letter that no installed font can draw is a box.
+    """
+    (T, S), fonts = weights.shape, _installed()
+    cell, size = float(np.clip(12 / max(T, S), *CELL)), 10 if max(T, S) <= 40 else 8
+    extent, drawable = _ruler(fonts, size), _drawable(fonts)
+    names = [[drawable(_short(symbol, LABEL)) for symbol in symbols] for symbols in (written, source)]
+    left, top = (max(extent(name)[0] for name in some) / DOTS + 0.3 for some in names)
+    turned = top - 0.3 > 0.9 * cell  # where a name is wider than its column
+    top = top if turned else 0.45
+    small = drawable(small)
+    wide = max(left + S * cell + 0.3, _ruler(fonts, 8)(small)[0] / DOTS + 0.3)
+    high = top + T * cell + 0.5
+    figure = Figure(figsize=(wide, high), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((left / wide, 0.45 / high, S * cell / wide, T * cell / high))
+    axes.pcolormesh(weights, cmap=HEAT, vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
+    axes.set(xlim=(0, S), ylim=(T, 0), frame_on=False)
+    axes.vlines(columns, 0, T, color=SOFT, linewidth=0.6)
+    axes.hlines(rows, 0, S, color=SOFT, linewidth=0.6)
+    for axis, labels in ((axes.yaxis, names[0]), (axes.xaxis, names[1])):
+        axis.set_ticks(np.arange(len(labels)) + 0.5, labels, family=fonts, fontsize=size, color=INK, parse_math=False)
+    axes.tick_params(length=0, top=True, labeltop=True, labelbottom=False)
+    axes.tick_params(axis="x", labelrotation=90 * turned)
+    figure.text(0.15 / wide, 0.18 / high, small, fontsize=8, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file; the same figure gives the same bytes."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DOTS, metadata={"Software": None})
+    return file.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as an SVG file, letters as outlines; the same figure gives the same bytes."""
+    file = io.BytesIO()
+    with rc_context({"svg.hashsalt": "unrolled"}):
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file.getvalue()
 
 
@@ -78,8 +125,8 @@ def _legend(axes: Axes, names: Sequence[str], key: str, fonts: list[str]) -> Non
     readable = _readable(fonts)
     for group, name in enumerate(names):
         shown = name if readable(name) else f"group {group + 1}"
-        shown = shown if len(shown) <= LEGEND else shown[: LEGEND - 1] + "…"
-        axes.scatter([], [], s=36, c=COLOURS[group % len(COLOURS)], marker=_mark(group), linewidths=0, label=shown)
+        colour = COLOURS[group % len(COLOURS)]
+        axes.scatter([], [], s=36, c=colour, marker=_mark(group), linewidths=0, label=_short(shown, LEGEND))
     shape = FontProperties(family=fonts, size=9)
     legend = axes.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0, prop=shape, frameon=False, title=key)
     legend.get_title().set(font=FontProperties(family=fonts, size=8), color=SOFT)
@@ -176,6 +223,16 @@ def _file(name: str) -> str:
 
 def _readable(fonts: list[str]) -> Callable[[str], bool]:
     """Whether a word has letters, and these fonts have all of them."""
-    letters = set().union(*(font_manager.get_font(_file(name)).get_charmap() for name in fonts))
-    letters -= {*range(32), *range(127, 160)}  # control characters have a glyph, but no width
+    letters = _letters(fonts)
     return lambda word: bool(word.strip()) and all(ord(letter) in letters for letter in word)
+
+
+def _drawable(fonts: list[str]) -> Callable[[str], str]:
+    """A text with a box in the place of each letter that these fonts lack."""
+    letters = _letters(fonts)
+    return lambda text: "".join(letter if ord(letter) in letters else "□" for letter in text)
+
+
+def _letters(fonts: list[str]) -> set[int]:
+    letters = set().union(*(font_manager.get_font(_file(name)).get_charmap() for name in fonts))
+    return letters - {*range(32), *range(127, 160)}  # control characters have a glyph, but no width

@@ -32,6 +32,11 @@ part(run, names, spool)              data to evaluate on
 examine(run, part)                   tables of measures: {title: [{column: value}]}
 details(run, data, folder)           what report.json holds beside the measures
 
+A page that can be looked into (the verb look):
+look(run, text)                      what is to be seen
+VIEW                                 the module that shows it: ENDINGS {".html": to bytes, …}, table(…) for a person to
+                                     read, whole(…) for programs
+
 A page that trains by a loop of its own:
 begin(config, folder, start_from, …)  read the data and leave a run at step 0 in `folder`
 go_on(folder, config, codec, …)      train from the last saved step to the end, write report.json

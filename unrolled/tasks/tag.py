@@ -710,6 +710,8 @@ def glimpse(run: Any, seed: int) -> str:
 
 # --- looking
 
+VIEW = future_page
+
 
 def look(run: Any, line: str) -> future_page.Belief:
     """What the net believes of each word of a sentence after one word, after two, … after all."""

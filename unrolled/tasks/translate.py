@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import attention, fit, overlap, translator, word_input
+from .. import alignment, attention, attention_page, fit, overlap, translator, word_input
 from ..attention import Attention
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -615,6 +615,31 @@ def looked(model: Model, source: np.ndarray, target: Sequence[int]) -> np.ndarra
     one = Sentences(Rows.of([source]), Rows.of([np.asarray(target, np.int64)]), [])
     with torch.no_grad():
         return model.eval().read(batch_of(one, np.array([0])))[1][0].float().numpy()
+
+
+VIEW = attention_page
+LOOKED_AT = 200  # symbols of a sentence, at most
+
+
+def look(run: Any, text: str) -> attention_page.Looked:
+    """Where the net looks as it writes its best translation of a sentence."""
+    model, codec, config = run.model, run.codec, run.config
+    if model.attention is None:
+        fix = "train one with --attention dot, general or additive"
+        raise UserError(f"`{run.folder}` was trained with `--attention none`: it looks nowhere", fix=fix)
+    if not text.strip():
+        raise UserError("the text is empty: there is nothing to translate")
+    ids, pieces = codec.encode(text), codec.pieces(text)
+    if len(ids) > LOOKED_AT:
+        raise UserError(f"the sentence has {len(ids)} symbols; at most {LOOKED_AT} fit on a page", fix="give one sentence")
+    best = translate(model, codec, Rows.of([ids]), Predict())[0][0]
+    target = [i for i in best.ids if i != END]
+    weights = looked(model, ids, target)
+    parts = [pieces[weights[t].argmax()] if i == UNKNOWN else codec.text(i) for t, i in enumerate([*target, END])]
+    source, parts = alignment.symbols(codec, pieces), alignment.symbols(codec, parts)
+    words = alignment.words(codec, ids, source), alignment.words(codec, [*target, END], parts)
+    note = f"{run.folder}: {config.cell}, {config.attention} attention; score {best.score:.3f}"
+    return attention_page.Looked(source, [*parts[:-1], attention_page.END], weights, note, *words)
 
 
 def item(run: Any, text: str) -> str:
