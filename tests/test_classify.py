@@ -193,7 +193,7 @@ def test_no_text_that_is_trained_on_is_held_out(tmp_path):
 # --- the net's parts
 
 
-@pytest.mark.parametrize("symbols", ["tokens", "words", "characters", "bytes", "bpe"])
+@pytest.mark.parametrize("symbols", ["tokens", "words", "characters", "bytes", "bpe", "unigram"])
 def test_any_symbol_can_be_read(tmp_path, symbols):
     run = train(tmp_path, symbols=symbols, steps=20, vocabulary=300)
     assert run.codec.kind == symbols

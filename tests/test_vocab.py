@@ -7,21 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unrolled.data.vocab import END, FIRST, KINDS, UNKNOWN, UNKNOWN_TEXT, WORD, Codec, learn
+from unrolled.data.vocab import COMPLETE, END, FIRST, KINDS, PIECES, UNKNOWN, UNKNOWN_TEXT, WORD, Codec, learn
 from unrolled.errors import UserError
 
 few = settings(max_examples=60, deadline=None)
 # all of Unicode but lone surrogates, which are no characters; emoji and joiners more often than chance would bring them
 texts = st.text(st.one_of(st.sampled_from("ab \n\t\r\0é日🎉👩‍🚀\u2028"), st.characters(exclude_categories=["Cs"])), max_size=60)
-BPE = learn("bpe", ["the cat sat on the mat, and the rat sat on the cat\n"] * 20, 300)
+TEXT = "the cat sat on the mat, and the rat sat on the cat; cats rattle, rattling mats; café cafés 日本 日本語\n"
+LEARNT = {kind: learn(kind, [TEXT] * 20, 300) for kind in PIECES}
 
 
 def learnt(kind: str, text: str) -> Codec:
-    return BPE if kind == "bpe" else learn(kind, [text], 1000)
+    return LEARNT[kind] if kind in PIECES else learn(kind, [text], 1000)
 
 
 @few
-@given(st.sampled_from(["characters", "bytes", "bpe"]), texts)
+@given(st.sampled_from(["characters", *COMPLETE]), texts)
 def test_a_text_the_codec_knows_comes_back_unchanged(kind, text):
     codec = learnt(kind, text)
     assert codec.decode(codec.encode(text)) == text
@@ -55,7 +56,7 @@ def test_a_word_never_seen_becomes_the_declared_unknown():
     assert codec.decode(codec.encode("the dog")) == "the <unknown>"
 
 
-@pytest.mark.parametrize("kind", ["bytes", "bpe"])
+@pytest.mark.parametrize("kind", COMPLETE)
 @few
 @given(text=texts)
 def test_bytes_and_pieces_know_every_text(kind, text):
@@ -102,7 +103,7 @@ def test_extending_keeps_old_ids_and_gives_every_new_symbol_one(kind, old, new):
     assert UNKNOWN not in after.encode(new)
 
 
-@pytest.mark.parametrize("kind", ["bytes", "bpe"])
+@pytest.mark.parametrize("kind", COMPLETE)
 def test_extending_bytes_and_pieces_changes_labels_alone(kind):
     before = learnt(kind, "")
     after = before.extended(["x", "new"], ["fr"])
@@ -123,6 +124,23 @@ def test_a_codec_comes_back_from_json_the_same(kind, text):
     again = Codec.from_json(json.loads(json.dumps(codec.to_json())))
     assert again.to_json() == codec.to_json()
     assert again.encode(text).tolist() == codec.encode(text).tolist()
+
+
+def test_what_is_read_may_have_a_codec_of_its_own():
+    source, target = learn("characters", ["abc"], 9), learn("words", ["the cat"], 9)
+    assert target.source is target
+    both = target.with_beside(source).extended(["sat"], ["de"]).with_fixed(["mat"])
+    again = Codec.from_json(json.loads(json.dumps(both.to_json())))
+    assert again.to_json() == both.to_json()
+    assert again.encode("cat mat").tolist() == [target.index["cat"], both.size - 1]
+    assert again.source.encode("abc").tolist() == source.encode("abc").tolist()
+    assert (again.source.size, again.size) == (FIRST + 3, FIRST + 4)
+    assert again.with_beside(None).source.kind == "words"
+
+
+def test_a_codec_that_reads_and_writes_is_kept_as_it_always_was():
+    old = {"kind": "words", "symbols": ["a"], "labels": [], "tokenizer": None, "records": True, "fixed": 0}
+    assert Codec.from_json(old).to_json() == old
 
 
 @pytest.mark.parametrize(
@@ -146,10 +164,41 @@ def test_at_most_so_many_words_are_kept_and_the_most_frequent_ones():
     assert learn("words", ["a a a b b c"], 2).symbols == ["a", "b"]
 
 
-def test_at_most_so_many_pieces_are_learnt():
-    text = "the cat sat on the mat\n" * 50
-    assert learn("bpe", [text], 264).size == FIRST + 264
-    assert len(learn("bpe", [text], 264).encode(text)) < len(text.encode())  # some pieces are longer than a byte
+@pytest.mark.parametrize("kind", PIECES)
+def test_at_most_so_many_pieces_are_learnt(kind):
+    codec = learn(kind, [TEXT] * 20, 264)
+    assert codec.size == FIRST + 264
+    assert len(codec.encode(TEXT)) < len(TEXT.encode())  # some pieces are longer than a byte
+    assert learn(kind, [TEXT] * 20, 1).size == FIRST + 257
+
+
+@pytest.mark.parametrize("kind", PIECES)
+@pytest.mark.parametrize("chunks", [[], [""], ["a"], ["\n" * 9]])
+def test_pieces_learnt_from_next_to_nothing_know_every_text(kind, chunks):
+    codec = learn(kind, chunks, 300)
+    assert codec.decode(codec.encode(TEXT)) == TEXT
+
+
+@pytest.mark.parametrize("kind", PIECES)
+def test_equal_texts_give_equal_pieces(kind):
+    assert learn(kind, [TEXT] * 20, 300).to_json() == LEARNT[kind].to_json()
+
+
+def cuts(word: str) -> list[list[str]]:
+    """Every way to cut a word."""
+    return [[]] if not word else [[word[:i], *rest] for i in range(1, len(word) + 1) for rest in cuts(word[i:])]
+
+
+@pytest.mark.parametrize("word", ["rattling", " rattle", "cafés", " mats"])
+def test_unigram_takes_the_likeliest_of_all_ways_to_cut_a_word(word):
+    codec = LEARNT["unigram"]
+    score = dict(json.loads(codec.tokenizer_json)["model"]["vocab"])
+    name = {codec._bytes(i): score[codec.tokenizer.id_to_token(i - FIRST)] for i in range(FIRST, codec.size)}
+    by_bytes = word.encode().decode("latin-1")
+    possible = [[part.encode("latin-1") for part in cut] for cut in cuts(by_bytes)]
+    best = max((cut for cut in possible if all(part in name for part in cut)), key=lambda cut: sum(map(name.get, cut)))
+    assert [codec._bytes(i) for i in codec.encode(word)] == best
+    assert any(len(part) > 1 for part in best)
 
 
 def test_what_is_counted_does_not_depend_on_how_the_text_is_cut():

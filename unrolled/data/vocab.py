@@ -7,12 +7,16 @@ characters   one Unicode character                but for characters outside the
 bytes        one byte                             yes, any file
 words        a run without white space, or "\\n"  runs of blanks become one; rare words -> unknown
 tokens       a word or a sign, as tokens.py cuts  no: for reading, not for writing
-bpe          a learned piece of UTF-8 bytes       yes
+bpe          a learned piece of UTF-8 bytes       yes: pairs of pieces were joined, the most frequent first (Sennrich et al. 2016)
+unigram      the same                             yes: the likeliest of all ways to cut a word is taken (Kudo 2018)
+
+Where what is read and what is written have symbols of their own, one codec has the other `beside` it.
 """
 
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -24,21 +28,24 @@ from ..errors import UserError
 from . import tokens
 
 UNKNOWN, END, FIRST = 0, 1, 2
-KINDS = ("characters", "bytes", "words", "bpe")  # that a text can be written with
+PIECES = ("bpe", "unigram")
+KINDS = ("characters", "bytes", "words", *PIECES)  # that a text can be written with
+COMPLETE = ("bytes", *PIECES)  # kinds that know every text
 WORDS = ("words", "tokens")  # kinds that word vectors are of
-UNKNOWN_TEXT = {"characters": "\ufffd", "words": "<unknown>", "tokens": "<unknown>", "bytes": "\ufffd", "bpe": "\ufffd"}
+UNKNOWN_TEXT = {"words": "<unknown>", "tokens": "<unknown>"} | dict.fromkeys(("characters", *COMPLETE), "\ufffd")
 WORD = re.compile(r"[^\s]+|\n")
-BPE_SAMPLE = 50_000_000  # characters of training text that pieces are learned from
+PIECES_SAMPLE = 50_000_000  # characters of training text that pieces are learned from
 
 
 class Codec:
     """Symbols of one kind, and the labels of a labelled data set.
 
-    symbols    the texts of ids 2, 3, …  (characters, words; empty for bytes and bpe)
+    symbols    the texts of ids 2, 3, …  (characters, words; empty for bytes and pieces)
     labels     the names of label ids 0, 1, …
-    tokenizer  the JSON of a Hugging Face tokenizer (bpe only)
+    tokenizer  the JSON of a Hugging Face tokenizer (pieces only)
     records    whether texts are records, each after an `end` and before the next
     fixed      how many of the last symbols are in no training text: they came with word vectors
+    beside     the codec of what is read, where that has symbols of its own
     """
 
     def __init__(
@@ -49,23 +56,30 @@ class Codec:
         tokenizer: str | None = None,
         records: bool = False,
         fixed: int = 0,
+        beside: Codec | None = None,
     ):
-        self.records, self.fixed = records, fixed
+        self.records, self.fixed, self.beside = records, fixed, beside
         self.kind, self.symbols, self.labels, self.tokenizer_json = kind, list(symbols), list(labels), tokenizer
         self.index = {symbol: i + FIRST for i, symbol in enumerate(self.symbols)}
         if kind == "characters":
             self.table = np.zeros(0x110000, np.int32)  # code point -> id; 0 is unknown
             self.table[[ord(symbol) for symbol in self.symbols]] = np.arange(len(self.symbols)) + FIRST
-        if kind == "bpe":
+        if kind in PIECES:
             from tokenizers import Tokenizer
 
             self.tokenizer = Tokenizer.from_str(tokenizer)
 
     @property
+    def source(self) -> Codec:
+        """The codec of what is read: the one beside this one, or this one."""
+        return self.beside or self
+
+    @property
     def size(self) -> int:
         """How many symbols a model over this codec predicts."""
-        own = {"bytes": 256, "bpe": self.tokenizer.get_vocab_size() if self.kind == "bpe" else 0}
-        return FIRST + own.get(self.kind, len(self.symbols))
+        if self.kind in PIECES:
+            return FIRST + self.tokenizer.get_vocab_size()
+        return FIRST + (256 if self.kind == "bytes" else len(self.symbols))
 
     @property
     def dtype(self) -> np.dtype:
@@ -103,7 +117,7 @@ class Codec:
     def decoder(self, after: str = "") -> Callable[[int | None], str]:
         """A function that takes ids one by one and gives the text each adds; None flushes what is left.
 
-        Bytes and bpe pieces may end inside a character: its text then comes with the id that completes it.
+        Bytes and pieces may end inside a character: its text then comes with the id that completes it.
         """
         if self.kind in WORDS:
             return _word_decoder(self, at_line_start=not after or after[-1].isspace())
@@ -121,7 +135,7 @@ class Codec:
         """One symbol as text, for tables and JSON; bytes outside ASCII and broken pieces as `\\xNN`."""
         if i < FIRST:
             return UNKNOWN_TEXT[self.kind] if i == UNKNOWN else "\n"
-        if self.kind in ("bytes", "bpe"):
+        if self.kind in COMPLETE:
             return self._bytes(i).decode("utf-8", "backslashreplace")
         return self.symbols[i - FIRST]
 
@@ -141,26 +155,41 @@ class Codec:
         return self.labels.index(name)
 
     def extended(self, symbols: Iterable[str], labels: Iterable[str] = ()) -> Codec:
-        """This codec with new symbols and labels after the old ones, whose ids stay; bytes and bpe need none.
+        """This codec with new symbols and labels after the old ones, whose ids stay; bytes and pieces need none.
 
         After fixed symbols there is no room for new ones: they stay unknown.
         """
-        new = [] if self.kind in ("bytes", "bpe") or self.fixed else [s for s in dict.fromkeys(symbols) if s not in self.index]
+        new = [] if self.kind in COMPLETE or self.fixed else [s for s in dict.fromkeys(symbols) if s not in self.index]
         more = [name for name in labels if name not in self.labels]
-        return Codec(self.kind, self.symbols + new, self.labels + more, self.tokenizer_json, self.records, self.fixed)
+        return self._with(symbols=self.symbols + new, labels=self.labels + more)
 
     def with_fixed(self, words: Iterable[str]) -> Codec:
         """This codec with symbols that no training text has, so that word vectors reach words met later."""
         new = [word for word in words if word not in self.index]
-        return Codec(self.kind, self.symbols + new, self.labels, None, self.records, len(new))
+        return self._with(symbols=self.symbols + new, fixed=len(new))
+
+    def with_beside(self, beside: Codec | None) -> Codec:
+        """This codec, to write with, with another one to read with (None: this one reads too)."""
+        return self._with(beside=beside)
+
+    def _with(self, **changes: Any) -> Codec:
+        return Codec(**(self._given() | changes))
+
+    def _given(self) -> dict[str, Any]:
+        return {"kind": self.kind, "symbols": self.symbols, "labels": self.labels, "tokenizer": self.tokenizer_json,
+                "records": self.records, "fixed": self.fixed, "beside": self.beside}  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "symbols": self.symbols, "labels": self.labels, "tokenizer": self.tokenizer_json,
-                "records": self.records, "fixed": self.fixed}  # fmt: skip
+        """Plain data, from which from_json() makes this codec again."""
+        data = self._given()
+        beside = data.pop("beside")
+        return data if beside is None else data | {"beside": beside.to_json()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Codec:
-        return cls(data["kind"], data["symbols"], data["labels"], data["tokenizer"], data["records"], data.get("fixed", 0))
+        beside = cls.from_json(data["beside"]) if "beside" in data else None
+        always = (data[name] for name in ("kind", "symbols", "labels", "tokenizer", "records"))
+        return cls(*always, data.get("fixed", 0), beside)
 
 
 def whole(text: str, broken: str = r"[\ud800-\udfff]") -> str:
@@ -170,11 +199,11 @@ def whole(text: str, broken: str = r"[\ud800-\udfff]") -> str:
 
 
 def learn(kind: str, chunks: Iterable[str], maximum: int, labels: Sequence[str] = (), records: bool = False) -> Codec:
-    """The codec of a training text, of at most `maximum` symbols, the most frequent (bpe: never below its 256 bytes)."""
+    """The codec of a training text, of at most `maximum` symbols, the most frequent (of pieces 257 or more: the bytes)."""
     if kind == "bytes":
         return Codec(kind, (), labels, None, records)
-    if kind == "bpe":
-        return Codec(kind, (), labels, _learn_bpe(chunks, maximum), records)
+    if kind in PIECES:
+        return Codec(kind, (), labels, _learn_pieces(kind, chunks, maximum), records)
     counts = _count_characters(chunks) if kind == "characters" else _count_words(kind, chunks)
     return Codec(kind, sorted(symbol for symbol, _ in counts.most_common(maximum)), labels, None, records)
 
@@ -196,16 +225,34 @@ def _count_words(kind: str, chunks: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def _learn_bpe(chunks: Iterable[str], maximum: int) -> str:
+def _learn_pieces(kind: str, chunks: Iterable[str], maximum: int) -> str:
+    """The JSON of a tokenizer in whose eyes a text is words of bytes, each with the blank before it (GPT-2's rule)."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE())
+    empty, learner = {"bpe": (models.BPE, trainers.BpeTrainer), "unigram": (models.Unigram, trainers.UnigramTrainer)}[kind]
+    tokenizer = Tokenizer(empty())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=maximum, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(map(whole, _first(chunks, BPE_SAMPLE)), trainer)
+    size = max(maximum, len(alphabet) + 1)  # unigram's trainer, asked for the bytes alone, finds no place to stop
+    trainer = learner(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(map(whole, _first(chunks, PIECES_SAMPLE)), trainer)
+    if kind == "unigram":
+        tokenizer.model = models.Unigram(_settled(json.loads(tokenizer.to_str())["model"]["vocab"]))
     return tokenizer.to_str()
+
+
+def _settled(scored: Sequence[tuple[str, float | None]]) -> list[tuple[str, float]]:
+    """A unigram model's pieces and their ln p, so that equal texts give equal models.
+
+    The trainer adds bytes that earned no place at the end, 1e-4 apart in the chance order of a hash table, and its sums
+    differ in the last digits: such bytes get one score, and all are rounded and put in order. Without any text a score is None.
+    """
+    scores = {piece: score or 0.0 for piece, score in scored}
+    lowest = min(scores.values())
+    for piece, score in scores.items():
+        scores[piece] = round(lowest if len(piece) == 1 and score <= lowest + 256 * 1e-4 else score, 6)
+    return sorted(scores.items(), key=lambda each: (-each[1], each[0]))
 
 
 def _first(chunks: Iterable[str], characters: int) -> Iterable[str]:
@@ -241,7 +288,7 @@ def _byte_decoder(codec: Codec) -> Callable[[int | None], str]:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """The printable stand-in of each byte in a byte-level BPE (GPT-2's table): printable bytes stand for themselves."""
+    """The printable stand-in of each byte in a byte-level tokenizer (GPT-2's table): printable bytes stand for themselves."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}

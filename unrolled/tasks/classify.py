@@ -232,7 +232,7 @@ def _codec(config: Config, base: Codec | None, texts: Iterator[str], labels: lis
     if base is None:
         codec = vocab.learn(config.symbols, texts, config.vocabulary, labels, records=True)
         return word_input.reaching(codec, config.vectors)
-    learnt = () if base.kind in ("bytes", "bpe") else vocab.learn(base.kind, texts, config.vocabulary).symbols
+    learnt = () if base.kind in vocab.COMPLETE else vocab.learn(base.kind, texts, config.vocabulary).symbols
     return base.extended(learnt, labels)
 
 

@@ -178,7 +178,7 @@ def _part(chunks: Iterator[Any], border: int, part: str, kind: str) -> Iterator[
     at = 0
     for chunk in chunks:
         here = min(max(border - at, 0), len(chunk))
-        if kind in ("words", "bpe") and 0 < here < len(chunk):
+        if kind in ("words", *vocab.PIECES) and 0 < here < len(chunk):
             here = min((i for i in (chunk.find(" ", here), chunk.find("\n", here)) if i >= 0), default=len(chunk))
         yield chunk[:here] if part == "train" else chunk[here:]
         at += len(chunk)
@@ -206,7 +206,7 @@ def _codec(config: Config, base: Codec | None, chunks: Iterator[str], labels: Se
     """The codec of the training text; with a base, that one and what is new in the text."""
     if base is None:
         return vocab.learn(config.symbols, chunks, config.vocabulary, labels, config.column is not None)
-    learnt = () if base.kind in ("bytes", "bpe") else vocab.learn(base.kind, chunks, config.vocabulary).symbols
+    learnt = () if base.kind in vocab.COMPLETE else vocab.learn(base.kind, chunks, config.vocabulary).symbols
     return base.extended(learnt, labels)
 
 
@@ -401,7 +401,7 @@ def _steps_of_256(config: Config, data: Data) -> float:
 def describe(config: Config, data: Data, model: Model) -> list[str]:
     """What was read and what will be trained, for the user before the wait."""
     codec, dev = data.codec, data.dev
-    unit = codec.kind if codec.kind != "bpe" else "pieces"
+    unit = "pieces" if codec.kind in vocab.PIECES else codec.kind
     lines = [
         f"read {data.files} file{'s' if data.files != 1 else ''}: {data.train.characters + dev.characters:,} characters, "
         f"{codec.size - FIRST:,} different {unit}; {len(data.train):,} {unit} to train on, {len(dev):,} to validate on"
