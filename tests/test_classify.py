@@ -229,6 +229,18 @@ def test_balanced_labels_count_alike(tmp_path):
     assert sums == pytest.approx([4.0, 4.0])
 
 
+def test_the_training_loss_told_is_nats_and_its_gradient_is_of_all_that_is_wanted(stars):
+    batch = classify.Batches(classify.Texts(encode(stars.config, stars.codec, ["a"] * 4), np.arange(4)), 4, True, 1).batch(0)
+    batch = batch._replace(weights=torch.tensor([0.5, 1.0, 1.5, 1.0]))
+    values = torch.randn(4, 4, generator=torch.manual_seed(1), requires_grad=True)
+    (slope,) = torch.autograd.grad(stars.model.loss(values, batch), values)
+    nats = torch.nn.functional.cross_entropy(values, batch.labels, reduction="none")
+    apart = (values.softmax(1).cumsum(1) - (torch.arange(4) >= batch.labels[:, None]).float()).square().sum(1)
+    (wanted,) = torch.autograd.grad(((nats + apart) * batch.weights).mean(), values)
+    assert stars.model.loss(values, batch).item() == pytest.approx(nats.mean().item())
+    assert torch.allclose(slope, wanted, atol=1e-6)
+
+
 def test_vectors_reach_words_that_training_has_not(tmp_path):
     words = ["lovely", "warm", "fresh", "cold", "rude", "stale", "delicious", "awful"]
     good = np.array([1, 1, 1, -1, -1, -1, 1, -1.0])
@@ -250,6 +262,8 @@ def test_another_run_is_a_place_to_start(reviews, tmp_path):
     run = train(tmp_path, data, start_from=reviews.folder, hidden=None, embedding=None, rate=None)
     assert run.codec.labels == ["bad", "good", "unclear"] and run.config.hidden == reviews.config.hidden
     assert [answer.label for answer in predict(run, [review(9, label) for label in SAID], Predict())] == list(SAID)
+    other = table(tmp_path / "other.csv", header=("review", "mood"))
+    assert train(tmp_path / "c", other, start_from=reviews.folder, steps=1, text="review", label="mood").config.label == "mood"
     with pytest.raises(UserError, match="`--hidden 99` does not fit the weights of --from, which have hidden 16"):
         train(tmp_path / "b", data, start_from=reviews.folder, hidden=99)
 
