@@ -7,7 +7,7 @@ CoNLL columns          JSON lines
 
 CoNLL: the word is the first column, the tag the last or `column` (from 1); tabs stand between columns, or blanks and tabs in a
 file whose first row has no tab. Any line of white space ends a sentence, `-DOCSTART-` too. A comment begins with `#`, has no tag,
-and stands before a sentence; `#word` with a tag is a word.
+and stands before a sentence, or is no row at all (`# a remark`); `#word` with a tag is a word.
 
 JSON lines: a line is a sentence. `start` and `end` count characters, the end left out; `tokens` cuts the text into words, and a
 word once more where a span's border falls inside it. `column` names the field of the spans or tags, where it has another name.
@@ -147,7 +147,7 @@ def _columns(path: Path, column: str | None, encoding: str, labelled: bool) -> I
         tabs = layout.tabs if layout else "\t" in line
         cells = line.split("\t") if tabs else CELL.findall(line)
         if line[0] == "#" and _is_comment(line, cells, layout, labelled):
-            if words:
+            if words and not _is_remark(line, cells, layout):
                 what = f"`{line}` has no tag; a row has {layout.width} columns, and comments stand before a sentence"
                 raise UserError(what, f"{path}:{number}")
             continue
@@ -180,6 +180,11 @@ def _is_comment(line: str, cells: list[str], layout: Layout | None, labelled: bo
     if len(cells) != layout.width if layout else len(cells) > 2 and line.startswith("# "):
         return True
     return not spans.is_tag(cells[layout.place if layout else -1].strip(" ")) and (labelled or line.startswith("# "))
+
+
+def _is_remark(line: str, cells: list[str], layout: Layout) -> bool:
+    """Whether a comment is surely one inside a sentence too, and no word whose tag is missing or stands apart by a blank."""
+    return line.startswith("# ") and len(cells) != layout.width and not spans.is_tag(CELL.findall(line)[-1])
 
 
 def _misshapen(cells: list[str], layout: Layout, where: str) -> UserError:
