@@ -175,6 +175,24 @@ def test_vectors_begin_the_words_and_reach_unseen_ones(tmp_path):
         train(tmp_path / "b", vectors=str(tmp_path / "zebra.bin"), embedding=None)
 
 
+@pytest.mark.parametrize(
+    ("text", "vectors", "lower", "fix"),
+    [
+        ("rose", "zebra", True, None),  # another word altogether: letters are not what differs
+        ("ROSE", "zebra", False, None),
+        ("Rose", "ROSE", True, "the vectors are of words with capitals: add --no-lower"),
+        ("rose", "ROSE", False, "the vectors are of words with capitals: give them such a text"),
+        ("ROSE", "rose", False, "the vectors are of small letters: leave --no-lower out"),
+    ],
+)
+def test_capitals_are_blamed_only_where_they_are_what_differs(tmp_path, text, vectors, lower, fix):
+    Vectors([vectors, "lion"], np.ones((2, 4), np.float32)).save(tmp_path / "words.bin")
+    data = conll(tmp_path / "t.conll", *[f"{text}/B-person {i}/O" for i in range(20)])
+    with pytest.raises(UserError, match="has a vector for none of the text's") as caught:
+        train(tmp_path, data, vectors=str(tmp_path / "words.bin"), embedding=None, lower=lower)
+    assert caught.value.fix == fix
+
+
 # --- numbers for words
 
 

@@ -342,7 +342,8 @@ def plan(config: Config, data: Data) -> Config:
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     """Begin with the vectors of --vectors; says how many of the symbols they cover."""
-    return word_input.take(config.vectors, config.tune, codec, partial(adopt, model.embed, FIRST, codec.symbols))
+    begin = partial(adopt, model.embed, FIRST, codec.symbols)
+    return word_input.take(config.vectors, config.tune, codec, begin, config.lower)
 
 
 STRUCTURE = ("ordered", "cell", "hidden", "layers", "direction", "pooling", "symbols", "lower", "embedding", "vectors")
