@@ -63,9 +63,19 @@ def test_only_a_net_that_reads_both_ways_knows_the_future(both, forward):
 def test_what_the_future_adds_is_shown(both, capsys):
     assert cli.run(["look", str(both.folder), "He said, Teddy bears are on sale!", "--json"]) == 0
     teddy = [json.loads(line) for line in capsys.readouterr().out.splitlines()][3]
-    assert teddy["word"] == "Teddy" and teddy["when_read"] > 5 * teddy["one_word_later"] > 0 and teddy["at_the_end"] < 0.05
+    assert teddy["word"] == "Teddy" and teddy["forward_only"] > 5 * teddy["one_word_later"] > 0 and teddy["both_ways"] < 0.05
+    assert teddy["backward_only"] < teddy["forward_only"]  # what follows it is there
     page = (both.folder / "look.html").read_text()
-    assert page.count("<th scope=row>") == 9 and "Teddy" in page and "@TABLE@" not in page
+    assert page.count("<th scope=row>") == 9 + 3 and "Teddy" in page and "@TABLE@" not in page and "@WAYS@" not in page
+    assert page.index("forward only<") < page.index("backward only<") < page.index("both ways<")
+
+
+def test_a_belief_has_both_directions_side_by_side(both):
+    belief = tag.look(both, "Rose is on her way .")
+    alone = tag.look(both, "her way .")
+    assert belief.ways["backward only"][3] == pytest.approx(alone.shares[-1, 0], abs=1e-5)
+    assert np.array_equal(belief.ways["forward only"][3], belief.shares[3, 3])
+    assert belief.ways["backward only"][0] == pytest.approx(belief.ways["both ways"][0], abs=1e-5)
 
 
 def test_a_kind_that_ends_like_another_is_not_the_other(tmp_path):
@@ -75,9 +85,9 @@ def test_a_kind_that_ends_like_another_is_not_the_other(tmp_path):
 
 
 def test_words_in_the_page_are_text_in_it(tmp_path):
-    belief = future_page.Belief(["<b>", "@TABLE@", "'"], ["k&"], np.full((3, 3, 1), 0.4), "a note")
+    belief = future_page.Belief(["<b>", "@TABLE@", "'"], ["k&"], np.full((3, 3, 1), 0.4), np.full((3, 1), 0.4), "a note")
     page = future_page.page(belief).decode()
-    assert "<b>" not in page and "&lt;b&gt;" in page and "k&amp;" in page and page.count("@TABLE@") == 2
+    assert "<b>" not in page and "&lt;b&gt;" in page and "k&amp;" in page and page.count("@TABLE@") == 3
 
 
 # --- the contract

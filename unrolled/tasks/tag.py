@@ -713,18 +713,23 @@ def glimpse(run: Any, seed: int) -> str:
 
 
 def look(run: Any, line: str) -> future_page.Belief:
-    """What the net believes of each word of a sentence after one word, after two, … after all."""
+    """What the net believes of each word of a sentence after one word, after two, … after all; and read from it on."""
     words = [token.text for token in tokens.tokenise(line)]
     if not words:
         raise UserError("the text is empty: there is nothing to read")
     if len(words) > LOOKED_AT:
         raise UserError(f"the sentence has {len(words)} words; at most {LOOKED_AT} fit on a page", fix="give one sentence")
-    begun = [tagged.Sentence(words[:t], None, "") for t in range(1, len(words) + 1)]
+    size = len(words)
+    cut = [words[:t] for t in range(1, size + 1)] + [words[t:] for t in range(size)]
+    part = encode(run.config, run.codec, [tagged.Sentence(some, None, "") for some in cut])
     kinds = sorted({label[2:] for label in run.codec.labels if label != "O"})
     of_kind = np.array([[label[2:] == kind for kind in kinds] for label in run.codec.labels], float)  # (K, kinds)
-    shares = np.zeros((len(words), len(words), len(kinds)))
-    for t, read in enumerate(read_sentences(run.model, encode(run.config, run.codec, begun), marginals=True)):
-        shares[t, : t + 1] = read.marginals @ of_kind
+    found = [read.marginals @ of_kind for read in read_sentences(run.model, part, marginals=True)]
+    shares = np.zeros((size, size, len(kinds)))
+    for t in range(size):
+        shares[t, : t + 1] = found[t]
+    backward = np.stack([of_words[0] for of_words in found[size:]])
     config = run.config
     way = "both ways" if config.direction == "both" else "forward only"
-    return future_page.Belief(words, kinds, shares, f"{run.folder}: {config.cell}, {config.layers} x {config.hidden}, {way}")
+    note = f"{run.folder}: {config.cell}, {config.layers} x {config.hidden}, {way}"
+    return future_page.Belief(words, kinds, shares, backward, note)
