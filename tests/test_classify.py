@@ -3,12 +3,13 @@
 import csv
 import json
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from unrolled import api, cli
+from unrolled import api, cli, summary
 from unrolled.errors import INTERRUPTED, UserError
 from unrolled.fit import Loop
 from unrolled.layers import Pooling
@@ -67,6 +68,39 @@ def test_a_small_table_is_learnt_and_told_beside_its_floors(reviews):
     assert confusion["good"]["good"] == 6 and confusion["good"]["bad"] == 0
     (accuracy,) = [row for row in told["tables"]["measures"] if row["measure"] == "accuracy"]
     assert accuracy["from"] < accuracy["value"] == accuracy["to"] == 1.0
+
+
+def test_each_label_is_told_with_its_interval_and_the_floors_beside(reviews):
+    for row in report(reviews)["tables"]["labels"]:
+        assert row["from"] == row["f1"] == row["to"] == 1.0 and row["bag of words, f1"] <= 1 and row["majority, f1"] < 1
+    assert report(reviews)["tables"]["measures"][0]["majority"] == report(reviews)["baselines"]["majority"]["accuracy"]
+
+
+def test_what_matters_of_the_tables_is_shown_after_training_and_by_info(tmp_path, capsys):
+    path = tmp_path / "reviews.tsv"
+    rows = [(review(i, ("good", "bad")[i % 2]), ("good", "bad")[(i % 2) ^ (i % 40 == 7)]) for i in range(400)]
+    path.write_text("".join(f"{text}\t{label}\n" for text, label in rows))
+    run = train(tmp_path, path, quiet=False)
+    trained = capsys.readouterr().err
+    assert cli.run(["info", str(run.folder)]) == 0
+    shown = capsys.readouterr().out
+    first = next(line for line in shown.splitlines() if line.startswith("  good "))
+    assert first in trained and first.split()[1:4] == [
+        f"{report(run)['tables']['labels'][1][x]:.4f}" for x in ("precision", "recall", "f1")
+    ]
+    suspect = report(run)["suspects"][0]
+    for told in (trained, shown):
+        assert f"  {suspect['where']} " in told and "\nsuspects" in told and "label  precision  recall  f1 " in told
+
+
+def test_tables_are_told_in_brief():
+    rows = [{"label": str(i), "f1": 0.5} for i in range(14)]
+    confusion = [{"is": "a", "a": 9, "b": 2, "c": 0}, {"is": "b", "a": 5, "b": 1, "c": 0}, {"is": "c", "a": 0, "b": 0, "c": 3}]
+    told = summary.brief({"tables": {"labels": rows, "confusion": confusion}, "suspects": [{"text": "x  y" * 50}] * 6})
+    assert told["labels, 12 of 14"] == rows[:12]
+    assert told["mistakes"] == [{"is": "b", "taken_for": "a", "times": 5}, {"is": "a", "taken_for": "b", "times": 2}]
+    assert len(told["suspects, 5 of 6"]) == 5 and told["suspects, 5 of 6"][0]["text"].startswith("x yx y")
+    assert summary.brief({"dev": {}}) == {}
 
 
 def test_the_demo_is_a_table_that_word_counts_do_not_solve(tmp_path):
@@ -135,6 +169,23 @@ def test_ten_thousand_words_are_read_and_explained(reviews):
     assert answer.probability >= 0.5
 
 
+def test_evidence_reads_no_more_than_it_needs(reviews, monkeypatch):
+    """As many points as the sum needs to be close; of a long text few, whatever is left."""
+    read, counted = reviews.model.read, []
+    monkeypatch.setattr(type(reviews.model), "read", lambda model, x, n: counted.append(len(x)) or read(x, n))
+
+    def points(words: int) -> int:
+        counted.clear()
+        attribution(reviews.model, np.arange(words) % 9 + 2, 0)
+        return sum(counted) - 2  # the path's two ends
+
+    assert points(9) in classify.POINTS
+    monkeypatch.setattr(classify, "CLOSE", 0.0)
+    assert [points(words) for words in (9, 3000, 10_000)] == [63, 21, 7]
+    monkeypatch.setattr(classify, "CLOSE", 100.0)
+    assert points(9) == 7
+
+
 # --- answers
 
 
@@ -178,6 +229,39 @@ def test_wrong_labels_are_listed(tmp_path):
     listed = [suspect["where"] for suspect in report(train(tmp_path, path))["suspects"]]
     found = {f"{path}:{i + 1}" for i in wrong} & set(listed)
     assert len(found) >= len(wrong) / 2 and len(found) >= len(listed) / 2
+
+
+def test_wrong_labels_are_searched_for_before_the_steps_are_planned(tmp_path, monkeypatch):
+    """So that --minutes counts the time; and with few minutes not all rows are."""
+    done, search, plan = [], classify.audit.out_of_sample, api._schedule
+    monkeypatch.setattr(classify.audit, "out_of_sample", lambda *rest: done.append(len(rest[2])) or search(*rest))
+    monkeypatch.setattr(api, "_schedule", lambda *rest: done.append("plan") or plan(*rest))
+    train(tmp_path, steps=1)
+    assert done == [108, "plan"]
+    monkeypatch.setattr(classify, "SEARCHED", 2 * 108 * 14 / 2.5)
+    config = classify.Config(data=(str(tmp_path / "reviews.csv"),), minutes=1.0)
+    read = classify.read(config, tmp_path / "read")
+    assert done[-1] == 36 and {len(row) for row in read.accounts["suspects"]} <= {4}
+
+
+def test_what_a_report_reads_once_more_is_left_time_for(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(api.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(api.fit, "seconds_per_step", lambda *_, **__: 0.01)
+
+    def evaluate(*_, **__):
+        clock[0] += 0.02
+        return {"examples": 1}
+
+    names = {"MEASURING": api.fit.Measuring("examples", 1, 1, 100, 0), "most_steps": lambda *_: 10**9, "passes": lambda *_: ""}
+    names |= {"settings": lambda *_: None, "batches": lambda *_: None, "evaluate": evaluate}
+    data, config = SimpleNamespace(dev=[0] * 100, codec=None), classify.Config(minutes=1.0)
+
+    def steps(**more) -> int:
+        clock[0] = 0.0
+        return api._schedule(SimpleNamespace(**names, **more), config, data, None, 0.0, api.Progress(quiet=True))[0].steps
+
+    assert steps() - steps(details=None) == 200  # 100 texts of 0.02 s
 
 
 def test_no_text_that_is_trained_on_is_held_out(tmp_path):

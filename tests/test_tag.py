@@ -97,6 +97,11 @@ def test_the_demo_is_learnt(both):
     assert report(both)["dev"]["span_f1"] > 0.99
     kinds = {row["kind"]: row for row in report(both)["tables"]["kinds"]}
     assert kinds["person"]["f1"] == kinds["all"]["f1"] == report(both)["dev"]["span_f1"]
+    assert kinds["person"]["from"] <= kinds["person"]["f1"] <= kinds["person"]["to"] == 1.0
+    floor = report(both)["baselines"]["list of names"]["span_f1"]
+    assert kinds["person"]["list of names, f1"] == kinds["all"]["list of names, f1"] == floor
+    unknown = kinds["with a word not in training"]
+    assert unknown["spans"] == 0 and unknown["precision"] is unknown["recall"] is unknown["f1"] is unknown["from"] is None
 
 
 def test_a_loaded_run_answers_as_before(both):

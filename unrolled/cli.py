@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from . import tables
 from .errors import INTERRUPTED, LIMIT, UserError, did_you_mean, of_system
 from .tasks import TASKS
 
@@ -262,7 +263,7 @@ def score() -> click.Command:
                 click.echo(_line({"text": symbol, "nats": float(nats)}))
             click.echo(_line(summary))
         else:
-            _table([(name, _number(value)) for name, value in summary.items()])
+            _table([(name, tables.number(value)) for name, value in summary.items()])
 
     params = [
         _run_argument(),
@@ -384,7 +385,7 @@ def compare() -> click.Command:
         if as_json:
             click.echo(_line(rows))
             return
-        _table([("", *runs), *((name, *map(_number, values)) for name, values in rows.items())])
+        _table([("", *runs), *((name, *map(tables.number, values)) for name, values in rows.items())])
 
     params = [click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…"), _json_flag()]
     return click.Command("compare", callback=go, params=params, help="Runs side by side: where they differ, what they reached.")
@@ -566,29 +567,19 @@ def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _number(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f"{value:,}" if type(value) is int else "" if value is None else str(value)
-
-
 def _table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in tables.aligned(rows):
+        click.echo(line)
 
 
 def _records(records: list[dict[str, Any]], as_json: bool, head: tuple[str, ...] = ()) -> None:
-    """Dicts of the same names: one JSON object a line, or a table under a head, which is the names if not given."""
-    if as_json:
-        for record in records:
-            click.echo(_line(record))
-    elif records:
-        _table([head or tuple(records[0]), *(tuple(map(_number, record.values())) for record in records)])
+    """Dicts of the same names: one JSON object a line, or a table."""
+    for line in map(_line, records) if as_json else tables.lines(records, head):
+        click.echo(line)
 
 
 def _facts(values: dict[str, Any]) -> None:
-    _table([(name, _number(value)) for name, value in values.items()])
+    _table([(name, tables.number(value)) for name, value in values.items()])
 
 
 def _note(text: str) -> None:
@@ -599,6 +590,8 @@ def _sections(about: dict[str, Any]) -> None:
     for title, values in about.items():
         if isinstance(values, dict):
             click.echo(title)
-            _table([("  " + name, _number(value)) for name, value in values.items()])
+            _table([("  " + name, tables.number(value)) for name, value in values.items()])
+        elif isinstance(values, list):
+            click.echo("\n".join([title, *("  " + line for line in tables.lines(values))]))
         else:
-            click.echo(f"{title}: {_number(values)}")
+            click.echo(f"{title}: {tables.number(values)}")

@@ -41,7 +41,9 @@ def take(
     opened = Vectors.open(vectors)
     covered = adopt(opened)
     if not covered.found:
-        raise UserError(f"`{vectors}` has a vector for none of the text's {covered.of:,} words", fix=_capitals(opened, codec, lower))
+        raise UserError(
+            f"`{vectors}` has a vector for none of the text's {covered.of:,} words", fix=_capitals(opened, codec, lower)
+        )
     return [f"vectors: {covered} begin with those of {vectors}, {'tuned' if tune else 'frozen'}"]
 
 

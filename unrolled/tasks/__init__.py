@@ -30,7 +30,7 @@ predict(run, items, options)         a NamedTuple for each
 shown(answer, coloured)              one as a person reads it
 part(run, names, spool)              data to evaluate on
 examine(run, part)                   tables of measures: {title: [{column: value}]}
-details(run, data, folder)           what report.json holds beside the measures
+details(run, data, folder, limit)    what report.json holds beside the measures
 
 A page that trains by a loop of its own:
 begin(config, folder, start_from, …)  read the data and leave a run at step 0 in `folder`

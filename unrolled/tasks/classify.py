@@ -26,7 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import audit, calibration, fit, floors, metrics, word_input
+from .. import audit, calibration, fit, floors, metrics, tables, word_input
+from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..data import table, vocab
@@ -96,6 +97,7 @@ class Texts:
         return len(self.labels)
 
 
+MINUTES = 10.0  # where neither minutes nor steps are given
 THINGS = ("the soup", "the pizza", "our waiter", "the terrace", "the music", "the wine", "the dessert")
 GOOD = ("wonderful", "fresh", "friendly", "quick", "a delight", "perfect", "worth the trip", "warm")
 NOT = ("anything but ", "by no means ", "not what we call ", "never once in these three years ")
@@ -165,7 +167,11 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     }  # fmt: skip
     for part, rows in (("train", train), ("dev", dev)):
         accounts[part] = _encode(config, codec, rows, folder / part)
-    return reopen(codec, accounts, folder)
+    with open(folder / "dev.jsonl", "w", encoding="utf-8", errors="surrogatepass") as file:
+        file.writelines(json.dumps([row.text, row.where]) + "\n" for row in dev)
+    data = reopen(codec, accounts, folder)
+    accounts["suspects"] = _doubted_in_training(config, data, train)  # now, so that --minutes counts it
+    return data
 
 
 def _split(config: Config, found: table.Table, folder: Path) -> tuple[list[table.Row], list[table.Row]]:
@@ -243,10 +249,31 @@ def encode(config: Config, codec: Codec, texts: Sequence[str]) -> Rows:
     return Rows.of([i if len(i) else nothing for i in ids])
 
 
+SUSPECTS = 20  # labels listed that look wrong, of each part
+SEARCHED = 600_000  # words times labels that are searched for them, each minute there is: about a tenth of it
+
+
+def _doubted_in_training(config: Config, data: Data, rows: list[table.Row]) -> list[dict[str, Any]]:
+    """Training rows whose label is likely wrong, by bags of words that have not seen them; of many words every n-th row."""
+    labels = data.codec.labels
+    minutes = config.minutes or (None if config.steps else MINUTES)
+    every = 1 if minutes is None else 1 + int(len(data.train.rows.ids) * len(labels) / (minutes * SEARCHED))
+    every = min(every, len(rows) // 2)  # two rows at least
+    part = _every(data.train, every)
+    guessed = audit.out_of_sample(part.rows.ids, part.rows.bounds, part.labels, len(labels), config.seed)
+    return _doubted([(row.text, row.where) for row in rows[::every]], part.labels, guessed, labels)
+
+
+def _doubted(rows: Sequence[tuple[str, str]], given: np.ndarray, guessed: np.ndarray, labels: list[str]) -> list[dict[str, Any]]:
+    """The rows (text, where) whose given label is likely wrong, the worst first."""
+    return [
+        {"where": rows[i][1], "label": labels[given[i]], "rather": labels[guessed[i].argmax()], "text": rows[i][0][:200]}
+        for i in audit.label_errors(guessed, given)[:SUSPECTS]
+    ]
+
+
 def _encode(config: Config, codec: Codec, rows: list[table.Row], path: Path) -> dict[str, Any]:
     texts = encode(config, codec, [row.text for row in rows])
-    with open(path.with_suffix(".jsonl"), "w", encoding="utf-8", errors="surrogatepass") as file:
-        file.writelines(json.dumps([row.text, row.where]) + "\n" for row in rows)
     labels = np.array([codec.label(row.label) for row in rows])
     arrays = {
         "ids": (codec.dtype, texts.ids),
@@ -334,7 +361,7 @@ def plan(config: Config, data: Data) -> Config:
     """The config with every None chosen, as measured on reviews: see docs."""
     accounts = data.accounts
     config = dataclasses.replace(config, text=accounts["text"], label=accounts["label"], ordered=accounts["ordered"])
-    config = config if config.steps else fill(config, minutes=10.0)
+    config = config if config.steps else fill(config, minutes=MINUTES)
     width = word_input.width(config.vectors, config.embedding, data.codec.size) or (200 if config.symbols in vocab.WORDS else 64)
     pooling = "mean" if config.cell == "none" else "max"
     return fill(config, hidden=128, embedding=width, pooling=pooling, rate=2e-3)
@@ -420,7 +447,13 @@ def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
     found = {"majority": constant, "bag of words": bag.probabilities(dev.rows.ids, dev.rows.bounds)}
     if config.cell != "none":
         found["averaged vectors"] = _averaged(config, data)
-    return {name: metrics.classification(values, dev.labels, config.ordered) for name, values in found.items()}
+    return {name: _measured(values, dev.labels, config.ordered, data.codec.labels) for name, values in found.items()}
+
+
+def _measured(probabilities: np.ndarray, labels: np.ndarray, ordered: bool, names: list[str]) -> dict[str, Any]:
+    each = metrics.per_class(labels, metrics.answers(probabilities, ordered), len(names))
+    f1_of = {name: figures["f1"] for name, figures in zip(names, each, strict=True)}
+    return metrics.classification(probabilities, labels, ordered) | {"f1_of": f1_of}
 
 
 def _averaged(config: Config, data: Data) -> np.ndarray:
@@ -458,10 +491,11 @@ def _probabilities(values: np.ndarray) -> np.ndarray:
 
 def _spread(part: Texts, limit: int | None) -> Texts:
     """About `limit` texts, every n-th."""
-    if limit is None or limit >= len(part):
-        return part
-    chosen = np.arange(0, len(part), -(-len(part) // limit))
-    return Texts(part.rows.taken(chosen), part.labels[chosen])
+    return part if limit is None or limit >= len(part) else _every(part, -(-len(part) // limit))
+
+
+def _every(part: Texts, n: int) -> Texts:
+    return part if n == 1 else Texts(part.rows.taken(np.arange(0, len(part), n)), part.labels[::n])
 
 
 def calibrate(model: Model, codec: Codec, part: Texts, limit: int) -> None:
@@ -477,21 +511,22 @@ def evaluate(model: Model, codec: Codec, part: Texts, limit: int | None = None) 
 
 
 def examine(run: Any, part: Texts) -> dict[str, list[dict[str, Any]]]:
-    """Everything that is told of a part: measures with 95 % intervals, each label's, who is taken for whom."""
-    found, names = _probabilities(logits(run.model, part.rows)), run.codec.labels
-    chosen = metrics.answers(found, run.model.ordered)
-    measures = metrics.classification(found, part.labels, run.model.ordered)
-    spans = metrics.intervals(found, part.labels, run.model.ordered)
-    each = metrics.per_class(part.labels, chosen, len(names))
-    taken = metrics.confusion(part.labels, chosen, len(names))
+    """Everything that is told of a part: measures and each label's F1 with 95 % intervals, who is taken for whom."""
+    return _tables(_probabilities(logits(run.model, part.rows)), part.labels, run.codec.labels, run.model.ordered)
+
+
+def _tables(found: np.ndarray, labels: np.ndarray, names: list[str], ordered: bool) -> dict[str, list[dict[str, Any]]]:
+    measures, between = metrics.classification(found, labels, ordered), metrics.intervals(found, labels, ordered)
+    chosen, of_f1 = metrics.answers(found, ordered), metrics.label_intervals(found, labels, ordered)
+    each, taken = metrics.per_class(labels, chosen, len(names)), metrics.confusion(labels, chosen, len(names))
     return {
         "measures": [
-            {"measure": name, "value": value, "from": spans.get(name, (None, None))[0], "to": spans.get(name, (None, None))[1]}
+            {"measure": name, "value": value, **dict(zip(("from", "to"), between.get(name, (None, None)), strict=True))}
             for name, value in measures.items()
         ],
         "labels": [
-            {"label": name, "precision": p, "recall": r, "f1": f, "texts": int(n)}
-            for name, p, r, f, n in zip(names, *(column.tolist() for column in each), strict=True)
+            {"label": name, **each[i], "from": of_f1[i][0], "to": of_f1[i][1], "texts": int(taken[i].sum())}
+            for i, name in enumerate(names)
         ],
         "confusion": [
             {"is": name, **dict(zip(names, row.tolist(), strict=True))} for name, row in zip(names, taken, strict=True)
@@ -499,34 +534,19 @@ def examine(run: Any, part: Texts) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def details(run: Any, data: Data, folder: Path) -> dict[str, Any]:
-    """What the report holds beside the measures: tables of the validation texts, and labels that look wrong."""
-    return {"tables": examine(run, data.dev), "suspects": _suspects(run, data, folder)}
-
-
-SUSPECTS = 20  # label errors listed
-
-
-def _suspects(run: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
-    """Rows whose label is likely wrong, worst first: of training by cross-fitted bags of words, of validation by the net."""
-    labels, found = run.codec.labels, []
-    for part, texts in (("train", data.train), ("dev", data.dev)):
-        if part == "train":
-            guessed = audit.out_of_sample(texts.rows.ids, texts.rows.bounds, texts.labels, len(labels), run.config.seed)
-        else:
-            guessed = _probabilities(logits(run.model, texts.rows))
-        with open(folder / f"{part}.jsonl", encoding="utf-8", errors="surrogatepass") as file:
-            rows = [json.loads(line) for line in file]
-        found += [
-            {
-                "where": rows[i][1],
-                "label": labels[texts.labels[i]],
-                "rather": labels[guessed[i].argmax()],
-                "text": rows[i][0][:200],
-            }
-            for i in audit.label_errors(guessed, texts.labels)[:SUSPECTS]
-        ]
-    return found
+def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
+    """What the report holds beside the measures: tables of about `limit` validation texts with the floors beside, and labels
+    that look wrong."""
+    part, names, floors = _spread(data.dev, limit), run.codec.labels, folders.read_config(run.folder)["baselines"]
+    found = _probabilities(logits(run.model, part.rows))
+    told = _tables(found, part.labels, names, run.model.ordered)
+    told["measures"] = tables.beside(told["measures"], "measure", floors)
+    told["labels"] = tables.beside(
+        told["labels"], "label", {f"{name}, f1": floor.get("f1_of", {}) for name, floor in floors.items()}
+    )
+    with open(folder / "dev.jsonl", encoding="utf-8", errors="surrogatepass") as file:
+        rows = [json.loads(line) for line in file][:: -(-len(data.dev) // len(part))]
+    return {"tables": told, "suspects": data.accounts.get("suspects", []) + _doubted(rows, part.labels, found, names)}
 
 
 # --- answering

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import fit, future_page, metrics, spans, word_input
+from .. import fit, future_page, metrics, spans, tables, word_input
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -446,7 +446,10 @@ def _gold(codec: Codec, sentences: Sentences) -> list[list[spans.Span]]:
 
 def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
     """The floor: a list of training's names, the longest that fits at each place, of the kind it most often has."""
-    return {"list of names": _measures(data.codec, data.dev, _listed_names(data))}
+    found, gold = _listed_names(data), _gold(data.codec, data.dev)
+    kinds = {name: kind.f1 for name, kind in spans.score(gold, found).kinds.items() if kind.support}
+    measures = _measures(data.codec, data.dev, found)
+    return {"list of names": measures | {"f1_of": kinds | {"all": measures["span_f1"]}}}
 
 
 def _listed_names(data: Data) -> list[list[spans.Span]]:
@@ -564,7 +567,8 @@ def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
     scores = spans.score(gold, found)
     words = [ids.tolist() for ids in np.split(part.words.ids, part.words.bounds[1:-1])]
     unknown = spans.score_some(gold, found, words, lambda word: word == UNKNOWN or word >= run.codec.size - run.codec.fixed)
-    rows = [("all", scores), *scores.kinds.items(), ("with a word not in training", unknown)]
+    of_kind = [(kind, spans.score_kind(gold, found, kind)) for kind in scores.kinds]
+    rows = [("all", scores), *of_kind, ("with a word not in training", unknown)]
     kinds = [*scores.kinds, "no name"]
     confusion = zip(kinds, scores.confusion.tolist(), strict=True)
     return {
@@ -574,7 +578,9 @@ def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
             *_of_ambiguous(run, part, gold, found),
         ],
         "kinds": [
-            {"kind": name, "precision": m.precision, "recall": m.recall, "f1": m.f1, "spans": m.support} for name, m in rows
+            {"kind": name, **metrics.figures(s.right, s.predicted, s.support), "from": s.low if s.support else None,
+             "to": s.high if s.support else None, "spans": s.support}
+            for name, s in rows
         ],
         "confusion": [{"is": kind, **dict(zip(kinds, row, strict=True))} for kind, row in confusion],
     }  # fmt: skip
@@ -595,9 +601,14 @@ def _of_ambiguous(run: Any, part: Sentences, gold: list, found: list) -> list[di
     return [{"measure": "ambiguous_words_right", "value": right / total, "from": low, "to": high}]
 
 
-def details(run: Any, data: Data, folder: Path) -> dict[str, Any]:
-    """What the report holds beside the measures: tables of the validation sentences."""
-    return {"tables": examine(run, data.dev)}
+def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
+    """What the report holds beside the measures: tables of about `limit` validation sentences, with the floor beside."""
+    told, floors = examine(run, _spread(data.dev, limit)), folders.read_config(run.folder)["baselines"]
+    told["measures"] = tables.beside(told["measures"], "measure", floors)
+    told["kinds"] = tables.beside(
+        told["kinds"], "kind", {f"{name}, f1": floor.get("f1_of", {}) for name, floor in floors.items()}
+    )
+    return {"tables": told}
 
 
 def part(run: Any, names: Sequence[str], spool: Path) -> Sentences:
