@@ -1,6 +1,7 @@
 """The classify task: the contract of every task, and what is special to texts with a label."""
 
 import csv
+import io
 import json
 import signal
 from types import SimpleNamespace
@@ -211,6 +212,27 @@ def test_evidence_is_shown_in_colour_or_as_a_list(reviews):
     assert "\x1b[" in painted and "\x1b[" not in plain
 
 
+def test_unknown_words_are_marked_and_what_is_left_out_is_said(reviews):
+    (answer,) = predict(reviews, ["the soup was zzz rude , " + "with bread 7 " * 4], Predict(evidence=True))
+    assert [word for word, unknown in zip(answer.words, answer.unknown, strict=True) if unknown] == ["zzz"]
+    listed = classify.shown(answer, False).splitlines()
+    assert len(listed) == 14 and listed[-1] == "  the strongest 12 of 18 words, 1 of them unknown; --json has all"
+    assert "\x1b[2m[zzz]\x1b[0m" in classify.shown(answer, True)
+    (short,) = predict(reviews, ["zzz rude"], Predict(evidence=True))
+    assert "+0.00  zzz (unknown)" in classify.shown(short, False) and "strongest" not in classify.shown(short, False)
+
+
+def test_an_answer_that_is_not_the_likeliest_says_why(stars):
+    answer = classify.Answer("x", "2", 0.1, "1", {"1": 0.45, "2": 0.1, "3": 0.25, "4": 0.2})
+    assert classify.shown(answer, False) == "2\t0.100\tthe median; the likeliest is 1, 0.450"
+    (sure,) = predict(stars, ["w1 yes yes yes"], Predict())
+    assert classify.shown(sure, False) == f"4\t{sure.probability:.3f}" and sure.likeliest == "4"
+    read = classify.Data(stars.codec, *[classify.Texts(encode(stars.config, stars.codec, ["yes no"]), np.array([1]))] * 2, {})
+    accounts = {"said": None, "duplicates": {name: (0, []) for name in ("within", "between", "conflicting")}}
+    told = classify.describe(stars.config, read._replace(accounts=accounts), stars.model)
+    assert "of ordered labels the answer is the median, the one least far off on average" in told
+
+
 def test_ordered_labels_are_measured_by_their_distance_too(stars):
     assert stars.config.ordered and stars.codec.labels == ["1", "2", "3", "4"]
     assert report(stars)["dev"]["mean_absolute_error"] < 0.2
@@ -397,9 +419,10 @@ def test_vectors_of_other_words_or_another_width_are_refused(tmp_path):
 
 
 def test_an_empty_text_has_no_answer(reviews):
-    with pytest.raises(UserError, match="the text is empty: there is nothing to read") as caught:
-        predict(reviews, ["fine", "  \n"], Predict())
-    assert caught.value.where == "text 2 of 2"
+    with pytest.raises(UserError, match="the text is empty: there is nothing to read"):
+        classify.item(reviews, "  \n")
+    fine, empty = predict(reviews, ["fine", "  \n"], Predict(evidence=True))
+    assert fine.words == ["fine"] and empty == classify.Answer("  \n") and classify.shown(empty, True) == "(empty)"
 
 
 # --- the command line
@@ -411,6 +434,52 @@ def test_predict_reads_texts_files_and_tables(reviews, tmp_path, capsys):
     assert cli.run(["predict", str(reviews.folder), review(5, "bad"), f"@{tmp_path}/lines.txt", f"@{data}"]) == 0
     labels = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
     assert labels == ["bad", "good", "bad"] + ["good", "bad"] * 150
+
+
+def test_a_blank_line_has_its_place_among_the_answers(reviews, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"\n{review(1, 'good')}\n\n{review(2, 'bad')}\n".encode())))
+    assert cli.run(["predict", str(reviews.folder), "-"]) == 0
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == ["(empty)", "good", "(empty)", "bad"]
+
+
+def test_json_says_which_text_was_answered_and_where_it_stands(reviews, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\n\nthree\n")))
+    data = table(tmp_path / "more.csv", 2)
+    assert cli.run(["predict", str(reviews.folder), "typed", f"@{data}", "-", "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(answer["where"], answer["text"]) for answer in answers] == [
+        (None, "typed"), (f"{data}:2", review(0, "good")), (f"{data}:3", review(0, "bad")),
+        ("stdin:1", "one"), ("stdin:2", ""), ("stdin:3", "three"),
+    ]  # fmt: skip
+    assert answers[4]["label"] is None
+
+
+def test_a_file_given_as_a_text_is_pointed_at(reviews, tmp_path, capsys):
+    data = table(tmp_path / "more.csv", 2)
+    assert cli.run(["predict", str(reviews.folder), str(data)]) == 0
+    assert f"note: `{data}` is answered as a text; `@{data}` reads the file" in capsys.readouterr().err
+    assert cli.run(["predict", str(reviews.folder), "cold soup", "x" * 5000]) == 0
+    assert "note" not in capsys.readouterr().err
+
+
+def test_columns_of_other_names_are_told_apart(reviews, tmp_path, capsys):
+    data = tmp_path / "other.csv"
+    data.write_text(
+        "words,mood,number\n" + "".join(f'"{review(i, label)}",{label},{i}\n' for i in range(9) for label in ("good", "bad"))
+    )
+    assert cli.run(["evaluate", str(reviews.folder), str(data), "--json"]) == 2
+    assert "no column `text`" in capsys.readouterr().err
+    assert cli.run(["evaluate", str(reviews.folder), str(data), "--text", "words", "--label", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["measures"][0]["value"] == 1.0
+    run = train(tmp_path, dev=[str(data)], dev_text="words", dev_label="mood", steps=1)
+    assert report(run)["dev"]["examples"] == 18 and run.config.text == "text"
+
+
+def test_flags_of_another_task_are_named(reviews, capsys):
+    assert cli.run(["predict", str(reviews.folder), "cold soup", "--stream"]) == 2
+    assert f"`--stream` is for runs of `tag`; `{reviews.folder}` is a run of `classify`" in capsys.readouterr().err
+    assert cli.run(["evaluate", str(reviews.folder), "a.csv", "--scheme", "bio"]) == 2
+    assert "`--scheme` is for runs of `tag`" in capsys.readouterr().err
 
 
 def test_predict_gives_json(reviews, capsys):

@@ -1,5 +1,6 @@
 """The tag task: the contract of every task, and what is special to an answer for every word."""
 
+import io
 import json
 
 import numpy as np
@@ -291,7 +292,10 @@ def test_invalid_tags_are_named_by_line_and_can_be_repaired(tmp_path):
 
 def test_an_empty_text_has_no_names(both):
     with pytest.raises(UserError, match="the text is empty: there is nothing to read"):
-        predict(both, [" "], Predict())
+        tag.item(both, " ")
+    empty, one = predict(both, [" ", "Rose is on her way ."], Predict())
+    assert empty == (" ", [], [], [], []) and tag.shown(empty, False) == "(empty)" and len(one.words) == 6
+    assert predict(both, [" "], Predict()) == [empty]
     with pytest.raises(UserError, match="the text is empty: there is nothing to read"):
         tag.look(both, "")
     with pytest.raises(UserError, match="the sentence has 101 words; at most 100 fit on a page"):
@@ -326,6 +330,48 @@ def test_predict_reads_prose_and_evaluate_reads_columns(both, tmp_path, capsys):
     bad = conll(tmp_path / "bad.conll", "Ivy/B-plant")
     assert cli.run(["evaluate", str(both.folder), bad]) == 2
     assert "the kind `plant` is in no training sentence" in capsys.readouterr().err
+
+
+def test_predict_reads_the_sentences_of_annotated_files(both, tmp_path, capsys):
+    data = conll(tmp_path / "test.conll", "Today/O Ivy/B-person sings/O tonight/O ./O", "We/O know/O Ivy/O bushes/O ./O")
+    (tmp_path / "test.jsonl").write_text(
+        '{"text": "Today  Ivy sings.", "spans": []}\n{"words": ["We", "know"], "tags": ["O", "O"]}\n'
+    )
+    assert cli.run(["predict", str(both.folder), f"@{data}", f"@{tmp_path}/test.jsonl", "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(answer["where"], answer["text"]) for answer in answers] == [
+        (f"{data}:1", "Today Ivy sings tonight ."), (f"{data}:7", "We know Ivy bushes ."),
+        (f"{tmp_path}/test.jsonl:1", "Today  Ivy sings."), (f"{tmp_path}/test.jsonl:2", "We know"),
+    ]  # fmt: skip
+    assert answers[0]["words"][1] == "Ivy" and answers[2]["offsets"][1] == [7, 10]
+    for answer in answers:
+        assert [answer["text"][start:end] for start, end in answer["offsets"]] == answer["words"]
+        assert all(answer["text"][name["start"] : name["end"]] == name["text"] for name in answer["names"])
+
+
+def test_a_text_in_json_is_one_sentence_as_evaluate_has_it(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "Rose is here. Ivy sings.", "spans": []}\n{"text": ""}\n')
+    (where, given), (_, blank) = tagged.items(tmp_path / "a.jsonl", "utf-8")
+    assert where == f"{tmp_path}/a.jsonl:1" and [len(words) for words in given.sentences] == [7] and blank == ("", [])
+    assert [len(words) for words in tagged.of_text(given.text).sentences] == [4, 3]
+
+
+def test_a_line_of_standard_input_is_one_answer(both, monkeypatch, capsys):
+    given = b"He said, Rose was a great singer! Today Ivy has called again.\n\nRose\nIvy\nMark\nWill\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
+    assert cli.run(["predict", str(both.folder), "-", "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["where"] for answer in answers] == [f"stdin:{i + 1}" for i in range(6)]
+    assert [name["text"] for name in answers[0]["names"]] == ["Rose", "Ivy"] and answers[1]["words"] == []
+    assert answers[0]["text"][slice(*answers[0]["offsets"][10])] == "Ivy"
+
+
+def test_evaluate_reads_tags_in_another_column(both, tmp_path, capsys):
+    (tmp_path / "test.conll").write_text("Today\tO\tX\nIvy\tI-person\tX\nsings\tO\tX\n" * 3)
+    assert cli.run(["evaluate", str(both.folder), f"{tmp_path}/test.conll"]) == 2
+    assert "`X` is not a tag" in capsys.readouterr().err
+    assert cli.run(["evaluate", str(both.folder), f"{tmp_path}/test.conll", "--column", "2", "--scheme", "iob1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kinds"][0]["spans"] == 3
 
 
 def test_names_are_shown_in_colour_or_under_their_words(both):

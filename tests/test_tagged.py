@@ -327,6 +327,11 @@ def test_columns_are_known_without_labels(tmp_path, text):
     assert [sentence[:2] for sentence in read(text, tmp_path, labelled=False)] == [(words, None) for words in wanted]
 
 
+@pytest.mark.parametrize("line", ["Am I", "So do I", "He got a B"])
+def test_a_line_that_ends_like_a_tag_is_prose(tmp_path, line):
+    assert [sentence.words for sentence in read(line + "\n", tmp_path, labelled=False)] == [line.split()]
+
+
 def test_a_verse_is_no_table(tmp_path):
     found = read("How do I\nlove thee ?\nLet me count\nthe ways .\n", tmp_path, labelled=False)
     assert [" ".join(sentence.words) for sentence in found] == ["How do I love thee ?", "Let me count the ways ."]

@@ -69,6 +69,8 @@ class Config:
     balanced: bool = option(False, "rare labels count as much as frequent ones")
     encoding: str = option("utf-8", "encoding of the text files")
     dev: tuple[str, ...] = option((), "tables to validate on, in place of a part of the data")
+    dev_text: str | None = option(None, "the text's column in --dev  [the same]")
+    dev_label: str | None = option(None, "the label's column in --dev  [the same]")
     holdout: float = option(0.1, "part of each label's rows to validate on, drawn by the seed", minimum=0.001, maximum=0.5)
     dropout: float = option(0.5, "of what the output layer reads", minimum=0, maximum=0.95)
     input_dropout: float = option(0.3, "of the symbols' vectors", minimum=0, maximum=0.95)
@@ -178,7 +180,8 @@ def _split(config: Config, found: table.Table, folder: Path) -> tuple[list[table
     """Rows to train on and rows to validate on: those of --dev, else the same part of each label's, drawn by the seed."""
     rows = list(table.rows(found))
     if config.dev:
-        beside = table.find(config.dev, folder / "spool", found.text, found.label, config.encoding)
+        columns = config.dev_text or found.text, config.dev_label or found.label
+        beside = table.find(config.dev, folder / "spool", *columns, config.encoding)
         return rows, list(table.rows(beside))
     texts: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
@@ -429,6 +432,7 @@ def describe(config: Config, data: Data, model: Model) -> list[str]:
         f"read {len(data.train):,} texts to train on, {len(data.dev):,} to validate on; "
         f"{np.median(lengths):.0f} {codec.kind} in the middle one, {lengths.max():,} in the longest",
         f"{len(codec.labels)} {'ordered ' if config.ordered else ''}labels: {shares}{', …' if len(codec.labels) > 12 else ''}",
+        *(["of ordered labels the answer is the median, the one least far off on average"] if config.ordered else ()),
         *audit.told(accounts["duplicates"]),
     ]
     weights = sum(p.numel() for p in model.parameters())
@@ -553,11 +557,16 @@ def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
 
 
 class Answer(NamedTuple):
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    words: list[str] | None  # with `evidence`
-    evidence: list[float] | None  # nats that each word adds to the answer's log-probability
+    """What is answered to a text; to a blank one nothing."""
+
+    text: str
+    label: str | None = None  # the likeliest; of ordered labels the median, which is least far off on average
+    probability: float | None = None
+    likeliest: str | None = None
+    probabilities: dict[str, float] | None = None
+    words: list[str] | None = None  # with `evidence`
+    evidence: list[float] | None = None  # nats that each word adds to the answer's log-probability
+    unknown: list[bool] | None = None  # which words no training text has: they say nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -568,59 +577,93 @@ class Predict:
     column: str | None = option(None, "the text's column in a table given as @file  [the one trained on]")
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Options of evaluating."""
+
+    text: str | None = option(None, "the text's column, by name or number  [the one trained on]")
+    label: str | None = option(None, "the label's column, by name or number  [the one trained on]")
+
+
 def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
-    """The answer to each text; an empty one is a UserError."""
-    for number, text in enumerate(texts, 1):
-        if not text.strip():
-            raise UserError("the text is empty: there is nothing to read", f"text {number} of {len(texts)}")
+    """An answer to each text."""
+    told = iter(_answers(run, [text for text in texts if text.strip()], options))
+    return [next(told) if text.strip() else Answer(text) for text in texts]
+
+
+def _answers(run: Any, texts: list[str], options: Predict) -> Iterator[Answer]:
+    if not texts:
+        return
     rows = encode(run.config, run.codec, texts)
     found = _probabilities(logits(run.model, rows))
     chosen, names = metrics.answers(found, run.model.ordered), run.codec.labels
-    answers = []
     for i, (text, probabilities, label) in enumerate(zip(texts, found, chosen, strict=True)):
-        words = evidence = None
-        if options.evidence:
-            ids = rows.ids[rows.bounds[i] : rows.bounds[i + 1]]
-            words, evidence = run.codec.pieces(_folded(run.config, text)), attribution(run.model, ids, int(label)).tolist()
         by_name = dict(zip(names, probabilities.tolist(), strict=True))
-        answers.append(Answer(names[label], float(probabilities[label]), by_name, words, evidence))
-    return answers
+        answer = Answer(text, names[label], float(probabilities[label]), names[probabilities.argmax()], by_name)
+        yield _explained(run, answer, rows.ids[rows.bounds[i] : rows.bounds[i + 1]]) if options.evidence else answer
 
 
-POINTS = 64  # of the path; the evidence then adds up to within about a hundredth
+def _explained(run: Any, answer: Answer, ids: np.ndarray) -> Answer:
+    evidence = attribution(run.model, ids, run.codec.label(answer.label)).tolist()
+    words = run.codec.pieces(_folded(run.config, answer.text))
+    return answer._replace(words=words, evidence=evidence, unknown=(ids == UNKNOWN).tolist())
+
+
+POINTS = (7, 21, 63)  # of the path: the midpoints of so many pieces, those of fewer among those of more
+CLOSE = 0.01  # nats within which the evidence is to add up
+READ = 1 << 17  # symbols read for that at most, the fewest points apart
 
 
 def attribution(model: Model, ids: np.ndarray, label: int) -> np.ndarray:
     """What each symbol adds to log p(label), in nats: integrated gradients (Sundararajan, Taly and Yan 2017).
 
-    The path leads from a text of unknown symbols to this one, so that the sum is what the text changes.
+    The path leads from a text of unknown symbols to this one, so that the sum is what the text changes. As many points of it
+    are read as the sum needs to come CLOSE to that, or as a long text allows.
     """
     with torch.no_grad():
         vectors = model.embed(torch.from_numpy(ids.astype(np.int64)))  # (T, E)
         nothing = model.embed(torch.full((len(ids),), UNKNOWN))
-    total, at_once = torch.zeros(len(ids)), max(1, 4096 // len(ids))
-    for shares in torch.split((torch.arange(POINTS) + 0.5) / POINTS, at_once):
-        x = (nothing + shares.view(-1, 1, 1) * (vectors - nothing)).requires_grad_()
-        nats = model.read(x, torch.full((len(shares),), len(ids))).log_softmax(-1)[:, label]
+        ends = model.read(torch.stack((nothing, vectors)), torch.full((2,), len(ids))).log_softmax(-1)[:, label]
+    total, read = torch.zeros(len(ids)), set()
+    for points in POINTS:
+        fresh = [i for i in range(1, 2 * points, 2) if i * (POINTS[-1] // points) not in read]
+        read |= {i * (POINTS[-1] // points) for i in fresh}
+        total += _slopes(model, nothing, vectors, torch.tensor(fresh) / (2 * points), label)
+        found = total / points
+        if abs(found.sum() - (ends[1] - ends[0])) <= CLOSE or 3 * points * len(ids) > READ:
+            break
+    return found.numpy()
+
+
+def _slopes(model: Model, nothing: Tensor, vectors: Tensor, shares: Tensor, label: int) -> Tensor:
+    """How steeply log p(label) rises along the path (T), each symbol's part, summed over the points at these shares of it."""
+    total, way = torch.zeros(len(vectors)), vectors - nothing
+    for some in shares.split(max(1, 8192 // len(vectors))):
+        x = (nothing + some.view(-1, 1, 1) * way).requires_grad_()
+        nats = model.read(x, torch.full((len(some),), len(vectors))).log_softmax(-1)[:, label]
         (slope,) = torch.autograd.grad(nats.sum(), x)
-        total += (slope * (vectors - nothing)).sum((0, 2)) / POINTS
-    return total.numpy()
+        total += (slope * way).sum((0, 2))
+    return total
 
 
 def item(run: Any, text: str) -> str:
-    """A text typed in."""
+    """A text typed in; an empty one is a UserError."""
+    if not text.strip():
+        raise UserError("the text is empty: there is nothing to read")
     return text
 
 
-def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[str]:
-    """The texts of a file or of standard input: a table's column, or lines."""
+def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[tuple[str, str]]:
+    """The texts of a file or of standard input, each after its place: a table's column, or lines, blank ones too."""
     found = table.find([name], spool, options.column or run.config.text, None, run.config.encoding, labelled=False)
-    return (row.text for row in table.rows(found))
+    return ((row.where, row.text) for row in table.rows(found, empty="keep"))
 
 
-def part(run: Any, names: Sequence[str], spool: Path) -> Texts:
+def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None = None) -> Texts:
     """Data to evaluate on; a label that the run does not know is a UserError with file:line."""
-    found = table.find(names, spool, run.config.text, run.config.label, run.config.encoding)
+    options = options or Evaluate()
+    columns = options.text or run.config.text, options.label or run.config.label
+    found = table.find(names, spool, *columns, run.config.encoding)
     rows = list(table.rows(found))
     return Texts(encode(run.config, run.codec, [row.text for row in rows]), np.array([_label(run.codec, row) for row in rows]))
 
@@ -634,17 +677,31 @@ def _label(codec: Codec, row: table.Row) -> int:
 
 def shown(answer: Answer, coloured: bool) -> str:
     """An answer as a person reads it: the label, its probability, then the words that spoke for and against it."""
+    if answer.label is None:
+        return "(empty)"
     line = f"{answer.label}\t{answer.probability:.3f}"
+    if answer.label != answer.likeliest:
+        line += f"\tthe median; the likeliest is {answer.likeliest}, {answer.probabilities[answer.likeliest]:.3f}"
     if answer.evidence is None:
         return line
+    each = list(zip(answer.words, answer.evidence, answer.unknown, strict=True))
     if coloured:
-        return line + "\n  " + " ".join(_painted(word, nats) for word, nats in zip(answer.words, answer.evidence, strict=True))
-    order = np.argsort(-np.abs(answer.evidence))[:12]
-    return line + "".join(f"\n  {answer.evidence[i]:+.2f}  {answer.words[i]}" for i in order)
+        return line + "\n  " + " ".join(_painted(*word) for word in each)
+    strongest = sorted(each, key=lambda word: -abs(word[1]))[:STRONGEST]
+    lines = [f"{nats:+.2f}  {word}{' (unknown)' if unknown else ''}" for word, nats, unknown in strongest]
+    if len(each) > STRONGEST:
+        strangers = f", {sum(answer.unknown)} of them unknown" if any(answer.unknown) else ""
+        lines.append(f"the strongest {STRONGEST} of {len(each):,} words{strangers}; --json has all")
+    return "\n  ".join([line, *lines])
 
 
-def _painted(word: str, nats: float) -> str:
-    """Green speaks for the answer, red against it; the stronger the more."""
+STRONGEST = 12  # words listed where there is no colour
+
+
+def _painted(word: str, nats: float, unknown: bool) -> str:
+    """Green speaks for the answer, red against it; the stronger the more. An unknown word is dim and in brackets."""
+    if unknown:
+        return f"\x1b[2m[{word}]\x1b[0m"
     if abs(nats) < 0.05:
         return word
     shade = min(1.0, abs(nats) / 1.5)

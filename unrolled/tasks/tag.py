@@ -611,9 +611,10 @@ def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
     return {"tables": told}
 
 
-def part(run: Any, names: Sequence[str], spool: Path) -> Sentences:
+def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None = None) -> Sentences:
     """Data to evaluate on; a tag that the run does not know is a UserError with file:line."""
-    sentences = _sentences(run.config, names, spool)
+    chosen = {name: value for name, value in dataclasses.asdict(options or Evaluate()).items() if value is not None}
+    sentences = _sentences(dataclasses.replace(run.config, **chosen), names, spool)
     for sentence in sentences:
         for tag in sentence.tags:
             if tag not in run.codec.labels:
@@ -638,6 +639,7 @@ class Answer(NamedTuple):
     names: list[Name]
     words: list[str]
     tags: list[str]
+    offsets: list[tuple[int, int]]  # of each word: its first character in the text, and one past its last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -647,26 +649,36 @@ class Predict:
     stream: bool = option(False, "answer each word before the next is read (runs trained with --direction forward)")
 
 
-def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
-    """The names in each text; an empty one is a UserError."""
-    cut = [tokens.tokenise(line) for line in texts]
-    for number, words in enumerate(cut, 1):
-        if not words:
-            raise UserError("the text is empty: there is nothing to read", f"text {number} of {len(texts)}")
-    sentences = [tagged.Sentence([token.text for token in words], None, "") for words in cut]
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Options of evaluating."""
+
+    column: str | None = option(None, "the tags' column, by number  [the one trained on]")
+    scheme: str | None = option(None, "how the tags are written  [as trained, or found out]", choices=spans.SCHEMES)
+
+
+def predict(run: Any, texts: Sequence[str | tagged.Given], options: Predict) -> list[Answer]:
+    """The names in each text, read sentence by sentence."""
+    cut = [tagged.of_text(given) if isinstance(given, str) else given for given in texts]
+    sentences = [tagged.Sentence([token.text for token in words], None, "") for _, found in cut for words in found]
+    if not sentences:
+        return [Answer(line, [], [], [], []) for line, _ in cut]
     part = encode(run.config, run.codec, sentences)
-    read = _streamed(run, part) if options.stream else read_sentences(run.model, part, marginals=True)
-    return [_answer(run.codec, *each) for each in zip(texts, cut, read, strict=True)]
+    read = iter(_streamed(run, part) if options.stream else read_sentences(run.model, part, marginals=True))
+    return [_answer(run.codec, line, [(words, next(read)) for words in found]) for line, found in cut]
 
 
-def _answer(codec: Codec, line: str, words: list[tokens.Token], read: Read) -> Answer:
-    sure = read.marginals[np.arange(len(words)), read.tags]
-    names = [
-        Name(line[words[a].start : words[b - 1].end], kind, words[a].start, words[b - 1].end, float(sure[a:b].min()))
-        for a, b, kind in _names(codec, read)
-    ]
-    tags = spans.tags(_names(codec, read), len(words), "bio")
-    return Answer(line, names, [word.text for word in words], tags)
+def _answer(codec: Codec, line: str, sentences: list[tuple[list[tokens.Token], Read]]) -> Answer:
+    answer = Answer(line, [], [], [], [])
+    for words, read in sentences:
+        found, sure = _names(codec, read), read.marginals[np.arange(len(words)), read.tags]
+        for a, b, kind in found:
+            start, end = words[a].start, words[b - 1].end
+            answer.names.append(Name(line[start:end], kind, start, end, float(sure[a:b].min())))
+        answer.words.extend(word.text for word in words)
+        answer.tags.extend(spans.tags(found, len(words), "bio"))
+        answer.offsets.extend((word.start, word.end) for word in words)
+    return answer
 
 
 def _streamed(run: Any, part: Sentences) -> list[Read]:
@@ -686,15 +698,17 @@ def _streamed(run: Any, part: Sentences) -> list[Read]:
 
 
 def item(run: Any, typed: str) -> str:
-    """A text typed in."""
+    """A text typed in; an empty one is a UserError."""
+    if not typed.strip():
+        raise UserError("the text is empty: there is nothing to read")
     return typed
 
 
-def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[str]:
-    """The sentences of a file of prose or of standard input."""
+def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[tuple[str, tagged.Given]]:
+    """What a file or standard input holds, each after its place: sentences of columns, JSON lines or prose; of standard
+    input prose a line each."""
     for path in text.find([name], spool):
-        for line in text.lines(path, run.config.encoding):
-            yield from (line[words[0].start : words[-1].end] for words in tokens.sentences(line))
+        yield from tagged.items(path, run.config.encoding, a_line_each=name == "-")
 
 
 COLOURS = (31, 32, 34, 35, 36, 33)  # of a terminal: red, green, blue, magenta, cyan, yellow
@@ -702,6 +716,8 @@ COLOURS = (31, 32, 34, 35, 36, 33)  # of a terminal: red, green, blue, magenta, 
 
 def shown(answer: Answer, coloured: bool) -> str:
     """An answer as a person reads it: the text with its names in colour, or words and tags in two lines, aligned."""
+    if not answer.words:
+        return "(empty)"
     if not coloured:
         widths = [max(len(word), len(tag)) for word, tag in zip(answer.words, answer.tags, strict=True)]
         lines = (answer.words, [tag if tag != "O" else "" for tag in answer.tags])
