@@ -1,14 +1,16 @@
 """The classify task: the contract of every task, and what is special to texts with a label."""
 
 import csv
+import io
 import json
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from unrolled import api, cli
+from unrolled import api, cli, summary
 from unrolled.errors import INTERRUPTED, UserError
 from unrolled.fit import Loop
 from unrolled.layers import Pooling
@@ -67,6 +69,39 @@ def test_a_small_table_is_learnt_and_told_beside_its_floors(reviews):
     assert confusion["good"]["good"] == 6 and confusion["good"]["bad"] == 0
     (accuracy,) = [row for row in told["tables"]["measures"] if row["measure"] == "accuracy"]
     assert accuracy["from"] < accuracy["value"] == accuracy["to"] == 1.0
+
+
+def test_each_label_is_told_with_its_interval_and_the_floors_beside(reviews):
+    for row in report(reviews)["tables"]["labels"]:
+        assert row["from"] == row["f1"] == row["to"] == 1.0 and row["bag of words, f1"] <= 1 and row["majority, f1"] < 1
+    assert report(reviews)["tables"]["measures"][0]["majority"] == report(reviews)["baselines"]["majority"]["accuracy"]
+
+
+def test_what_matters_of_the_tables_is_shown_after_training_and_by_info(tmp_path, capsys):
+    path = tmp_path / "reviews.tsv"
+    rows = [(review(i, ("good", "bad")[i % 2]), ("good", "bad")[(i % 2) ^ (i % 40 == 7)]) for i in range(400)]
+    path.write_text("".join(f"{text}\t{label}\n" for text, label in rows))
+    run = train(tmp_path, path, quiet=False)
+    trained = capsys.readouterr().err
+    assert cli.run(["info", str(run.folder)]) == 0
+    shown = capsys.readouterr().out
+    first = next(line for line in shown.splitlines() if line.startswith("  good "))
+    assert first in trained and first.split()[1:4] == [
+        f"{report(run)['tables']['labels'][1][x]:.4f}" for x in ("precision", "recall", "f1")
+    ]
+    suspect = report(run)["suspects"][0]
+    for told in (trained, shown):
+        assert f"  {suspect['where']} " in told and "\nsuspects" in told and "label  precision  recall  f1 " in told
+
+
+def test_tables_are_told_in_brief():
+    rows = [{"label": str(i), "f1": 0.5} for i in range(14)]
+    confusion = [{"is": "a", "a": 9, "b": 2, "c": 0}, {"is": "b", "a": 5, "b": 1, "c": 0}, {"is": "c", "a": 0, "b": 0, "c": 3}]
+    told = summary.brief({"tables": {"labels": rows, "confusion": confusion}, "suspects": [{"text": "x  y" * 50}] * 6})
+    assert told["labels, 12 of 14"] == rows[:12]
+    assert told["mistakes"] == [{"is": "b", "taken_for": "a", "times": 5}, {"is": "a", "taken_for": "b", "times": 2}]
+    assert len(told["suspects, 5 of 6"]) == 5 and told["suspects, 5 of 6"][0]["text"].startswith("x yx y")
+    assert summary.brief({"dev": {}}) == {}
 
 
 def test_the_demo_is_a_table_that_word_counts_do_not_solve(tmp_path):
@@ -135,6 +170,23 @@ def test_ten_thousand_words_are_read_and_explained(reviews):
     assert answer.probability >= 0.5
 
 
+def test_evidence_reads_no_more_than_it_needs(reviews, monkeypatch):
+    """As many points as the sum needs to be close; of a long text few, whatever is left."""
+    read, counted = reviews.model.read, []
+    monkeypatch.setattr(type(reviews.model), "read", lambda model, x, n: counted.append(len(x)) or read(x, n))
+
+    def points(words: int) -> int:
+        counted.clear()
+        attribution(reviews.model, np.arange(words) % 9 + 2, 0)
+        return sum(counted) - 2  # the path's two ends
+
+    assert points(9) in classify.POINTS
+    monkeypatch.setattr(classify, "CLOSE", 0.0)
+    assert [points(words) for words in (9, 3000, 10_000)] == [63, 21, 7]
+    monkeypatch.setattr(classify, "CLOSE", 100.0)
+    assert points(9) == 7
+
+
 # --- answers
 
 
@@ -160,6 +212,27 @@ def test_evidence_is_shown_in_colour_or_as_a_list(reviews):
     assert "\x1b[" in painted and "\x1b[" not in plain
 
 
+def test_unknown_words_are_marked_and_what_is_left_out_is_said(reviews):
+    (answer,) = predict(reviews, ["the soup was zzz rude , " + "with bread 7 " * 4], Predict(evidence=True))
+    assert [word for word, unknown in zip(answer.words, answer.unknown, strict=True) if unknown] == ["zzz"]
+    listed = classify.shown(answer, False).splitlines()
+    assert len(listed) == 14 and listed[-1] == "  the strongest 12 of 18 words, 1 of them unknown; --json has all"
+    assert "\x1b[2m[zzz]\x1b[0m" in classify.shown(answer, True)
+    (short,) = predict(reviews, ["zzz rude"], Predict(evidence=True))
+    assert "+0.00  zzz (unknown)" in classify.shown(short, False) and "strongest" not in classify.shown(short, False)
+
+
+def test_an_answer_that_is_not_the_likeliest_says_why(stars):
+    answer = classify.Answer("x", "2", 0.1, "1", {"1": 0.45, "2": 0.1, "3": 0.25, "4": 0.2})
+    assert classify.shown(answer, False) == "2\t0.100\tthe median; the likeliest is 1, 0.450"
+    (sure,) = predict(stars, ["w1 yes yes yes"], Predict())
+    assert classify.shown(sure, False) == f"4\t{sure.probability:.3f}" and sure.likeliest == "4"
+    read = classify.Data(stars.codec, *[classify.Texts(encode(stars.config, stars.codec, ["yes no"]), np.array([1]))] * 2, {})
+    accounts = {"said": None, "duplicates": {name: (0, []) for name in ("within", "between", "conflicting")}}
+    told = classify.describe(stars.config, read._replace(accounts=accounts), stars.model)
+    assert "of ordered labels the answer is the median, the one least far off on average" in told
+
+
 def test_ordered_labels_are_measured_by_their_distance_too(stars):
     assert stars.config.ordered and stars.codec.labels == ["1", "2", "3", "4"]
     assert report(stars)["dev"]["mean_absolute_error"] < 0.2
@@ -178,6 +251,39 @@ def test_wrong_labels_are_listed(tmp_path):
     listed = [suspect["where"] for suspect in report(train(tmp_path, path))["suspects"]]
     found = {f"{path}:{i + 1}" for i in wrong} & set(listed)
     assert len(found) >= len(wrong) / 2 and len(found) >= len(listed) / 2
+
+
+def test_wrong_labels_are_searched_for_before_the_steps_are_planned(tmp_path, monkeypatch):
+    """So that --minutes counts the time; and with few minutes not all rows are."""
+    done, search, plan = [], classify.audit.out_of_sample, api._schedule
+    monkeypatch.setattr(classify.audit, "out_of_sample", lambda *rest: done.append(len(rest[2])) or search(*rest))
+    monkeypatch.setattr(api, "_schedule", lambda *rest: done.append("plan") or plan(*rest))
+    train(tmp_path, steps=1)
+    assert done == [108, "plan"]
+    monkeypatch.setattr(classify, "SEARCHED", 2 * 108 * 14 / 2.5)
+    config = classify.Config(data=(str(tmp_path / "reviews.csv"),), minutes=1.0)
+    read = classify.read(config, tmp_path / "read")
+    assert done[-1] == 36 and {len(row) for row in read.accounts["suspects"]} <= {4}
+
+
+def test_what_a_report_reads_once_more_is_left_time_for(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(api.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(api.fit, "seconds_per_step", lambda *_, **__: 0.01)
+
+    def evaluate(*_, **__):
+        clock[0] += 0.02
+        return {"examples": 1}
+
+    names = {"MEASURING": api.fit.Measuring("examples", 1, 1, 100, 0), "most_steps": lambda *_: 10**9, "passes": lambda *_: ""}
+    names |= {"settings": lambda *_: None, "batches": lambda *_: None, "evaluate": evaluate}
+    data, config = SimpleNamespace(dev=[0] * 100, codec=None), classify.Config(minutes=1.0)
+
+    def steps(**more) -> int:
+        clock[0] = 0.0
+        return api._schedule(SimpleNamespace(**names, **more), config, data, None, 0.0, api.Progress(quiet=True))[0].steps
+
+    assert steps() - steps(details=None) == 200  # 100 texts of 0.02 s
 
 
 def test_no_text_that_is_trained_on_is_held_out(tmp_path):
@@ -229,6 +335,18 @@ def test_balanced_labels_count_alike(tmp_path):
     assert sums == pytest.approx([4.0, 4.0])
 
 
+def test_the_training_loss_told_is_nats_and_its_gradient_is_of_all_that_is_wanted(stars):
+    batch = classify.Batches(classify.Texts(encode(stars.config, stars.codec, ["a"] * 4), np.arange(4)), 4, True, 1).batch(0)
+    batch = batch._replace(weights=torch.tensor([0.5, 1.0, 1.5, 1.0]))
+    values = torch.randn(4, 4, generator=torch.manual_seed(1), requires_grad=True)
+    (slope,) = torch.autograd.grad(stars.model.loss(values, batch), values)
+    nats = torch.nn.functional.cross_entropy(values, batch.labels, reduction="none")
+    apart = (values.softmax(1).cumsum(1) - (torch.arange(4) >= batch.labels[:, None]).float()).square().sum(1)
+    (wanted,) = torch.autograd.grad(((nats + apart) * batch.weights).mean(), values)
+    assert stars.model.loss(values, batch).item() == pytest.approx(nats.mean().item())
+    assert torch.allclose(slope, wanted, atol=1e-6)
+
+
 def test_vectors_reach_words_that_training_has_not(tmp_path):
     words = ["lovely", "warm", "fresh", "cold", "rude", "stale", "delicious", "awful"]
     good = np.array([1, 1, 1, -1, -1, -1, 1, -1.0])
@@ -250,6 +368,8 @@ def test_another_run_is_a_place_to_start(reviews, tmp_path):
     run = train(tmp_path, data, start_from=reviews.folder, hidden=None, embedding=None, rate=None)
     assert run.codec.labels == ["bad", "good", "unclear"] and run.config.hidden == reviews.config.hidden
     assert [answer.label for answer in predict(run, [review(9, label) for label in SAID], Predict())] == list(SAID)
+    other = table(tmp_path / "other.csv", header=("review", "mood"))
+    assert train(tmp_path / "c", other, start_from=reviews.folder, steps=1, text="review", label="mood").config.label == "mood"
     with pytest.raises(UserError, match="`--hidden 99` does not fit the weights of --from, which have hidden 16"):
         train(tmp_path / "b", data, start_from=reviews.folder, hidden=99)
 
@@ -299,9 +419,10 @@ def test_vectors_of_other_words_or_another_width_are_refused(tmp_path):
 
 
 def test_an_empty_text_has_no_answer(reviews):
-    with pytest.raises(UserError, match="the text is empty: there is nothing to read") as caught:
-        predict(reviews, ["fine", "  \n"], Predict())
-    assert caught.value.where == "text 2 of 2"
+    with pytest.raises(UserError, match="the text is empty: there is nothing to read"):
+        classify.item(reviews, "  \n")
+    fine, empty = predict(reviews, ["fine", "  \n"], Predict(evidence=True))
+    assert fine.words == ["fine"] and empty == classify.Answer("  \n") and classify.shown(empty, True) == "(empty)"
 
 
 # --- the command line
@@ -313,6 +434,52 @@ def test_predict_reads_texts_files_and_tables(reviews, tmp_path, capsys):
     assert cli.run(["predict", str(reviews.folder), review(5, "bad"), f"@{tmp_path}/lines.txt", f"@{data}"]) == 0
     labels = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
     assert labels == ["bad", "good", "bad"] + ["good", "bad"] * 150
+
+
+def test_a_blank_line_has_its_place_among_the_answers(reviews, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"\n{review(1, 'good')}\n\n{review(2, 'bad')}\n".encode())))
+    assert cli.run(["predict", str(reviews.folder), "-"]) == 0
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == ["(empty)", "good", "(empty)", "bad"]
+
+
+def test_json_says_which_text_was_answered_and_where_it_stands(reviews, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\n\nthree\n")))
+    data = table(tmp_path / "more.csv", 2)
+    assert cli.run(["predict", str(reviews.folder), "typed", f"@{data}", "-", "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(answer["where"], answer["text"]) for answer in answers] == [
+        (None, "typed"), (f"{data}:2", review(0, "good")), (f"{data}:3", review(0, "bad")),
+        ("stdin:1", "one"), ("stdin:2", ""), ("stdin:3", "three"),
+    ]  # fmt: skip
+    assert answers[4]["label"] is None
+
+
+def test_a_file_given_as_a_text_is_pointed_at(reviews, tmp_path, capsys):
+    data = table(tmp_path / "more.csv", 2)
+    assert cli.run(["predict", str(reviews.folder), str(data)]) == 0
+    assert f"note: `{data}` is answered as a text; `@{data}` reads the file" in capsys.readouterr().err
+    assert cli.run(["predict", str(reviews.folder), "cold soup", "x" * 5000]) == 0
+    assert "note" not in capsys.readouterr().err
+
+
+def test_columns_of_other_names_are_told_apart(reviews, tmp_path, capsys):
+    data = tmp_path / "other.csv"
+    data.write_text(
+        "words,mood,number\n" + "".join(f'"{review(i, label)}",{label},{i}\n' for i in range(9) for label in ("good", "bad"))
+    )
+    assert cli.run(["evaluate", str(reviews.folder), str(data), "--json"]) == 2
+    assert "no column `text`" in capsys.readouterr().err
+    assert cli.run(["evaluate", str(reviews.folder), str(data), "--text", "words", "--label", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["measures"][0]["value"] == 1.0
+    run = train(tmp_path, dev=[str(data)], dev_text="words", dev_label="mood", steps=1)
+    assert report(run)["dev"]["examples"] == 18 and run.config.text == "text"
+
+
+def test_flags_of_another_task_are_named(reviews, capsys):
+    assert cli.run(["predict", str(reviews.folder), "cold soup", "--stream"]) == 2
+    assert f"`--stream` is for runs of `tag`; `{reviews.folder}` is a run of `classify`" in capsys.readouterr().err
+    assert cli.run(["evaluate", str(reviews.folder), "a.csv", "--scheme", "bio"]) == 2
+    assert "`--scheme` is for runs of `tag`" in capsys.readouterr().err
 
 
 def test_predict_gives_json(reviews, capsys):

@@ -263,6 +263,14 @@ def test_the_score_of_spans_with_words_never_seen():
     gold = [[Span(0, 2, "l"), Span(3, 4, "p")], [Span(0, 2, "o")]]
     found = [[Span(0, 2, "l"), Span(2, 4, "p")], [Span(0, 2, "o"), Span(1, 2, "o")]]
     # with Zork: (3, 4, p) and (0, 2, o) are there, (2, 4, p) and (0, 2, o) are found
-    assert spans.score_some(gold, found, words, "Zork".__eq__) == (0.5, 0.5, 0.5, 1, 2, 2)
-    assert spans.score_some(gold, found, words, lambda word: True) == spans.score(gold, found)[:6]
-    assert spans.score_some(gold, found, words, lambda word: False) == (0, 0, 0, 0, 0, 0)
+    assert spans.score_some(gold, found, words, "Zork".__eq__)[:6] == (0.5, 0.5, 0.5, 1, 2, 2)
+    assert spans.score_some(gold, found, words, lambda word: True)[:8] == spans.score(gold, found)[:8]
+    assert spans.score_some(gold, found, words, lambda word: False)[:8] == (0, 0, 0, 0, 0, 0, None, None)
+
+
+def test_a_kind_has_its_own_score_and_interval():
+    gold = [[Span(0, 1, "a")], [Span(0, 1, "b")], [Span(0, 1, "a")]] * 20
+    found = [[Span(0, 1, "a")], [Span(0, 1, "a")], []] * 20
+    both, a, b = spans.score(gold, found), spans.score_kind(gold, found, "a"), spans.score_kind(gold, found, "b")
+    assert a[:6] == both.kinds["a"] == (0.5, 0.5, 0.5, 20, 40, 40) and a.low < 0.5 < a.high
+    assert b[:6] == both.kinds["b"] and (b.low, b.high) == (0, 0)

@@ -1,5 +1,6 @@
 """The tag task: the contract of every task, and what is special to an answer for every word."""
 
+import io
 import json
 
 import numpy as np
@@ -63,9 +64,19 @@ def test_only_a_net_that_reads_both_ways_knows_the_future(both, forward):
 def test_what_the_future_adds_is_shown(both, capsys):
     assert cli.run(["look", str(both.folder), "He said, Teddy bears are on sale!", "--json"]) == 0
     teddy = [json.loads(line) for line in capsys.readouterr().out.splitlines()][3]
-    assert teddy["word"] == "Teddy" and teddy["when_read"] > 5 * teddy["one_word_later"] > 0 and teddy["at_the_end"] < 0.05
+    assert teddy["word"] == "Teddy" and teddy["forward_only"] > 5 * teddy["one_word_later"] > 0 and teddy["both_ways"] < 0.05
+    assert teddy["backward_only"] < teddy["forward_only"]  # what follows it is there
     page = (both.folder / "look.html").read_text()
-    assert page.count("<th scope=row>") == 9 and "Teddy" in page and "@TABLE@" not in page
+    assert page.count("<th scope=row>") == 9 + 3 and "Teddy" in page and "@TABLE@" not in page and "@WAYS@" not in page
+    assert page.index("forward only<") < page.index("backward only<") < page.index("both ways<")
+
+
+def test_a_belief_has_both_directions_side_by_side(both):
+    belief = tag.look(both, "Rose is on her way .")
+    alone = tag.look(both, "her way .")
+    assert belief.ways["backward only"][3] == pytest.approx(alone.shares[-1, 0], abs=1e-5)
+    assert np.array_equal(belief.ways["forward only"][3], belief.shares[3, 3])
+    assert belief.ways["backward only"][0] == pytest.approx(belief.ways["both ways"][0], abs=1e-5)
 
 
 def test_a_kind_that_ends_like_another_is_not_the_other(tmp_path):
@@ -75,9 +86,9 @@ def test_a_kind_that_ends_like_another_is_not_the_other(tmp_path):
 
 
 def test_words_in_the_page_are_text_in_it(tmp_path):
-    belief = future_page.Belief(["<b>", "@TABLE@", "'"], ["k&"], np.full((3, 3, 1), 0.4), "a note")
+    belief = future_page.Belief(["<b>", "@TABLE@", "'"], ["k&"], np.full((3, 3, 1), 0.4), np.full((3, 1), 0.4), "a note")
     page = future_page.page(belief).decode()
-    assert "<b>" not in page and "&lt;b&gt;" in page and "k&amp;" in page and page.count("@TABLE@") == 2
+    assert "<b>" not in page and "&lt;b&gt;" in page and "k&amp;" in page and page.count("@TABLE@") == 3
 
 
 # --- the contract
@@ -87,6 +98,11 @@ def test_the_demo_is_learnt(both):
     assert report(both)["dev"]["span_f1"] > 0.99
     kinds = {row["kind"]: row for row in report(both)["tables"]["kinds"]}
     assert kinds["person"]["f1"] == kinds["all"]["f1"] == report(both)["dev"]["span_f1"]
+    assert kinds["person"]["from"] <= kinds["person"]["f1"] <= kinds["person"]["to"] == 1.0
+    floor = report(both)["baselines"]["list of names"]["span_f1"]
+    assert kinds["person"]["list of names, f1"] == kinds["all"]["list of names, f1"] == floor
+    unknown = kinds["with a word not in training"]
+    assert unknown["spans"] == 0 and unknown["precision"] is unknown["recall"] is unknown["f1"] is unknown["from"] is None
 
 
 def test_a_loaded_run_answers_as_before(both):
@@ -175,6 +191,24 @@ def test_vectors_begin_the_words_and_reach_unseen_ones(tmp_path):
         train(tmp_path / "b", vectors=str(tmp_path / "zebra.bin"), embedding=None)
 
 
+@pytest.mark.parametrize(
+    ("text", "vectors", "lower", "fix"),
+    [
+        ("rose", "zebra", True, None),  # another word altogether: letters are not what differs
+        ("ROSE", "zebra", False, None),
+        ("Rose", "ROSE", True, "the vectors are of words with capitals: add --no-lower"),
+        ("rose", "ROSE", False, "the vectors are of words with capitals: give them such a text"),
+        ("ROSE", "rose", False, "the vectors are of small letters: leave --no-lower out"),
+    ],
+)
+def test_capitals_are_blamed_only_where_they_are_what_differs(tmp_path, text, vectors, lower, fix):
+    Vectors([vectors, "lion"], np.ones((2, 4), np.float32)).save(tmp_path / "words.bin")
+    data = conll(tmp_path / "t.conll", *[f"{text}/B-person {i}/O" for i in range(20)])
+    with pytest.raises(UserError, match="has a vector for none of the text's") as caught:
+        train(tmp_path, data, vectors=str(tmp_path / "words.bin"), embedding=None, lower=lower)
+    assert caught.value.fix == fix
+
+
 # --- numbers for words
 
 
@@ -258,7 +292,10 @@ def test_invalid_tags_are_named_by_line_and_can_be_repaired(tmp_path):
 
 def test_an_empty_text_has_no_names(both):
     with pytest.raises(UserError, match="the text is empty: there is nothing to read"):
-        predict(both, [" "], Predict())
+        tag.item(both, " ")
+    empty, one = predict(both, [" ", "Rose is on her way ."], Predict())
+    assert empty == (" ", [], [], [], []) and tag.shown(empty, False) == "(empty)" and len(one.words) == 6
+    assert predict(both, [" "], Predict()) == [empty]
     with pytest.raises(UserError, match="the text is empty: there is nothing to read"):
         tag.look(both, "")
     with pytest.raises(UserError, match="the sentence has 101 words; at most 100 fit on a page"):
@@ -293,6 +330,48 @@ def test_predict_reads_prose_and_evaluate_reads_columns(both, tmp_path, capsys):
     bad = conll(tmp_path / "bad.conll", "Ivy/B-plant")
     assert cli.run(["evaluate", str(both.folder), bad]) == 2
     assert "the kind `plant` is in no training sentence" in capsys.readouterr().err
+
+
+def test_predict_reads_the_sentences_of_annotated_files(both, tmp_path, capsys):
+    data = conll(tmp_path / "test.conll", "Today/O Ivy/B-person sings/O tonight/O ./O", "We/O know/O Ivy/O bushes/O ./O")
+    (tmp_path / "test.jsonl").write_text(
+        '{"text": "Today  Ivy sings.", "spans": []}\n{"words": ["We", "know"], "tags": ["O", "O"]}\n'
+    )
+    assert cli.run(["predict", str(both.folder), f"@{data}", f"@{tmp_path}/test.jsonl", "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(answer["where"], answer["text"]) for answer in answers] == [
+        (f"{data}:1", "Today Ivy sings tonight ."), (f"{data}:7", "We know Ivy bushes ."),
+        (f"{tmp_path}/test.jsonl:1", "Today  Ivy sings."), (f"{tmp_path}/test.jsonl:2", "We know"),
+    ]  # fmt: skip
+    assert answers[0]["words"][1] == "Ivy" and answers[2]["offsets"][1] == [7, 10]
+    for answer in answers:
+        assert [answer["text"][start:end] for start, end in answer["offsets"]] == answer["words"]
+        assert all(answer["text"][name["start"] : name["end"]] == name["text"] for name in answer["names"])
+
+
+def test_a_text_in_json_is_one_sentence_as_evaluate_has_it(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "Rose is here. Ivy sings.", "spans": []}\n{"text": ""}\n')
+    (where, given), (_, blank) = tagged.items(tmp_path / "a.jsonl", "utf-8")
+    assert where == f"{tmp_path}/a.jsonl:1" and [len(words) for words in given.sentences] == [7] and blank == ("", [])
+    assert [len(words) for words in tagged.of_text(given.text).sentences] == [4, 3]
+
+
+def test_a_line_of_standard_input_is_one_answer(both, monkeypatch, capsys):
+    given = b"He said, Rose was a great singer! Today Ivy has called again.\n\nRose\nIvy\nMark\nWill\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
+    assert cli.run(["predict", str(both.folder), "-", "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["where"] for answer in answers] == [f"stdin:{i + 1}" for i in range(6)]
+    assert [name["text"] for name in answers[0]["names"]] == ["Rose", "Ivy"] and answers[1]["words"] == []
+    assert answers[0]["text"][slice(*answers[0]["offsets"][10])] == "Ivy"
+
+
+def test_evaluate_reads_tags_in_another_column(both, tmp_path, capsys):
+    (tmp_path / "test.conll").write_text("Today\tO\tX\nIvy\tI-person\tX\nsings\tO\tX\n" * 3)
+    assert cli.run(["evaluate", str(both.folder), f"{tmp_path}/test.conll"]) == 2
+    assert "`X` is not a tag" in capsys.readouterr().err
+    assert cli.run(["evaluate", str(both.folder), f"{tmp_path}/test.conll", "--column", "2", "--scheme", "iob1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kinds"][0]["spans"] == 3
 
 
 def test_names_are_shown_in_colour_or_under_their_words(both):

@@ -72,6 +72,17 @@ def test_comments_stand_before_sentences_and_have_no_tag(tmp_path):
     assert read(text.replace("\t", " "), tmp_path)[1] == (["#yes"], ["S-org"], f"{tmp_path}/a.conll:8")
 
 
+@pytest.mark.parametrize("between", ["\t", " "])
+def test_a_remark_inside_a_sentence_is_skipped(tmp_path, between):
+    text = "EU B-org\n# who is this then ?\nrejects O\n".replace(" B", f"{between}B").replace(" O", f"{between}O")
+    assert [sentence[:2] for sentence in read(text, tmp_path)] == [(["EU", "rejects"], ["S-org", "O"])]
+    assert [sentence.words for sentence in read(text, tmp_path, labelled=False)] == [["EU", "rejects"]]
+
+
+def test_a_word_whose_tag_stands_apart_by_a_blank_is_no_remark(tmp_path):
+    assert "`# O` has no tag; a row has 2 columns" in told("EU\tO\n# O\nis\tO\n", tmp_path)
+
+
 def test_a_word_without_its_tag_is_no_comment_inside_a_sentence(tmp_path):
     assert told("EU\tO\n#it\nis\tO\n", tmp_path) == (
         "`#it` has no tag; a row has 2 columns, and comments stand before a sentence\n  where: a.conll:2"
@@ -314,6 +325,11 @@ def test_labels_are_not_needed_to_predict(tmp_path):
 def test_columns_are_known_without_labels(tmp_path, text):
     wanted = [["#EU", "rejects"], ["it", "!"] if "!" in text else ["it"]]
     assert [sentence[:2] for sentence in read(text, tmp_path, labelled=False)] == [(words, None) for words in wanted]
+
+
+@pytest.mark.parametrize("line", ["Am I", "So do I", "He got a B"])
+def test_a_line_that_ends_like_a_tag_is_prose(tmp_path, line):
+    assert [sentence.words for sentence in read(line + "\n", tmp_path, labelled=False)] == [line.split()]
 
 
 def test_a_verse_is_no_table(tmp_path):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from . import config as options
-from . import fit, tasks
+from . import fit, summary, tables, tasks
 from . import run as folders
 from .data.vocab import Codec
 from .errors import UserError
@@ -208,7 +208,8 @@ def _schedule(
     one = (time.monotonic() - clock) / (probe[measuring.counted] + measuring.warming)
     while_training = max(measuring.few, int(0.01 * total / config.evaluations / one) - measuring.warming)
     at_the_end = min(size, int(0.1 * total / one))
-    last = one * (at_the_end + measuring.warming)
+    readings = 2 if hasattr(page, "details") else 1
+    last = readings * one * (at_the_end + measuring.warming)
     often = config.evaluations * (one * 2 * (min(while_training, size) + measuring.warming) + 0.1)
     left = (total - (time.monotonic() - began)) * MARGIN - last - often
     steps = min(int(left / per_step), page.most_steps(config, data))
@@ -232,13 +233,15 @@ def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standi
         "weights": sum(p.numel() for p in run.model.parameters()), "environment": folders.environment(),
     }  # fmt: skip
     if hasattr(run.task, "details"):
-        report |= run.task.details(run, data, folder / "tokens")
+        report |= run.task.details(run, data, folder / "tokens", about["evaluate"]["at_the_end"])
     folders.write_json(folder / "report.json", report)
     shutil.rmtree(folder / "tokens", ignore_errors=True)
     progress.say(
         f"{folder}: "
         + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if isinstance(value, float) and key != "characters")
     )
+    for title, records in summary.brief(report).items():
+        progress.say("\n".join([title, *("  " + line for line in tables.lines(records))]))
 
 
 def free_name(task: str) -> Path:

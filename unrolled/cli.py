@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from . import tables
 from .errors import INTERRUPTED, LIMIT, UserError, did_you_mean, of_system
 from .tasks import TASKS
 
@@ -287,7 +288,7 @@ def score() -> click.Command:
                 click.echo(_line({"text": symbol, "nats": float(nats)}))
             click.echo(_line(summary))
         else:
-            _table([(name, _number(value)) for name, value in summary.items()])
+            _table([(name, tables.number(value)) for name, value in summary.items()])
 
     params = [
         _run_argument(),
@@ -307,59 +308,84 @@ AT_ONCE = 256  # texts answered together
 
 
 def predict() -> click.Command:
-    from .config import options
-
     pages = _pages_with("Predict")
-    known = {o.name: o for page in pages.values() for o in options(page.Predict)}
 
     def go(run: str, input: tuple[str, ...], as_json: bool, **values: Any) -> None:
         from . import api
-        from .config import build
 
         model = _of_task(tuple(pages), api.load(run))
-        options = build(model.task.Predict, given(values))
+        options = _options_of(model, "Predict", pages, given(values))
         if getattr(options, "beside", ()):
             model = model.task.together(model, [_of_task((_task_of(model),), api.load(other)) for other in options.beside])
         coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         with tempfile.TemporaryDirectory() as spool:
             items = _items(model, input, options, Path(spool))
             while some := list(itertools.islice(items, AT_ONCE)):
-                for answer in model.task.predict(model, some, options):
-                    click.echo(_line(_plain(answer)) if as_json else model.task.shown(answer, coloured))
+                answers = model.task.predict(model, [item for _, item in some], options)
+                for (where, _), answer in zip(some, answers, strict=True):
+                    click.echo(_line({"where": where} | _plain(answer)) if as_json else model.task.shown(answer, coloured))
 
     params = [
         _run_argument(),
         click.Argument(["input"], nargs=-1, required=True, metavar="TEXT|@FILE|-…"),
-        *(_flag(o) for o in known.values()),
+        *_flags_of(pages, "Predict"),
         _json_flag(),
     ]
     help = "Answer texts: as they stand, from files (@reviews.csv), or from standard input (-), a line each."
     return click.Command("predict", callback=go, params=params, help=help)
 
 
-def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iterator[Any]:
+def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iterator[tuple[str | None, Any]]:
+    """What is to be answered, each after its place; what is typed in has none."""
     for text in inputs:
         if text == "-" or text.startswith("@"):
-            yield from run.task.items(run, text.removeprefix("@"), options, spool)
+            found = run.task.items(run, text.removeprefix("@"), options, spool)
+            yield from ((where.removeprefix(f"{spool}{os.sep}"), item) for where, item in found)
         else:
-            yield run.task.item(run, text)
+            if os.path.exists(text):
+                _note(f"`{text}` is answered as a text; `@{text}` reads the file")
+            yield None, run.task.item(run, text)
+
+
+def _flags_of(pages: dict[str, Any], kind: str) -> list[click.Option]:
+    """One flag for each option that a page's dataclass of this name has."""
+    from .config import options
+
+    return [_flag(o) for o in {o.name: o for page in pages.values() for o in options(getattr(page, kind))}.values()]
+
+
+def _options_of(run: Any, kind: str, pages: dict[str, Any], values: dict[str, Any]) -> Any:
+    """The options of the run's task; a flag that is another task's is a UserError."""
+    from .config import build, options
+
+    theirs = {task: {o.name: o for o in options(getattr(page, kind))} for task, page in pages.items()}
+    task = run.task.__name__.rpartition(".")[2]
+    for name in values:
+        if name not in theirs[task]:
+            owner, flag = next((owner, known[name].flag) for owner, known in theirs.items() if name in known)
+            raise UserError(f"`{flag}` is for runs of `{owner}`; `{run.folder}` is a run of `{task}`", fix=f"leave `{flag}` out")
+    return build(getattr(run.task, kind), values)
 
 
 def evaluate() -> click.Command:
-    def go(run: str, data: tuple[str, ...], as_json: bool) -> None:
+    pages = _pages_with("Evaluate")
+
+    def go(run: str, data: tuple[str, ...], as_json: bool, **values: Any) -> None:
         from . import api
 
-        model = _of_task(tuple(_pages_with("examine")), api.load(run))
+        model = _of_task(tuple(pages), api.load(run))
+        options = _options_of(model, "Evaluate", pages, given(values))
         with tempfile.TemporaryDirectory() as spool:
-            tables = model.task.examine(model, model.task.part(model, list(data), Path(spool)))
+            found = model.task.examine(model, model.task.part(model, list(data), Path(spool), options))
         if as_json:
-            click.echo(_line(tables))
+            click.echo(_line(found))
             return
-        for i, records in enumerate(tables.values()):
+        for i, records in enumerate(found.values()):
             click.echo("\n" * bool(i), nl=False)
             _records(records, as_json)
 
-    params = [_run_argument(), click.Argument(["data"], nargs=-1, required=True, metavar="DATA…"), _json_flag()]
+    data = click.Argument(["data"], nargs=-1, required=True, metavar="DATA…")
+    params = [_run_argument(), data, *_flags_of(pages, "Evaluate"), _json_flag()]
     help = "How well a run does on other data: measures with 95 % intervals, each label's, and what is taken for what."
     return click.Command("evaluate", callback=go, params=params, help=help)
 
@@ -418,7 +444,7 @@ def compare() -> click.Command:
         if as_json:
             click.echo(_line(rows))
             return
-        _table([("", *runs), *((name, *map(_number, values)) for name, values in rows.items())])
+        _table([("", *runs), *((name, *map(tables.number, values)) for name, values in rows.items())])
 
     params = [click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…"), _json_flag()]
     return click.Command("compare", callback=go, params=params, help="Runs side by side: where they differ, what they reached.")
@@ -600,29 +626,19 @@ def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _number(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f"{value:,}" if type(value) is int else "" if value is None else str(value)
-
-
 def _table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in tables.aligned(rows):
+        click.echo(line)
 
 
 def _records(records: list[dict[str, Any]], as_json: bool, head: tuple[str, ...] = ()) -> None:
-    """Dicts of the same names: one JSON object a line, or a table under a head, which is the names if not given."""
-    if as_json:
-        for record in records:
-            click.echo(_line(record))
-    elif records:
-        _table([head or tuple(records[0]), *(tuple(map(_number, record.values())) for record in records)])
+    """Dicts of the same names: one JSON object a line, or a table."""
+    for line in map(_line, records) if as_json else tables.lines(records, head):
+        click.echo(line)
 
 
 def _facts(values: dict[str, Any]) -> None:
-    _table([(name, _number(value)) for name, value in values.items()])
+    _table([(name, tables.number(value)) for name, value in values.items()])
 
 
 def _note(text: str) -> None:
@@ -633,6 +649,8 @@ def _sections(about: dict[str, Any]) -> None:
     for title, values in about.items():
         if isinstance(values, dict):
             click.echo(title)
-            _table([("  " + name, _number(value)) for name, value in values.items()])
+            _table([("  " + name, tables.number(value)) for name, value in values.items()])
+        elif isinstance(values, list):
+            click.echo("\n".join([title, *("  " + line for line in tables.lines(values))]))
         else:
-            click.echo(f"{title}: {_number(values)}")
+            click.echo(f"{title}: {tables.number(values)}")

@@ -22,15 +22,24 @@ class Belief(NamedTuple):
     words: list[str]
     kinds: list[str]
     shares: np.ndarray  # (T, T, K) after t + 1 words, of word i: the probability that it is part of a name of each kind
+    backward: np.ndarray  # (T, K) of each word, read with those behind it alone
     note: str  # how the net reads
+
+    @property
+    def ways(self) -> dict[str, np.ndarray]:
+        """What is believed of each word (T, K): with the words up to it, with those from it on, with all."""
+        each = np.arange(len(self.words))
+        return {"forward only": self.shares[each, each], "backward only": self.backward, "both ways": self.shares[-1]}
 
 
 def page(belief: Belief) -> bytes:
     """The page; words and kinds are text in it, whatever they hold."""
     head = "".join(f"<th scope=col>{escape(word)}</th>" for word in belief.words)
     rows = "".join(_row(belief, t) for t in range(len(belief.words)))
+    ways = "".join(_way(belief, way, shares) for way, shares in belief.ways.items())
     key = " ".join(f"<span style='background:{_colour(i, 0.8)}'>{escape(kind)}</span>" for i, kind in enumerate(belief.kinds))
     parts = {"@NOTE@": escape(belief.note), "@KEY@": key, "@TABLE@": f"<tr><th>read so far</th>{head}</tr>{rows}"}
+    parts["@WAYS@"] = f"<tr><th></th>{head}</tr>{ways}"
     text = TEMPLATE.read_text(encoding="utf-8")
     pieces = [text]
     for place in parts:  # split first, fill then: a word may be the name of a place
@@ -44,12 +53,19 @@ def _around(piece: str, place: str) -> list[str]:
 
 
 def _row(belief: Belief, t: int) -> str:
-    cells = "".join(_cell(belief, t, i) for i in range(t + 1)) + "<td class=unread></td>" * (len(belief.words) - t - 1)
+    cells = "".join(_cell(belief, belief.shares[t, i], i) for i in range(t + 1))
+    cells += "<td class=unread></td>" * (len(belief.words) - t - 1)
     return f"<tr><th scope=row>{escape(belief.words[t])}</th>{cells}</tr>"
 
 
-def _cell(belief: Belief, t: int, i: int) -> str:
-    shares, last = belief.shares[t, i], belief.shares[-1, i]
+def _way(belief: Belief, way: str, shares: np.ndarray) -> str:
+    cells = "".join(_cell(belief, shares[i], i) for i in range(len(belief.words)))
+    return f"<tr><th scope=row>{way}</th>{cells}</tr>"
+
+
+def _cell(belief: Belief, shares: np.ndarray, i: int) -> str:
+    """A belief of word i; framed where it is not the one in the end."""
+    last = belief.shares[-1, i]
     kind, inside = int(shares.argmax()), float(shares.sum())
     turned = " class=turned" if (inside > 0.5) != (float(last.sum()) > 0.5) else ""
     told = "; ".join(f"{name} {share:.3f}" for name, share in zip(belief.kinds, shares, strict=True))
@@ -65,13 +81,14 @@ ENDINGS = {".html": page}
 
 
 def table(belief: Belief) -> list[dict[str, object]]:
-    """The same in few words: each word, how surely it is part of a name when it has just been read, and in the end."""
-    size = len(belief.words)
+    """The same in few words: how surely each word is part of a name, read each way and both ways."""
+    size, ways = len(belief.words), {way: shares.sum(-1) for way, shares in belief.ways.items()}
     return [
         {
             "word": belief.words[i], "kind": belief.kinds[int(belief.shares[-1, i].argmax())],
-            "when_read": float(belief.shares[i, i].sum()), "one_word_later": float(belief.shares[min(i + 1, size - 1), i].sum()),
-            "at_the_end": float(belief.shares[-1, i].sum()),
+            "forward_only": float(ways["forward only"][i]),
+            "one_word_later": float(belief.shares[min(i + 1, size - 1), i].sum()),
+            "backward_only": float(ways["backward only"][i]), "both_ways": float(ways["both ways"][i]),
         }
         for i in range(size)
     ]  # fmt: skip

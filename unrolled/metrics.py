@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -65,11 +64,7 @@ def intervals(probabilities: np.ndarray, labels: np.ndarray, ordered: bool) -> d
     which also a faultless net has; its interval begins at what is left, since |a + b| <= |a| + |b|, when as much is taken
     off as 95 % of the draws' gaps differ from those measured: at 0 where chance may have made them all.
     """
-    rng, table = np.random.default_rng(1), _poisson()
-    drawn = _totals(
-        probabilities, labels, ordered, lambda count: table[rng.integers(len(table), size=(DRAWS, count), dtype=np.uint16)]
-    )
-    drawn = drawn[drawn[:, 0] > 0]
+    drawn = _drawn(probabilities, labels, ordered)
     found = {name: tuple(np.quantile(values, (0.025, 0.975)).tolist()) for name, values in _measures(drawn, ordered).items()}
     gaps = _gaps(_totals(probabilities, labels, ordered, lambda count: np.ones((1, count))))
     chance = np.quantile(np.abs(_gaps(drawn) - gaps).sum(1), 0.95)
@@ -79,6 +74,26 @@ def intervals(probabilities: np.ndarray, labels: np.ndarray, ordered: bool) -> d
     )
     right = int((answers(probabilities, ordered) == labels).sum())
     return found | {"accuracy": wilson(right, len(labels))}
+
+
+def label_intervals(probabilities: np.ndarray, labels: np.ndarray, ordered: bool) -> list[tuple[float | None, float | None]]:
+    """95 % intervals of each label's F1, by the same bootstrap; None for a label that no example has."""
+    right, truth, said = np.split(_drawn(probabilities, labels, ordered)[:, 4 + BINS :], 3, axis=1)  # (D, K)
+    found: list[tuple[float | None, float | None]] = []
+    for label in range(truth.shape[1]):
+        there = truth[:, label] > 0  # a draw without the label says nothing of it
+        f1 = 2 * right[there, label] / (truth + said)[there, label]
+        found.append(tuple(np.quantile(f1, (0.025, 0.975)).tolist()) if len(f1) else (None, None))
+    return found
+
+
+def _drawn(probabilities: np.ndarray, labels: np.ndarray, ordered: bool) -> np.ndarray:
+    """The sums of DRAWS draws (D, M), those without any example left out."""
+    rng, table = np.random.default_rng(1), _poisson()
+    drawn = _totals(
+        probabilities, labels, ordered, lambda count: table[rng.integers(len(table), size=(DRAWS, count), dtype=np.uint16)]
+    )
+    return drawn[drawn[:, 0] > 0]
 
 
 def _poisson() -> np.ndarray:
@@ -133,26 +148,26 @@ def _gaps(totals: np.ndarray) -> np.ndarray:
     return totals[:, 4 : 4 + BINS] / totals[:, :1]
 
 
-class PerClass(NamedTuple):
-    """Arrays (K,), one value a label; 0 where there is nothing to divide by."""
-
-    precision: np.ndarray
-    recall: np.ndarray
-    f1: np.ndarray
-    support: np.ndarray  # examples that have the label
-
-
 def confusion(labels: np.ndarray, answers: np.ndarray, kinds: int) -> np.ndarray:
     """How often each true label (rows) was answered by each label (columns): counts (K, K)."""
     cells = np.asarray(labels, np.int64) * kinds + np.asarray(answers, np.int64)
     return np.bincount(cells, minlength=kinds * kinds).reshape(kinds, kinds)
 
 
-def per_class(labels: np.ndarray, answers: np.ndarray, kinds: int) -> PerClass:
+def per_class(labels: np.ndarray, answers: np.ndarray, kinds: int) -> list[dict[str, float | None]]:
+    """The figures of each label."""
     counts = confusion(labels, answers, kinds)
-    right, truth, said = counts.diagonal(), counts.sum(1), counts.sum(0)
-    precision, recall = right / np.maximum(said, 1), right / np.maximum(truth, 1)
-    return PerClass(precision, recall, 2 * right / np.maximum(truth + said, 1), truth)
+    sums = (counts.diagonal().tolist(), counts.sum(0).tolist(), counts.sum(1).tolist())
+    return [figures(*of_label) for of_label in zip(*sums, strict=True)]
+
+
+def figures(right: int, said: int, there: int) -> dict[str, float | None]:
+    """Precision, recall and F1 of one label or kind; None where there is nothing that they could be shares of."""
+    return {
+        "precision": right / said if said else None,
+        "recall": right / there if there else None,
+        "f1": 2 * right / (said + there) if there else None,
+    }
 
 
 def wilson(successes: int, total: int) -> tuple[float, float]:

@@ -208,13 +208,20 @@ def score_some(
     predicted: Sequence[Sequence[Span]],
     words: Sequence[Sequence[str]],
     wanted: Callable[[str], bool],
-) -> Measure:
+) -> Scores:
     """The same for spans with a word that is `wanted` alone: those with a word never seen in training, say."""
-    right = said = support = 0
-    for line, *both in zip(words, gold, predicted, strict=True):
-        there, found = ({span for span in side if any(map(wanted, line[span.start : span.end]))} for side in both)
-        right, said, support = right + len(there & found), said + len(found), support + len(there)
-    return measure(right, said, support)
+
+    def some(sentences: Sequence[Sequence[Span]]) -> list[list[Span]]:
+        lines = zip(words, sentences, strict=True)
+        return [[span for span in spans if any(map(wanted, line[span.start : span.end]))] for line, spans in lines]
+
+    return score(some(gold), some(predicted))
+
+
+def score_kind(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]], kind: str) -> Scores:
+    """The same for spans of one kind alone."""
+    of_kind = [[[span for span in spans if span.kind == kind] for spans in sentences] for sentences in (gold, predicted)]
+    return score(*of_kind)
 
 
 def _confusion(pairs: Iterable[tuple[set[Span], set[Span]]], names: Sequence[str]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,38 @@ def of_run(folder: Path) -> dict[str, Any]:
         facts["from"] = about["from"]
     if report:
         facts["validation"] = report["dev"]
+        facts |= brief(report)
         facts["training"] = {key: report[key] for key in TRAINING}
         facts["environment"] = report["environment"]
     facts["baselines"] = {name: _shown(measures) for name, measures in about["baselines"].items()}
     facts["settings"] = {name: _plain(value) for name, value in about["config"].items()}
     return facts
+
+
+MOST, WORST, TEXT = 12, 5, 60  # labels told, mistakes and suspects told, characters of a text
+
+
+def brief(report: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What matters most of a report's tables: each label or kind, what is most often taken for what, and
+    texts whose label looks wrong."""
+    told, found = report.get("tables", {}), {}
+    parts = {title: told.get(title, []) for title in ("labels", "kinds")}
+    parts |= {"mistakes": _mistakes(told.get("confusion", [])), "suspects": report.get("suspects", [])}
+    for title, rows in parts.items():
+        most = MOST if title in ("labels", "kinds") else WORST
+        if rows:
+            found[title if len(rows) <= most else f"{title}, {most} of {len(rows)}"] = [_short(row) for row in rows[:most]]
+    return found
+
+
+def _mistakes(confusion: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    cells = [(row["is"], name, times) for row in confusion for name, times in list(row.items())[1:] if name != row["is"]]
+    made = sorted((cell for cell in cells if cell[2]), key=lambda cell: -cell[2])
+    return [{"is": name, "taken_for": other, "times": times} for name, other, times in made]
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"text": " ".join(row["text"].split())[:TEXT]} if "text" in row else row
 
 
 def _shown(measures: dict[str, float]) -> float:

@@ -29,20 +29,34 @@ def reaching(codec: Codec, vectors: str | None) -> Codec:
     return codec if vectors in (None, ONE_HOT) else codec.with_fixed(islice(Vectors.open(vectors), MOST))
 
 
-def take(vectors: str | None, tune: bool, codec: Codec, adopt: Callable[[Vectors], Coverage]) -> list[str]:
-    """Have `adopt` begin an embedding with the vectors; says how many of the symbols they cover."""
+def take(
+    vectors: str | None, tune: bool, codec: Codec, adopt: Callable[[Vectors], Coverage], lower: bool | None = None
+) -> list[str]:
+    """Have `adopt` begin an embedding with the vectors; says how many of the symbols they cover.
+
+    lower  whether the text was read in small letters; None where a task has no such setting
+    """
     if vectors in (None, ONE_HOT):
         return []
     opened = Vectors.open(vectors)
     covered = adopt(opened)
     if not covered.found:
-        raise UserError(f"`{vectors}` has a vector for none of the text's {covered.of:,} words", fix=_capitals(opened, codec))
+        raise UserError(
+            f"`{vectors}` has a vector for none of the text's {covered.of:,} words", fix=_capitals(opened, codec, lower)
+        )
     return [f"vectors: {covered} begin with those of {vectors}, {'tuned' if tune else 'frozen'}"]
 
 
-def _capitals(known: Vectors, codec: Codec) -> str | None:
-    smaller = any(symbol.lower() in known for symbol in codec.symbols)
-    return "the vectors are of small letters: give them text in small letters" if smaller else None
+def _capitals(known: Vectors, codec: Codec, lower: bool | None) -> str | None:
+    """The next step where text and vectors, which have no word in common, have some in other letters."""
+    of_text = codec.symbols[: len(codec.symbols) - codec.fixed]  # the others came with the vectors
+    if any(symbol.lower() in known for symbol in of_text):
+        step = "leave --no-lower out" if lower is False else "give them text in small letters"
+        return f"the vectors are of small letters: {step}"
+    in_small = {symbol.lower() for symbol in of_text}
+    if any(word.lower() in in_small for word in known):
+        return f"the vectors are of words with capitals: {'add --no-lower' if lower else 'give them such a text'}"
+    return None
 
 
 def inherited(base: Any, structure: tuple[str, ...]) -> dict[str, Any]:

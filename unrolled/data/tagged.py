@@ -7,7 +7,7 @@ CoNLL columns          JSON lines
 
 CoNLL: the word is the first column, the tag the last or `column` (from 1); tabs stand between columns, or blanks and tabs in a
 file whose first row has no tab. Any line of white space ends a sentence, `-DOCSTART-` too. A comment begins with `#`, has no tag,
-and stands before a sentence; `#word` with a tag is a word.
+and stands before a sentence, or is no row at all (`# a remark`); `#word` with a tag is a word.
 
 JSON lines: a line is a sentence. `start` and `end` count characters, the end left out; `tokens` cuts the text into words, and a
 word once more where a span's border falls inside it. `column` names the field of the spans or tags, where it has another name.
@@ -22,7 +22,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice, pairwise
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,13 @@ class Sentence(NamedTuple):
     where: str
 
 
+class Given(NamedTuple):
+    """A text to be answered, cut into sentences of words that know their places in it."""
+
+    text: str
+    sentences: list[list[Token]]
+
+
 class Found(NamedTuple):
     """A sentence as it stands in its file."""
 
@@ -57,6 +64,7 @@ class Found(NamedTuple):
     line: int  # of the first word
     step: int  # lines from a word to the next: 1 in columns, 0 in JSON
     scheme: str | None = None  # None: the file's
+    given: Given | None = None  # without labels, where there is a text
 
 
 def read(
@@ -76,7 +84,7 @@ def read(
     for path in files:
         sentences = _reader(path, column, encoding, labelled)
         if not labelled:
-            yield from (Sentence(found.words, None, f"{path}:{found.line}") for found in sentences())
+            yield from (Sentence(found.words, None, f"{path}:{found.line}") for found in sentences() if found.words)
             continue
         own = scheme or spans.scheme(found.tags for found in sentences() if found.scheme is None)
         empty = True
@@ -85,6 +93,32 @@ def read(
             empty = False
         if empty:
             raise UserError(f"`{path}` has no sentence in it", str(path))
+
+
+def items(path: Path, encoding: str, a_line_each: bool = False) -> Iterator[tuple[str, Given]]:
+    """What there is to answer in a file, each after its place: the sentences that `read` finds.
+
+    a_line_each  prose is answered line by line, blank ones too, not sentence by sentence
+    """
+    for found in _reader(path, None, encoding, labelled=False, a_line_each=a_line_each)():
+        yield f"{path}:{found.line}", found.given or of_words(found.words)
+
+
+def of_text(source: str) -> Given:
+    """A text of any number of sentences."""
+    return Given(source, list(tokens.sentences(source)))
+
+
+def of_words(words: list[str]) -> Given:
+    """A sentence that is cut already; its text has a blank between words."""
+    ends = list(accumulate(len(word) + 1 for word in words))
+    placed = [Token(word, end - 1 - len(word), end - 1) for word, end in zip(words, ends, strict=True)]
+    return Given(" ".join(words), [placed] if words else [])
+
+
+def _as_one(source: str) -> Given:
+    words = tokens.tokenise(source)
+    return Given(source, [words] if words else [])
 
 
 def _converted(found: Found, own: str, repair: bool, path: Path) -> list[str]:
@@ -102,25 +136,31 @@ def _converted(found: Found, own: str, repair: bool, path: Path) -> list[str]:
     return spans.tags(spans.spans(found.tags, scheme, repaired=True), len(found.tags), SCHEME)
 
 
-def _reader(path: Path, column: str | None, encoding: str, labelled: bool) -> Callable[[], Iterator[Found]]:
+def _reader(
+    path: Path, column: str | None, encoding: str, labelled: bool, a_line_each: bool = False
+) -> Callable[[], Iterator[Found]]:
     """How this file is read, found out from its name and first lines."""
     lines = [line for line in islice(text.lines(path, encoding), LOOK) if line.strip(BLANK)]
     first = lines[0].strip(BLANK) if lines else ""
     if text.suffix(path) in (".jsonl", ".ndjson", ".json") or (first.startswith("{") and first.endswith("}")):
         return partial(_json_lines, path, column, encoding, labelled)
-    if labelled or _are_columns(lines):
+    if labelled or _are_columns(lines, bare=not a_line_each):
         return partial(_columns, path, column, encoding, labelled)
-    return partial(_prose, path, encoding)
+    return partial(_lines if a_line_each else _prose, path, encoding)
 
 
-def _are_columns(lines: list[str]) -> bool:
-    """Whether these are words with columns beside them, not prose: all end in a tag, or several have as many columns."""
+def _are_columns(lines: list[str], bare: bool) -> bool:
+    """Whether these are words with columns beside them, not prose: all have a tag in the same place, or several have as many
+    columns; with `bare` a column of words alone too."""
     lines = [line.rstrip(BLANK) for line in lines if not line.startswith(("# ", DOCUMENT))]
     rows = [CELL.findall(line) for line in lines]
     if len({len(row) for row in rows}) != 1:
         return False
-    alike = len(rows) > 3 and (len(rows[0]) == 1 or all("\t" in line for line in lines))
-    return alike or all(spans.is_tag(row[-1]) for row in rows)
+    several = len(rows) > 3
+    if several and (all("\t" in line for line in lines) or (bare and len(rows[0]) == 1)):
+        return True
+    tagged = [column for column in list(zip(*rows, strict=True))[1:] if all(map(spans.is_tag, column))]
+    return any(several or any("-" in tag for tag in column) for column in tagged)  # "Am I" is a line of prose
 
 
 # --- columns
@@ -147,7 +187,7 @@ def _columns(path: Path, column: str | None, encoding: str, labelled: bool) -> I
         tabs = layout.tabs if layout else "\t" in line
         cells = line.split("\t") if tabs else CELL.findall(line)
         if line[0] == "#" and _is_comment(line, cells, layout, labelled):
-            if words:
+            if words and not _is_remark(line, cells, layout):
                 what = f"`{line}` has no tag; a row has {layout.width} columns, and comments stand before a sentence"
                 raise UserError(what, f"{path}:{number}")
             continue
@@ -182,6 +222,11 @@ def _is_comment(line: str, cells: list[str], layout: Layout | None, labelled: bo
     return not spans.is_tag(cells[layout.place if layout else -1].strip(" ")) and (labelled or line.startswith("# "))
 
 
+def _is_remark(line: str, cells: list[str], layout: Layout) -> bool:
+    """Whether a comment is surely one inside a sentence too, and no word whose tag is missing or stands apart by a blank."""
+    return line.startswith("# ") and len(cells) != layout.width and not spans.is_tag(CELL.findall(line)[-1])
+
+
 def _misshapen(cells: list[str], layout: Layout, where: str) -> UserError:
     if len(cells) == layout.width:
         return UserError("the word is empty", where, "give it a text, or leave the row out")
@@ -202,8 +247,9 @@ def _json_lines(path: Path, column: str | None, encoding: str, labelled: bool) -
         where = f"{path}:{number}"
         marked = "text" in row
         words, tags = (_of_text if marked else _of_words)(row, column, labelled, where)
-        if words:
-            yield Found(words, tags, number, 0, SCHEME if marked else None)
+        if words or not labelled:
+            given = _as_one(whole(row["text"])) if marked and not labelled else None
+            yield Found(words, tags, number, 0, SCHEME if marked else None, given)
 
 
 def _field(row: dict[str, Any], names: Iterable[str], where: str) -> list[Any]:
@@ -300,7 +346,14 @@ def _prose(path: Path, encoding: str) -> Iterator[Found]:
         line, at = first, 0
         for sentence in tokens.sentences(paragraph):
             line, at = line + paragraph.count("\n", at, sentence[0].start), sentence[0].start
-            yield Found([token.text for token in sentence], None, line, 0)
+            inside = paragraph[sentence[0].start : sentence[-1].end]
+            yield Found([token.text for token in sentence], None, line, 0, given=_as_one(inside))
+
+
+def _lines(path: Path, encoding: str) -> Iterator[Found]:
+    for number, line in enumerate(text.lines(path, encoding), 1):
+        line = line.rstrip("\r\n")
+        yield Found(tokens.words(line), None, number, 0, given=of_text(line))
 
 
 def _paragraphs(path: Path, encoding: str) -> Iterator[tuple[int, str]]:

@@ -24,13 +24,14 @@ calibrate(model, codec, part, limit) what is fitted on validation data before ea
 evaluate(model, codec, part, limit)  {measure: value}
 
 A page that answers (the verbs predict, evaluate):
-Predict                              options of answering
-item(run, text), items(run, name, …)  what is typed in; what a file or standard input holds
+Predict, Evaluate                    options of the verbs
+item(run, text)                      what is typed in, to be answered
+items(run, name, options, spool)     (place, what) for all that a file or standard input holds
 predict(run, items, options)         a NamedTuple for each
 shown(answer, coloured)              one as a person reads it
-part(run, names, spool)              data to evaluate on
+part(run, names, spool, options)     data to evaluate on
 examine(run, part)                   tables of measures: {title: [{column: value}]}
-details(run, data, folder)           what report.json holds beside the measures
+details(run, data, folder, limit)    what report.json holds beside the measures
 
 A page that can be looked into (the verb look):
 look(run, text)                      what is to be seen

@@ -26,7 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import audit, calibration, fit, floors, metrics, word_input
+from .. import audit, calibration, fit, floors, metrics, tables, word_input
+from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..data import table, vocab
@@ -68,6 +69,8 @@ class Config:
     balanced: bool = option(False, "rare labels count as much as frequent ones")
     encoding: str = option("utf-8", "encoding of the text files")
     dev: tuple[str, ...] = option((), "tables to validate on, in place of a part of the data")
+    dev_text: str | None = option(None, "the text's column in --dev  [the same]")
+    dev_label: str | None = option(None, "the label's column in --dev  [the same]")
     holdout: float = option(0.1, "part of each label's rows to validate on, drawn by the seed", minimum=0.001, maximum=0.5)
     dropout: float = option(0.5, "of what the output layer reads", minimum=0, maximum=0.95)
     input_dropout: float = option(0.3, "of the symbols' vectors", minimum=0, maximum=0.95)
@@ -96,6 +99,7 @@ class Texts:
         return len(self.labels)
 
 
+MINUTES = 10.0  # where neither minutes nor steps are given
 THINGS = ("the soup", "the pizza", "our waiter", "the terrace", "the music", "the wine", "the dessert")
 GOOD = ("wonderful", "fresh", "friendly", "quick", "a delight", "perfect", "worth the trip", "warm")
 NOT = ("anything but ", "by no means ", "not what we call ", "never once in these three years ")
@@ -165,14 +169,19 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     }  # fmt: skip
     for part, rows in (("train", train), ("dev", dev)):
         accounts[part] = _encode(config, codec, rows, folder / part)
-    return reopen(codec, accounts, folder)
+    with open(folder / "dev.jsonl", "w", encoding="utf-8", errors="surrogatepass") as file:
+        file.writelines(json.dumps([row.text, row.where]) + "\n" for row in dev)
+    data = reopen(codec, accounts, folder)
+    accounts["suspects"] = _doubted_in_training(config, data, train)  # now, so that --minutes counts it
+    return data
 
 
 def _split(config: Config, found: table.Table, folder: Path) -> tuple[list[table.Row], list[table.Row]]:
     """Rows to train on and rows to validate on: those of --dev, else the same part of each label's, drawn by the seed."""
     rows = list(table.rows(found))
     if config.dev:
-        beside = table.find(config.dev, folder / "spool", found.text, found.label, config.encoding)
+        columns = config.dev_text or found.text, config.dev_label or found.label
+        beside = table.find(config.dev, folder / "spool", *columns, config.encoding)
         return rows, list(table.rows(beside))
     texts: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
@@ -243,10 +252,31 @@ def encode(config: Config, codec: Codec, texts: Sequence[str]) -> Rows:
     return Rows.of([i if len(i) else nothing for i in ids])
 
 
+SUSPECTS = 20  # labels listed that look wrong, of each part
+SEARCHED = 600_000  # words times labels that are searched for them, each minute there is: about a tenth of it
+
+
+def _doubted_in_training(config: Config, data: Data, rows: list[table.Row]) -> list[dict[str, Any]]:
+    """Training rows whose label is likely wrong, by bags of words that have not seen them; of many words every n-th row."""
+    labels = data.codec.labels
+    minutes = config.minutes or (None if config.steps else MINUTES)
+    every = 1 if minutes is None else 1 + int(len(data.train.rows.ids) * len(labels) / (minutes * SEARCHED))
+    every = min(every, len(rows) // 2)  # two rows at least
+    part = _every(data.train, every)
+    guessed = audit.out_of_sample(part.rows.ids, part.rows.bounds, part.labels, len(labels), config.seed)
+    return _doubted([(row.text, row.where) for row in rows[::every]], part.labels, guessed, labels)
+
+
+def _doubted(rows: Sequence[tuple[str, str]], given: np.ndarray, guessed: np.ndarray, labels: list[str]) -> list[dict[str, Any]]:
+    """The rows (text, where) whose given label is likely wrong, the worst first."""
+    return [
+        {"where": rows[i][1], "label": labels[given[i]], "rather": labels[guessed[i].argmax()], "text": rows[i][0][:200]}
+        for i in audit.label_errors(guessed, given)[:SUSPECTS]
+    ]
+
+
 def _encode(config: Config, codec: Codec, rows: list[table.Row], path: Path) -> dict[str, Any]:
     texts = encode(config, codec, [row.text for row in rows])
-    with open(path.with_suffix(".jsonl"), "w", encoding="utf-8", errors="surrogatepass") as file:
-        file.writelines(json.dumps([row.text, row.where]) + "\n" for row in rows)
     labels = np.array([codec.label(row.label) for row in rows])
     arrays = {
         "ids": (codec.dtype, texts.ids),
@@ -310,12 +340,18 @@ class Model(nn.Module):
         return logits if self.training else logits * self.sharpness
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Mean nats a text; of ordered labels plus the ranked probability score, Σ_k (P(y<=k) - [label<=k])² (Epstein 1969)."""
+        """Mean nats a text, with the gradient of more: of ordered labels the ranked probability score is added,
+        Σ_k (P(y<=k) - [label<=k])² (Epstein 1969), and of balanced ones each text has its weight.
+        """
         nats = F.cross_entropy(logits, batch.labels, reduction="none")
+        wanted = nats
         if self.ordered:
             reached = F.one_hot(batch.labels, logits.shape[1]).cumsum(1)
-            nats = nats + (logits.softmax(1).cumsum(1) - reached).square().sum(1)
-        return nats.mean() if batch.weights is None else (nats * batch.weights).mean()
+            wanted = wanted + (logits.softmax(1).cumsum(1) - reached).square().sum(1)
+        if batch.weights is not None:
+            wanted = wanted * batch.weights
+        gradient = wanted.mean()
+        return nats.mean().detach() + (gradient - gradient.detach())  # what is logged compares with validation
 
 
 # --- choosing
@@ -328,7 +364,7 @@ def plan(config: Config, data: Data) -> Config:
     """The config with every None chosen, as measured on reviews: see docs."""
     accounts = data.accounts
     config = dataclasses.replace(config, text=accounts["text"], label=accounts["label"], ordered=accounts["ordered"])
-    config = config if config.steps else fill(config, minutes=10.0)
+    config = config if config.steps else fill(config, minutes=MINUTES)
     width = word_input.width(config.vectors, config.embedding, data.codec.size) or (200 if config.symbols in vocab.WORDS else 64)
     pooling = "mean" if config.cell == "none" else "max"
     return fill(config, hidden=128, embedding=width, pooling=pooling, rate=2e-3)
@@ -336,12 +372,11 @@ def plan(config: Config, data: Data) -> Config:
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     """Begin with the vectors of --vectors; says how many of the symbols they cover."""
-    return word_input.take(config.vectors, config.tune, codec, partial(adopt, model.embed, FIRST, codec.symbols))
+    begin = partial(adopt, model.embed, FIRST, codec.symbols)
+    return word_input.take(config.vectors, config.tune, codec, begin, config.lower)
 
 
-STRUCTURE = (
-    "text", "label", "ordered", "cell", "hidden", "layers", "direction", "pooling", "symbols", "lower", "embedding", "vectors",
-)  # fmt: skip
+STRUCTURE = ("ordered", "cell", "hidden", "layers", "direction", "pooling", "symbols", "lower", "embedding", "vectors")
 
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
@@ -397,6 +432,7 @@ def describe(config: Config, data: Data, model: Model) -> list[str]:
         f"read {len(data.train):,} texts to train on, {len(data.dev):,} to validate on; "
         f"{np.median(lengths):.0f} {codec.kind} in the middle one, {lengths.max():,} in the longest",
         f"{len(codec.labels)} {'ordered ' if config.ordered else ''}labels: {shares}{', …' if len(codec.labels) > 12 else ''}",
+        *(["of ordered labels the answer is the median, the one least far off on average"] if config.ordered else ()),
         *audit.told(accounts["duplicates"]),
     ]
     weights = sum(p.numel() for p in model.parameters())
@@ -415,7 +451,13 @@ def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
     found = {"majority": constant, "bag of words": bag.probabilities(dev.rows.ids, dev.rows.bounds)}
     if config.cell != "none":
         found["averaged vectors"] = _averaged(config, data)
-    return {name: metrics.classification(values, dev.labels, config.ordered) for name, values in found.items()}
+    return {name: _measured(values, dev.labels, config.ordered, data.codec.labels) for name, values in found.items()}
+
+
+def _measured(probabilities: np.ndarray, labels: np.ndarray, ordered: bool, names: list[str]) -> dict[str, Any]:
+    each = metrics.per_class(labels, metrics.answers(probabilities, ordered), len(names))
+    f1_of = {name: figures["f1"] for name, figures in zip(names, each, strict=True)}
+    return metrics.classification(probabilities, labels, ordered) | {"f1_of": f1_of}
 
 
 def _averaged(config: Config, data: Data) -> np.ndarray:
@@ -453,10 +495,11 @@ def _probabilities(values: np.ndarray) -> np.ndarray:
 
 def _spread(part: Texts, limit: int | None) -> Texts:
     """About `limit` texts, every n-th."""
-    if limit is None or limit >= len(part):
-        return part
-    chosen = np.arange(0, len(part), -(-len(part) // limit))
-    return Texts(part.rows.taken(chosen), part.labels[chosen])
+    return part if limit is None or limit >= len(part) else _every(part, -(-len(part) // limit))
+
+
+def _every(part: Texts, n: int) -> Texts:
+    return part if n == 1 else Texts(part.rows.taken(np.arange(0, len(part), n)), part.labels[::n])
 
 
 def calibrate(model: Model, codec: Codec, part: Texts, limit: int) -> None:
@@ -472,21 +515,22 @@ def evaluate(model: Model, codec: Codec, part: Texts, limit: int | None = None) 
 
 
 def examine(run: Any, part: Texts) -> dict[str, list[dict[str, Any]]]:
-    """Everything that is told of a part: measures with 95 % intervals, each label's, who is taken for whom."""
-    found, names = _probabilities(logits(run.model, part.rows)), run.codec.labels
-    chosen = metrics.answers(found, run.model.ordered)
-    measures = metrics.classification(found, part.labels, run.model.ordered)
-    spans = metrics.intervals(found, part.labels, run.model.ordered)
-    each = metrics.per_class(part.labels, chosen, len(names))
-    taken = metrics.confusion(part.labels, chosen, len(names))
+    """Everything that is told of a part: measures and each label's F1 with 95 % intervals, who is taken for whom."""
+    return _tables(_probabilities(logits(run.model, part.rows)), part.labels, run.codec.labels, run.model.ordered)
+
+
+def _tables(found: np.ndarray, labels: np.ndarray, names: list[str], ordered: bool) -> dict[str, list[dict[str, Any]]]:
+    measures, between = metrics.classification(found, labels, ordered), metrics.intervals(found, labels, ordered)
+    chosen, of_f1 = metrics.answers(found, ordered), metrics.label_intervals(found, labels, ordered)
+    each, taken = metrics.per_class(labels, chosen, len(names)), metrics.confusion(labels, chosen, len(names))
     return {
         "measures": [
-            {"measure": name, "value": value, "from": spans.get(name, (None, None))[0], "to": spans.get(name, (None, None))[1]}
+            {"measure": name, "value": value, **dict(zip(("from", "to"), between.get(name, (None, None)), strict=True))}
             for name, value in measures.items()
         ],
         "labels": [
-            {"label": name, "precision": p, "recall": r, "f1": f, "texts": int(n)}
-            for name, p, r, f, n in zip(names, *(column.tolist() for column in each), strict=True)
+            {"label": name, **each[i], "from": of_f1[i][0], "to": of_f1[i][1], "texts": int(taken[i].sum())}
+            for i, name in enumerate(names)
         ],
         "confusion": [
             {"is": name, **dict(zip(names, row.tolist(), strict=True))} for name, row in zip(names, taken, strict=True)
@@ -494,45 +538,35 @@ def examine(run: Any, part: Texts) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def details(run: Any, data: Data, folder: Path) -> dict[str, Any]:
-    """What the report holds beside the measures: tables of the validation texts, and labels that look wrong."""
-    return {"tables": examine(run, data.dev), "suspects": _suspects(run, data, folder)}
-
-
-SUSPECTS = 20  # label errors listed
-
-
-def _suspects(run: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
-    """Rows whose label is likely wrong, worst first: of training by cross-fitted bags of words, of validation by the net."""
-    labels, found = run.codec.labels, []
-    for part, texts in (("train", data.train), ("dev", data.dev)):
-        if part == "train":
-            guessed = audit.out_of_sample(texts.rows.ids, texts.rows.bounds, texts.labels, len(labels), run.config.seed)
-        else:
-            guessed = _probabilities(logits(run.model, texts.rows))
-        with open(folder / f"{part}.jsonl", encoding="utf-8", errors="surrogatepass") as file:
-            rows = [json.loads(line) for line in file]
-        found += [
-            {
-                "where": rows[i][1],
-                "label": labels[texts.labels[i]],
-                "rather": labels[guessed[i].argmax()],
-                "text": rows[i][0][:200],
-            }
-            for i in audit.label_errors(guessed, texts.labels)[:SUSPECTS]
-        ]
-    return found
+def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
+    """What the report holds beside the measures: tables of about `limit` validation texts with the floors beside, and labels
+    that look wrong."""
+    part, names, floors = _spread(data.dev, limit), run.codec.labels, folders.read_config(run.folder)["baselines"]
+    found = _probabilities(logits(run.model, part.rows))
+    told = _tables(found, part.labels, names, run.model.ordered)
+    told["measures"] = tables.beside(told["measures"], "measure", floors)
+    told["labels"] = tables.beside(
+        told["labels"], "label", {f"{name}, f1": floor.get("f1_of", {}) for name, floor in floors.items()}
+    )
+    with open(folder / "dev.jsonl", encoding="utf-8", errors="surrogatepass") as file:
+        rows = [json.loads(line) for line in file][:: -(-len(data.dev) // len(part))]
+    return {"tables": told, "suspects": data.accounts.get("suspects", []) + _doubted(rows, part.labels, found, names)}
 
 
 # --- answering
 
 
 class Answer(NamedTuple):
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    words: list[str] | None  # with `evidence`
-    evidence: list[float] | None  # nats that each word adds to the answer's log-probability
+    """What is answered to a text; to a blank one nothing."""
+
+    text: str
+    label: str | None = None  # the likeliest; of ordered labels the median, which is least far off on average
+    probability: float | None = None
+    likeliest: str | None = None
+    probabilities: dict[str, float] | None = None
+    words: list[str] | None = None  # with `evidence`
+    evidence: list[float] | None = None  # nats that each word adds to the answer's log-probability
+    unknown: list[bool] | None = None  # which words no training text has: they say nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -543,59 +577,93 @@ class Predict:
     column: str | None = option(None, "the text's column in a table given as @file  [the one trained on]")
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Options of evaluating."""
+
+    text: str | None = option(None, "the text's column, by name or number  [the one trained on]")
+    label: str | None = option(None, "the label's column, by name or number  [the one trained on]")
+
+
 def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
-    """The answer to each text; an empty one is a UserError."""
-    for number, text in enumerate(texts, 1):
-        if not text.strip():
-            raise UserError("the text is empty: there is nothing to read", f"text {number} of {len(texts)}")
+    """An answer to each text."""
+    told = iter(_answers(run, [text for text in texts if text.strip()], options))
+    return [next(told) if text.strip() else Answer(text) for text in texts]
+
+
+def _answers(run: Any, texts: list[str], options: Predict) -> Iterator[Answer]:
+    if not texts:
+        return
     rows = encode(run.config, run.codec, texts)
     found = _probabilities(logits(run.model, rows))
     chosen, names = metrics.answers(found, run.model.ordered), run.codec.labels
-    answers = []
     for i, (text, probabilities, label) in enumerate(zip(texts, found, chosen, strict=True)):
-        words = evidence = None
-        if options.evidence:
-            ids = rows.ids[rows.bounds[i] : rows.bounds[i + 1]]
-            words, evidence = run.codec.pieces(_folded(run.config, text)), attribution(run.model, ids, int(label)).tolist()
         by_name = dict(zip(names, probabilities.tolist(), strict=True))
-        answers.append(Answer(names[label], float(probabilities[label]), by_name, words, evidence))
-    return answers
+        answer = Answer(text, names[label], float(probabilities[label]), names[probabilities.argmax()], by_name)
+        yield _explained(run, answer, rows.ids[rows.bounds[i] : rows.bounds[i + 1]]) if options.evidence else answer
 
 
-POINTS = 64  # of the path; the evidence then adds up to within about a hundredth
+def _explained(run: Any, answer: Answer, ids: np.ndarray) -> Answer:
+    evidence = attribution(run.model, ids, run.codec.label(answer.label)).tolist()
+    words = run.codec.pieces(_folded(run.config, answer.text))
+    return answer._replace(words=words, evidence=evidence, unknown=(ids == UNKNOWN).tolist())
+
+
+POINTS = (7, 21, 63)  # of the path: the midpoints of so many pieces, those of fewer among those of more
+CLOSE = 0.01  # nats within which the evidence is to add up
+READ = 1 << 17  # symbols read for that at most, the fewest points apart
 
 
 def attribution(model: Model, ids: np.ndarray, label: int) -> np.ndarray:
     """What each symbol adds to log p(label), in nats: integrated gradients (Sundararajan, Taly and Yan 2017).
 
-    The path leads from a text of unknown symbols to this one, so that the sum is what the text changes.
+    The path leads from a text of unknown symbols to this one, so that the sum is what the text changes. As many points of it
+    are read as the sum needs to come CLOSE to that, or as a long text allows.
     """
     with torch.no_grad():
         vectors = model.embed(torch.from_numpy(ids.astype(np.int64)))  # (T, E)
         nothing = model.embed(torch.full((len(ids),), UNKNOWN))
-    total, at_once = torch.zeros(len(ids)), max(1, 4096 // len(ids))
-    for shares in torch.split((torch.arange(POINTS) + 0.5) / POINTS, at_once):
-        x = (nothing + shares.view(-1, 1, 1) * (vectors - nothing)).requires_grad_()
-        nats = model.read(x, torch.full((len(shares),), len(ids))).log_softmax(-1)[:, label]
+        ends = model.read(torch.stack((nothing, vectors)), torch.full((2,), len(ids))).log_softmax(-1)[:, label]
+    total, read = torch.zeros(len(ids)), set()
+    for points in POINTS:
+        fresh = [i for i in range(1, 2 * points, 2) if i * (POINTS[-1] // points) not in read]
+        read |= {i * (POINTS[-1] // points) for i in fresh}
+        total += _slopes(model, nothing, vectors, torch.tensor(fresh) / (2 * points), label)
+        found = total / points
+        if abs(found.sum() - (ends[1] - ends[0])) <= CLOSE or 3 * points * len(ids) > READ:
+            break
+    return found.numpy()
+
+
+def _slopes(model: Model, nothing: Tensor, vectors: Tensor, shares: Tensor, label: int) -> Tensor:
+    """How steeply log p(label) rises along the path (T), each symbol's part, summed over the points at these shares of it."""
+    total, way = torch.zeros(len(vectors)), vectors - nothing
+    for some in shares.split(max(1, 8192 // len(vectors))):
+        x = (nothing + some.view(-1, 1, 1) * way).requires_grad_()
+        nats = model.read(x, torch.full((len(some),), len(vectors))).log_softmax(-1)[:, label]
         (slope,) = torch.autograd.grad(nats.sum(), x)
-        total += (slope * (vectors - nothing)).sum((0, 2)) / POINTS
-    return total.numpy()
+        total += (slope * way).sum((0, 2))
+    return total
 
 
 def item(run: Any, text: str) -> str:
-    """A text typed in."""
+    """A text typed in; an empty one is a UserError."""
+    if not text.strip():
+        raise UserError("the text is empty: there is nothing to read")
     return text
 
 
-def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[str]:
-    """The texts of a file or of standard input: a table's column, or lines."""
+def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[tuple[str, str]]:
+    """The texts of a file or of standard input, each after its place: a table's column, or lines, blank ones too."""
     found = table.find([name], spool, options.column or run.config.text, None, run.config.encoding, labelled=False)
-    return (row.text for row in table.rows(found))
+    return ((row.where, row.text) for row in table.rows(found, empty="keep"))
 
 
-def part(run: Any, names: Sequence[str], spool: Path) -> Texts:
+def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None = None) -> Texts:
     """Data to evaluate on; a label that the run does not know is a UserError with file:line."""
-    found = table.find(names, spool, run.config.text, run.config.label, run.config.encoding)
+    options = options or Evaluate()
+    columns = options.text or run.config.text, options.label or run.config.label
+    found = table.find(names, spool, *columns, run.config.encoding)
     rows = list(table.rows(found))
     return Texts(encode(run.config, run.codec, [row.text for row in rows]), np.array([_label(run.codec, row) for row in rows]))
 
@@ -609,17 +677,31 @@ def _label(codec: Codec, row: table.Row) -> int:
 
 def shown(answer: Answer, coloured: bool) -> str:
     """An answer as a person reads it: the label, its probability, then the words that spoke for and against it."""
+    if answer.label is None:
+        return "(empty)"
     line = f"{answer.label}\t{answer.probability:.3f}"
+    if answer.label != answer.likeliest:
+        line += f"\tthe median; the likeliest is {answer.likeliest}, {answer.probabilities[answer.likeliest]:.3f}"
     if answer.evidence is None:
         return line
+    each = list(zip(answer.words, answer.evidence, answer.unknown, strict=True))
     if coloured:
-        return line + "\n  " + " ".join(_painted(word, nats) for word, nats in zip(answer.words, answer.evidence, strict=True))
-    order = np.argsort(-np.abs(answer.evidence))[:12]
-    return line + "".join(f"\n  {answer.evidence[i]:+.2f}  {answer.words[i]}" for i in order)
+        return line + "\n  " + " ".join(_painted(*word) for word in each)
+    strongest = sorted(each, key=lambda word: -abs(word[1]))[:STRONGEST]
+    lines = [f"{nats:+.2f}  {word}{' (unknown)' if unknown else ''}" for word, nats, unknown in strongest]
+    if len(each) > STRONGEST:
+        strangers = f", {sum(answer.unknown)} of them unknown" if any(answer.unknown) else ""
+        lines.append(f"the strongest {STRONGEST} of {len(each):,} words{strangers}; --json has all")
+    return "\n  ".join([line, *lines])
 
 
-def _painted(word: str, nats: float) -> str:
-    """Green speaks for the answer, red against it; the stronger the more."""
+STRONGEST = 12  # words listed where there is no colour
+
+
+def _painted(word: str, nats: float, unknown: bool) -> str:
+    """Green speaks for the answer, red against it; the stronger the more. An unknown word is dim and in brackets."""
+    if unknown:
+        return f"\x1b[2m[{word}]\x1b[0m"
     if abs(nats) < 0.05:
         return word
     shade = min(1.0, abs(nats) / 1.5)

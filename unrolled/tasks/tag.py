@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import fit, future_page, metrics, spans, word_input
+from .. import fit, future_page, metrics, spans, tables, word_input
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -354,7 +354,8 @@ def plan(config: Config, data: Data) -> Config:
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     """Begin with the vectors of --vectors; says how many of the symbols they cover."""
-    return word_input.take(config.vectors, config.tune, codec, partial(adopt, model.embed, FIRST, codec.symbols))
+    begin = partial(adopt, model.embed, FIRST, codec.symbols)
+    return word_input.take(config.vectors, config.tune, codec, begin, config.lower)
 
 
 STRUCTURE = ("cell", "hidden", "layers", "direction", "spelling", "letters", "crf", "lower", "embedding", "vectors")
@@ -445,7 +446,10 @@ def _gold(codec: Codec, sentences: Sentences) -> list[list[spans.Span]]:
 
 def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
     """The floor: a list of training's names, the longest that fits at each place, of the kind it most often has."""
-    return {"list of names": _measures(data.codec, data.dev, _listed_names(data))}
+    found, gold = _listed_names(data), _gold(data.codec, data.dev)
+    kinds = {name: kind.f1 for name, kind in spans.score(gold, found).kinds.items() if kind.support}
+    measures = _measures(data.codec, data.dev, found)
+    return {"list of names": measures | {"f1_of": kinds | {"all": measures["span_f1"]}}}
 
 
 def _listed_names(data: Data) -> list[list[spans.Span]]:
@@ -563,7 +567,8 @@ def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
     scores = spans.score(gold, found)
     words = [ids.tolist() for ids in np.split(part.words.ids, part.words.bounds[1:-1])]
     unknown = spans.score_some(gold, found, words, lambda word: word == UNKNOWN or word >= run.codec.size - run.codec.fixed)
-    rows = [("all", scores), *scores.kinds.items(), ("with a word not in training", unknown)]
+    of_kind = [(kind, spans.score_kind(gold, found, kind)) for kind in scores.kinds]
+    rows = [("all", scores), *of_kind, ("with a word not in training", unknown)]
     kinds = [*scores.kinds, "no name"]
     confusion = zip(kinds, scores.confusion.tolist(), strict=True)
     return {
@@ -573,7 +578,9 @@ def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
             *_of_ambiguous(run, part, gold, found),
         ],
         "kinds": [
-            {"kind": name, "precision": m.precision, "recall": m.recall, "f1": m.f1, "spans": m.support} for name, m in rows
+            {"kind": name, **metrics.figures(s.right, s.predicted, s.support), "from": s.low if s.support else None,
+             "to": s.high if s.support else None, "spans": s.support}
+            for name, s in rows
         ],
         "confusion": [{"is": kind, **dict(zip(kinds, row, strict=True))} for kind, row in confusion],
     }  # fmt: skip
@@ -594,14 +601,20 @@ def _of_ambiguous(run: Any, part: Sentences, gold: list, found: list) -> list[di
     return [{"measure": "ambiguous_words_right", "value": right / total, "from": low, "to": high}]
 
 
-def details(run: Any, data: Data, folder: Path) -> dict[str, Any]:
-    """What the report holds beside the measures: tables of the validation sentences."""
-    return {"tables": examine(run, data.dev)}
+def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
+    """What the report holds beside the measures: tables of about `limit` validation sentences, with the floor beside."""
+    told, floors = examine(run, _spread(data.dev, limit)), folders.read_config(run.folder)["baselines"]
+    told["measures"] = tables.beside(told["measures"], "measure", floors)
+    told["kinds"] = tables.beside(
+        told["kinds"], "kind", {f"{name}, f1": floor.get("f1_of", {}) for name, floor in floors.items()}
+    )
+    return {"tables": told}
 
 
-def part(run: Any, names: Sequence[str], spool: Path) -> Sentences:
+def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None = None) -> Sentences:
     """Data to evaluate on; a tag that the run does not know is a UserError with file:line."""
-    sentences = _sentences(run.config, names, spool)
+    chosen = {name: value for name, value in dataclasses.asdict(options or Evaluate()).items() if value is not None}
+    sentences = _sentences(dataclasses.replace(run.config, **chosen), names, spool)
     for sentence in sentences:
         for tag in sentence.tags:
             if tag not in run.codec.labels:
@@ -626,6 +639,7 @@ class Answer(NamedTuple):
     names: list[Name]
     words: list[str]
     tags: list[str]
+    offsets: list[tuple[int, int]]  # of each word: its first character in the text, and one past its last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -635,26 +649,36 @@ class Predict:
     stream: bool = option(False, "answer each word before the next is read (runs trained with --direction forward)")
 
 
-def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
-    """The names in each text; an empty one is a UserError."""
-    cut = [tokens.tokenise(line) for line in texts]
-    for number, words in enumerate(cut, 1):
-        if not words:
-            raise UserError("the text is empty: there is nothing to read", f"text {number} of {len(texts)}")
-    sentences = [tagged.Sentence([token.text for token in words], None, "") for words in cut]
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Options of evaluating."""
+
+    column: str | None = option(None, "the tags' column, by number  [the one trained on]")
+    scheme: str | None = option(None, "how the tags are written  [as trained, or found out]", choices=spans.SCHEMES)
+
+
+def predict(run: Any, texts: Sequence[str | tagged.Given], options: Predict) -> list[Answer]:
+    """The names in each text, read sentence by sentence."""
+    cut = [tagged.of_text(given) if isinstance(given, str) else given for given in texts]
+    sentences = [tagged.Sentence([token.text for token in words], None, "") for _, found in cut for words in found]
+    if not sentences:
+        return [Answer(line, [], [], [], []) for line, _ in cut]
     part = encode(run.config, run.codec, sentences)
-    read = _streamed(run, part) if options.stream else read_sentences(run.model, part, marginals=True)
-    return [_answer(run.codec, *each) for each in zip(texts, cut, read, strict=True)]
+    read = iter(_streamed(run, part) if options.stream else read_sentences(run.model, part, marginals=True))
+    return [_answer(run.codec, line, [(words, next(read)) for words in found]) for line, found in cut]
 
 
-def _answer(codec: Codec, line: str, words: list[tokens.Token], read: Read) -> Answer:
-    sure = read.marginals[np.arange(len(words)), read.tags]
-    names = [
-        Name(line[words[a].start : words[b - 1].end], kind, words[a].start, words[b - 1].end, float(sure[a:b].min()))
-        for a, b, kind in _names(codec, read)
-    ]
-    tags = spans.tags(_names(codec, read), len(words), "bio")
-    return Answer(line, names, [word.text for word in words], tags)
+def _answer(codec: Codec, line: str, sentences: list[tuple[list[tokens.Token], Read]]) -> Answer:
+    answer = Answer(line, [], [], [], [])
+    for words, read in sentences:
+        found, sure = _names(codec, read), read.marginals[np.arange(len(words)), read.tags]
+        for a, b, kind in found:
+            start, end = words[a].start, words[b - 1].end
+            answer.names.append(Name(line[start:end], kind, start, end, float(sure[a:b].min())))
+        answer.words.extend(word.text for word in words)
+        answer.tags.extend(spans.tags(found, len(words), "bio"))
+        answer.offsets.extend((word.start, word.end) for word in words)
+    return answer
 
 
 def _streamed(run: Any, part: Sentences) -> list[Read]:
@@ -674,15 +698,17 @@ def _streamed(run: Any, part: Sentences) -> list[Read]:
 
 
 def item(run: Any, typed: str) -> str:
-    """A text typed in."""
+    """A text typed in; an empty one is a UserError."""
+    if not typed.strip():
+        raise UserError("the text is empty: there is nothing to read")
     return typed
 
 
-def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[str]:
-    """The sentences of a file of prose or of standard input."""
+def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[tuple[str, tagged.Given]]:
+    """What a file or standard input holds, each after its place: sentences of columns, JSON lines or prose; of standard
+    input prose a line each."""
     for path in text.find([name], spool):
-        for line in text.lines(path, run.config.encoding):
-            yield from (line[words[0].start : words[-1].end] for words in tokens.sentences(line))
+        yield from tagged.items(path, run.config.encoding, a_line_each=name == "-")
 
 
 COLOURS = (31, 32, 34, 35, 36, 33)  # of a terminal: red, green, blue, magenta, cyan, yellow
@@ -690,6 +716,8 @@ COLOURS = (31, 32, 34, 35, 36, 33)  # of a terminal: red, green, blue, magenta, 
 
 def shown(answer: Answer, coloured: bool) -> str:
     """An answer as a person reads it: the text with its names in colour, or words and tags in two lines, aligned."""
+    if not answer.words:
+        return "(empty)"
     if not coloured:
         widths = [max(len(word), len(tag)) for word, tag in zip(answer.words, answer.tags, strict=True)]
         lines = (answer.words, [tag if tag != "O" else "" for tag in answer.tags])
@@ -714,18 +742,23 @@ VIEW = future_page
 
 
 def look(run: Any, line: str) -> future_page.Belief:
-    """What the net believes of each word of a sentence after one word, after two, … after all."""
+    """What the net believes of each word of a sentence after one word, after two, … after all; and read from it on."""
     words = [token.text for token in tokens.tokenise(line)]
     if not words:
         raise UserError("the text is empty: there is nothing to read")
     if len(words) > LOOKED_AT:
         raise UserError(f"the sentence has {len(words)} words; at most {LOOKED_AT} fit on a page", fix="give one sentence")
-    begun = [tagged.Sentence(words[:t], None, "") for t in range(1, len(words) + 1)]
+    size = len(words)
+    cut = [words[:t] for t in range(1, size + 1)] + [words[t:] for t in range(size)]
+    part = encode(run.config, run.codec, [tagged.Sentence(some, None, "") for some in cut])
     kinds = sorted({label[2:] for label in run.codec.labels if label != "O"})
     of_kind = np.array([[label[2:] == kind for kind in kinds] for label in run.codec.labels], float)  # (K, kinds)
-    shares = np.zeros((len(words), len(words), len(kinds)))
-    for t, read in enumerate(read_sentences(run.model, encode(run.config, run.codec, begun), marginals=True)):
-        shares[t, : t + 1] = read.marginals @ of_kind
+    found = [read.marginals @ of_kind for read in read_sentences(run.model, part, marginals=True)]
+    shares = np.zeros((size, size, len(kinds)))
+    for t in range(size):
+        shares[t, : t + 1] = found[t]
+    backward = np.stack([of_words[0] for of_words in found[size:]])
     config = run.config
     way = "both ways" if config.direction == "both" else "forward only"
-    return future_page.Belief(words, kinds, shares, f"{run.folder}: {config.cell}, {config.layers} x {config.hidden}, {way}")
+    note = f"{run.folder}: {config.cell}, {config.layers} x {config.hidden}, {way}"
+    return future_page.Belief(words, kinds, shares, backward, note)
