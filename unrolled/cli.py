@@ -271,21 +271,21 @@ def _warn_unseen(run: Any, text: str) -> None:
 
 
 def score() -> click.Command:
-    from .tasks import language
+    pages = _pages_with("Score")
 
     def go(run: str, file: tuple[str, ...], as_json: bool, **values: Any) -> None:
         from . import api
-        from .config import build
 
-        options, model = build(language.Score, given(values)), _of_task(("language",), api.load(run))
+        model = _of_task(tuple(pages), api.load(run))
+        options = _options_of(model, "Score", pages, given(values))
         with tempfile.TemporaryDirectory() as spool:
-            ids, characters = language.read_to_score(model, list(file), Path(spool))
+            to_score = model.task.read_to_score(model, list(file), Path(spool))
         began = time.monotonic()
-        scored = language.score(model, ids, characters, options)
+        scored = model.task.score(model, *to_score, options)
         summary = scored.measures | {"protocol": scored.protocol, "seconds": time.monotonic() - began}
         if as_json:
-            for symbol, nats in zip(scored.symbols, scored.nats, strict=True):
-                click.echo(_line({"text": symbol, "nats": float(nats)}))
+            for text, nats in zip(scored.texts, scored.nats, strict=True):
+                click.echo(_line({"text": text, "nats": float(nats)}))
             click.echo(_line(summary))
         else:
             _table([(name, tables.number(value)) for name, value in summary.items()])
@@ -293,15 +293,11 @@ def score() -> click.Command:
     params = [
         _run_argument(),
         click.Argument(["file"], nargs=-1, required=True, metavar="FILE…"),
-        *flags(language.Score),
-        _json_flag("print the surprise of every symbol, then the measures"),
+        *_flags_of(pages, "Score"),
+        _json_flag("print the surprise of every symbol (of a translator: of every pair), then the measures"),
     ]
-    return click.Command(
-        "score",
-        callback=go,
-        params=params,
-        help="How surprised a language run is by a text: nats, bits per character, perplexity.",
-    )
+    help = "How surprised a run is by a text, or a translator by others' translations: nats, bits per character, perplexity."
+    return click.Command("score", callback=go, params=params, help=help)
 
 
 AT_ONCE = 256  # texts answered together
@@ -437,17 +433,33 @@ def info() -> click.Command:
 
 
 def compare() -> click.Command:
-    def go(runs: tuple[str, ...], as_json: bool) -> None:
+    def go(runs: tuple[str, ...], data: tuple[str, ...], as_json: bool) -> None:
         from . import summary
 
+        if data:
+            _records(_on_data(runs, list(data)), as_json)
+            return
         rows = summary.compared([Path(run) for run in runs])
         if as_json:
             click.echo(_line(rows))
             return
         _table([("", *runs), *((name, *map(tables.number, values)) for name, values in rows.items())])
 
-    params = [click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…"), _json_flag()]
-    return click.Command("compare", callback=go, params=params, help="Runs side by side: where they differ, what they reached.")
+    data = click.Option(["--data"], multiple=True, metavar="DATA…", help="translators: their BLEU on these pairs, and by chance")
+    params = [click.Argument(["runs"], nargs=-1, required=True, metavar="RUN RUN…"), data, _json_flag()]
+    return Spread("compare", callback=go, params=params, help="Runs side by side: where they differ, what they reached.")
+
+
+def _on_data(names: tuple[str, ...], data: list[str]) -> list[dict[str, Any]]:
+    """Runs of one task measured on the same data."""
+    from . import api
+
+    if len(names) < 2:
+        raise UserError(f"`compare` got {len(names)} run; it takes two or more")
+    runs = [_of_task(tuple(_pages_with("compared")), api.load(name)) for name in names]
+    with tempfile.TemporaryDirectory() as spool:
+        part = runs[0].task.part(runs[0], data, Path(spool))
+    return runs[0].task.compared(runs, part.texts)
 
 
 def demo() -> click.Command:

@@ -32,6 +32,12 @@ shown(answer, coloured)              one as a person reads it
 part(run, names, spool, options)     data to evaluate on
 examine(run, part)                   tables of measures: {title: [{column: value}]}
 details(run, data, folder, limit)    what report.json holds beside the measures
+compared(runs, texts)                runs on the same data, and whether they differ by chance (the verb compare --data)
+
+A page that scores texts of others (the verb score):
+Score                                options
+read_to_score(run, names, spool)     a tuple of what `score` takes
+score(run, …, options)               texts, nats of each, measures, protocol
 
 A page that can be looked into (the verb look):
 look(run, text)                      what is to be seen

@@ -701,7 +701,7 @@ def _torch_stepper(model: Model, label: int | None) -> decode.Step:
 
 
 class Scored(NamedTuple):
-    symbols: list[str]
+    texts: list[str]  # of each symbol
     nats: np.ndarray  # one a symbol
     measures: dict[str, float]
     protocol: str

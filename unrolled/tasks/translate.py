@@ -15,10 +15,11 @@ import calendar
 import dataclasses
 import datetime
 import json
+import math
 import random
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,12 +28,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import alignment, attention, attention_page, fit, overlap, translator, word_input
+from .. import alignment, attention, attention_page, fit, overlap, tables, translator, word_input
+from .. import run as folders
 from ..attention import Attention
 from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..data import pairs, vocab
 from ..data.batch import Buckets, Rows, borders, open_map, write
+from ..data.segments import Segments, dropout, sampling
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..decode import Beam, Hypothesis, Sampling
 from ..errors import UserError
@@ -64,6 +67,9 @@ class Config:
     coverage: bool = option(False, "attention knows what it has looked at before; slower")
     symbols: str = option("bpe", "what a symbol is", choices=vocab.KINDS)
     vocabulary: int | None = option(None, "most symbols kept, of both languages together", minimum=1)
+    apart: bool = option(False, "each language has symbols of its own")
+    bpe_dropout: float = option(0.0, "of merges, anew in each pass: words are cut in other ways", minimum=0, maximum=0.9)
+    unigram_alpha: float | None = option(None, "cuts are drawn by probabilities to this power (unigram)", minimum=0, maximum=10)
     embedding: int | None = option(None, "width of a symbol's vector", minimum=1, maximum=100_000)
     tied: bool = option(True, "source, target and output share their vectors")
     longest: int = option(100, "sentences of more symbols are left out of training", minimum=1)
@@ -105,6 +111,7 @@ class Data(NamedTuple):
     train: Sentences
     dev: Sentences
     accounts: dict[str, Any]
+    folder: Path  # train.jsonl and dev.jsonl hold the texts
 
 
 class Batch(NamedTuple):
@@ -149,7 +156,7 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     """Encode the user's pairs into files in `folder`; `base` is a codec to extend instead of a new one."""
     folder.mkdir(parents=True, exist_ok=True)
     found = pairs.find(config.data, folder / "spool", config.source, config.target, config.encoding)
-    kept = pairs.check(pairs.pairs(found), config.longest, pairs.words if config.symbols in ("words", "bpe") else len)
+    kept = pairs.check(pairs.pairs(found), config.longest, pairs.words if config.symbols in ("words", *vocab.PIECES) else len)
     train, dev = _split(config, kept.pairs, folder)
     pairs.refuse_swapped(kept.counts, dev)
     codec = _codec(config, base, train)
@@ -180,16 +187,24 @@ def _split(config: Config, found: list[pairs.Pair], folder: Path) -> tuple[list[
 
 
 def _codec(config: Config, base: Codec | None, train: list[pairs.Pair]) -> Codec:
-    texts = (text for pair in train for text in (pair.source, pair.target))
-    if base is None:
-        return vocab.learn(config.symbols, texts, config.vocabulary or _vocabulary(config, len(train)), records=True)
-    learnt = () if base.kind in ("bytes", "bpe") else vocab.learn(base.kind, texts, config.vocabulary or 30_000).symbols
+    """Of both languages together; with --apart the target's, and the source's beside it."""
+    sources, targets = [pair.source for pair in train], [pair.target for pair in train]
+    if base is not None and base.beside is not None:
+        return _extended(config, base, targets).with_beside(_extended(config, base.beside, sources))
+    if base is not None:
+        return _extended(config, base, sources + targets)
+    learn = partial(vocab.learn, config.symbols, maximum=config.vocabulary or _vocabulary(config, len(train)), records=True)
+    return learn(targets).with_beside(learn(sources)) if config.apart else learn(sources + targets)
+
+
+def _extended(config: Config, base: Codec, texts: list[str]) -> Codec:
+    learnt = () if base.kind in vocab.COMPLETE else vocab.learn(base.kind, texts, config.vocabulary or 30_000).symbols
     return base.extended(learnt)
 
 
 def _vocabulary(config: Config, size: int) -> int:
     """More pairs bear more symbols: 29,000 pairs of image captions 4,000 pieces."""
-    return 30_000 if config.symbols != "bpe" else int(np.clip(size // 7, 1_000, 16_000))
+    return 30_000 if config.symbols not in vocab.PIECES else int(np.clip(size // 7, 1_000, 16_000))
 
 
 def encode(codec: Codec, texts: Sequence[str]) -> Rows:
@@ -203,8 +218,8 @@ def _encode(config: Config, codec: Codec, some: list[pairs.Pair], path: Path) ->
     with open(path.with_suffix(".jsonl"), "w", encoding="utf-8", errors="surrogatepass") as file:
         file.writelines(json.dumps([pair.source, pair.target]) + "\n" for pair in some)
     accounts = {}
-    for side in ("source", "target"):
-        rows = encode(codec, [getattr(pair, side) for pair in some])
+    for side, theirs in (("source", codec.source), ("target", codec)):
+        rows = encode(theirs, [getattr(pair, side) for pair in some])
         accounts[f"{side}_ids"] = write(path.with_suffix(f".{side}_ids"), codec.dtype, [rows.ids])
         accounts[f"{side}_bounds"] = write(path.with_suffix(f".{side}_bounds"), np.dtype(np.int64), [rows.bounds])
     return accounts
@@ -215,13 +230,15 @@ def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
     parts = {}
     for part in ("train", "dev"):
         opened = {name: open_map(folder / f"{part}.{name}", account) for name, account in accounts[part].items()}
-        texts = []
-        if part == "dev":
-            with open(folder / "dev.jsonl", encoding="utf-8", errors="surrogatepass") as file:
-                texts = [tuple(json.loads(line)) for line in file]
         sides = (Rows(opened[f"{side}_ids"], opened[f"{side}_bounds"]) for side in ("source", "target"))
-        parts[part] = Sentences(*sides, texts)
-    return Data(codec, parts["train"], parts["dev"], accounts)
+        parts[part] = Sentences(*sides, texts_of(folder, part) if part == "dev" else [])
+    return Data(codec, parts["train"], parts["dev"], accounts, folder)
+
+
+def texts_of(folder: Path, part: str) -> list[tuple[str, str]]:
+    """The pairs that `read` kept, as texts."""
+    with open(folder / f"{part}.jsonl", encoding="utf-8", errors="surrogatepass") as file:
+        return [tuple(json.loads(line)) for line in file]
 
 
 # --- the model
@@ -234,8 +251,8 @@ class Model(nn.Module):
         super().__init__()
         V, E, H, both = codec.size, config.embedding, config.hidden, config.direction == "both"
         self.smoothing, self.dropout, self.word_dropout = config.smoothing, config.dropout, config.word_dropout
-        self.embed = nn.Embedding(V, E)
-        self.embed_target = self.embed if config.tied else nn.Embedding(V, E)
+        self.embed = nn.Embedding(codec.source.size, E)
+        self.embed_target = self.embed if config.tied and codec.source is codec else nn.Embedding(V, E)
         recurrent = partial(
             Recurrent, config.cell, hidden_size=H, num_layers=config.layers, dropout=config.dropout,
             weight_dropout=config.weight_dropout, variational=True,
@@ -252,7 +269,7 @@ class Model(nn.Module):
         for table in (self.embed, self.embed_target):
             nn.init.normal_(table.weight, std=E**-0.5)
         if config.tied:
-            self.output.weight = self.embed.weight
+            self.output.weight = self.embed_target.weight
         self.feed, self.steps_alone = config.feed, config.feed or config.coverage
         self.scale = E**0.5  # a tied table is small for the output's sake; what reads it wants ones
 
@@ -365,13 +382,17 @@ def plan(config: Config, data: Data) -> Config:
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     """Begin the symbols that --vectors knows with its vectors, which are trained on."""
-    tables = {id(table): table for table in (model.embed, model.embed_target)}.values()
-    symbols = [codec.text(i).strip() for i in range(FIRST, codec.size)]
-    adopted = [partial(begin_with, table, FIRST, symbols) for table in tables]
-    return [line for adopt in adopted for line in word_input.take(config.vectors, True, codec, adopt)][:1]
+    both = {id(table): (table, theirs) for table, theirs in ((model.embed, codec.source), (model.embed_target, codec))}
+    lines = []
+    for table, theirs in both.values():
+        symbols = [theirs.text(i).strip() for i in range(FIRST, theirs.size)]
+        lines += word_input.take(config.vectors, True, theirs, partial(begin_with, table, FIRST, symbols))
+    return lines
 
 
-STRUCTURE = ("cell", "hidden", "layers", "direction", "attention", "feed", "coverage", "symbols", "embedding", "tied")
+STRUCTURE = (
+    "cell", "hidden", "layers", "direction", "attention", "feed", "coverage", "symbols", "apart", "embedding", "tied",
+)  # fmt: skip
 
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
@@ -394,13 +415,30 @@ def passes(config: Config, data: Data, steps: int) -> str:
 class Batches:
     """A step's pairs, of about the same length."""
 
-    def __init__(self, pairs: Sentences, size: int, seed: int, own: float = 0.0, steps: int | None = None):
-        self.pairs, self.own = pairs, own / steps if steps else 0.0
-        self.buckets = Buckets(pairs.source.lengths + pairs.target.lengths, size, seed, most=size * 100)
+    def __init__(self, config: Config, data: Data):
+        self.config, self.data, pairs = config, data, data.train
+        self.own = config.own / config.steps if config.steps else 0.0
+        self.buckets = Buckets(pairs.source.lengths + pairs.target.lengths, config.batch, config.seed, most=config.batch * 100)
         self.steps_per_epoch = self.buckets.steps_per_epoch
+        self.kept: tuple[int, Sentences] | None = None  # an epoch's pairs, cut in a way of its own
 
     def batch(self, step: int) -> Batch:
-        return batch_of(self.pairs, self.buckets.rows(step))._replace(own=self.own * step)
+        return batch_of(self._pairs(step // self.steps_per_epoch), self.buckets.rows(step))._replace(own=self.own * step)
+
+    def _pairs(self, epoch: int) -> Sentences:
+        if self.config.bpe_dropout == 0 and self.config.unigram_alpha is None:
+            return self.data.train
+        if self.kept is None or self.kept[0] != epoch:
+            self.kept = epoch, Sentences(*(side.version(epoch) for side in self._segments), [])
+        return self.kept[1]
+
+    @cached_property
+    def _segments(self) -> list[Segments]:
+        """Of the sources and of the targets."""
+        config, codec = self.config, self.data.codec
+        cut, much = (dropout, config.bpe_dropout) if config.unigram_alpha is None else (sampling, config.unigram_alpha)
+        sources, targets = zip(*texts_of(self.data.folder, "train"), strict=True)
+        return [cut(codec.source, sources, much, 2 * config.seed), cut(codec, targets, much, 2 * config.seed + 1)]
 
 
 def batch_of(pairs: Sentences, rows: np.ndarray) -> Batch:
@@ -414,7 +452,7 @@ def batch_of(pairs: Sentences, rows: np.ndarray) -> Batch:
 
 
 def batches(config: Config, data: Data) -> Batches:
-    return Batches(data.train, config.batch, config.seed, config.own, config.steps)
+    return Batches(config, data)
 
 
 def settings(config: Config, data: Data) -> fit.Settings:
@@ -533,7 +571,7 @@ def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
     some = [i for i, text in enumerate(texts) if text.strip()]
     answers = [Answer("", []) for _ in texts]
     required = _required(run.codec, [texts[i] for i in some], options)
-    source = encode(run.codec, [texts[i] for i in some])
+    source = encode(run.codec.source, [texts[i] for i in some])
     for i, hypotheses in zip(some, translate(run.model, run.codec, source, options, required), strict=True):
         found = [Translation(written(run, texts[i], h), h.score, h.nats) for h in hypotheses[: options.best]]
         answers[i] = Answer(found[0].text, found)
@@ -605,7 +643,8 @@ def written(run: Any, text: str, hypothesis: Hypothesis) -> str:
     ids = [i for i in hypothesis.ids if i != END]
     if UNKNOWN not in ids:
         return run.codec.decode(ids).strip()
-    weights, pieces = looked(voters(run.model)[0], run.codec.encode(text), ids), run.codec.pieces(text)
+    reads = run.codec.source
+    weights, pieces = looked(voters(run.model)[0], reads.encode(text), ids), reads.pieces(text)
     parts = [pieces[weights[t].argmax()] if i == UNKNOWN else run.codec.text(i) for t, i in enumerate(ids)]
     return ("" if run.codec.kind == "characters" else " ").join(parts).strip()
 
@@ -629,15 +668,15 @@ def look(run: Any, text: str) -> attention_page.Looked:
         raise UserError(f"`{run.folder}` was trained with `--attention none`: it looks nowhere", fix=fix)
     if not text.strip():
         raise UserError("the text is empty: there is nothing to translate")
-    ids, pieces = codec.encode(text), codec.pieces(text)
+    ids, pieces = codec.source.encode(text), codec.source.pieces(text)
     if len(ids) > LOOKED_AT:
         raise UserError(f"the sentence has {len(ids)} symbols; at most {LOOKED_AT} fit on a page", fix="give one sentence")
     best = translate(model, codec, Rows.of([ids]), Predict())[0][0]
     target = [i for i in best.ids if i != END]
     weights = looked(model, ids, target)
     parts = [pieces[weights[t].argmax()] if i == UNKNOWN else codec.text(i) for t, i in enumerate([*target, END])]
-    source, parts = alignment.symbols(codec, pieces), alignment.symbols(codec, parts)
-    words = alignment.words(codec, ids, source), alignment.words(codec, [*target, END], parts)
+    source, parts = alignment.symbols(codec.source, pieces), alignment.symbols(codec, parts)
+    words = alignment.words(codec.source, ids, source), alignment.words(codec, [*target, END], parts)
     note = f"{run.folder}: {config.cell}, {config.attention} attention; score {best.score:.3f}"
     return attention_page.Looked(source, [*parts[:-1], attention_page.END], weights, note, *words)
 
@@ -649,14 +688,27 @@ def item(run: Any, text: str) -> str:
 
 def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[str]:
     """The sentences of a file or of standard input: lines, or a table's column."""
-    return (row.text for row in pairs.sources(name, spool, options.column or run.config.source, run.config.encoding))
+    rows = pairs.sources(name, spool, options.column or run.config.source, run.config.encoding)
+    return ((row.where, row.text) for row in rows)
 
 
-def part(run: Any, names: Sequence[str], spool: Path) -> Sentences:
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Options of evaluating."""
+
+    source: str | None = option(None, "a table's column to translate from, by name or number  [the one trained on]")
+    target: str | None = option(None, "a table's column to translate to, by name or number  [the one trained on]")
+
+
+def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None = None) -> Sentences:
     """Pairs to evaluate on."""
-    found = pairs.find(names, spool, run.config.source, run.config.target, run.config.encoding)
-    texts = [(pair.source, pair.target) for pair in pairs.pairs(found)]
-    return Sentences(*(encode(run.codec, side) for side in zip(*texts, strict=True)), texts)
+    options = options or Evaluate()
+    columns = options.source or run.config.source, options.target or run.config.target
+    texts = [(pair.source, pair.target) for pair in pairs.pairs(pairs.find(names, spool, *columns, run.config.encoding))]
+    if not texts:
+        raise UserError("there is no pair of sentences to evaluate on", ", ".join(names))
+    sides = zip((run.codec.source, run.codec), zip(*texts, strict=True), strict=True)
+    return Sentences(*(encode(codec, side) for codec, side in sides), texts)
 
 
 def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
@@ -682,12 +734,12 @@ def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
 def _by_length(part: Sentences, texts: Sequence[str], references: Sequence[str]) -> list[dict[str, Any]]:
     """BLEU of sentences of about the same length, in fifths."""
     lengths = part.source.lengths
-    tables = []
-    for rows in np.array_split(np.argsort(lengths, kind="stable"), min(5, len(lengths))):
-        found = overlap.scores([texts[i] for i in rows], [references[i] for i in rows])
-        between = f"{lengths[rows].min()}–{lengths[rows].max()}"
-        tables.append({"source symbols": between, "sentences": len(rows), "bleu": found.bleu, "length ratio": found.length_ratio})
-    return tables
+    rows = []
+    for some in np.array_split(np.argsort(lengths, kind="stable"), min(5, len(lengths))):
+        found = overlap.scores([texts[i] for i in some], [references[i] for i in some])
+        between = f"{lengths[some].min()}–{lengths[some].max()}"
+        rows.append({"source_symbols": between, "sentences": len(some), "bleu": found.bleu, "length_ratio": found.length_ratio})
+    return rows
 
 
 def _examples(sources: Sequence[str], texts: Sequence[str], references: Sequence[str], each: np.ndarray) -> list[dict[str, Any]]:
@@ -696,15 +748,93 @@ def _examples(sources: Sequence[str], texts: Sequence[str], references: Sequence
     middle = (len(order) - some) // 2
     chosen = {"best": order[:some], "middle": order[middle : middle + some], "worst": order[-some:]}
     return [
-        {"which": which, "chrf": float(each[i]), "source": sources[i], "written": texts[i], "reference": references[i]}
+        {
+            "which": f"{which} {number}",
+            "chrf": float(each[i]),
+            "source": sources[i],
+            "written": texts[i],
+            "reference": references[i],
+        }
         for which, rows in chosen.items()
-        for i in rows
+        for number, i in enumerate(rows, 1)
     ]
 
 
-def details(run: Any, data: Data, folder: Path) -> dict[str, Any]:
-    """What the report holds beside the measures."""
-    return {"tables": examine(run, data.dev)}
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Options of scoring."""
+
+
+class Scored(NamedTuple):
+    texts: list[str]  # each pair, a tab between
+    nats: np.ndarray  # of each target, its end included
+    measures: dict[str, float]
+    protocol: str
+
+
+def read_to_score(run: Any, names: list[str], spool: Path) -> tuple[Sentences]:
+    """Pairs whose targets are to be scored."""
+    return (part(run, names, spool),)
+
+
+def score(run: Any, part: Sentences, options: Score) -> Scored:
+    """How surprised the net is by translations of others."""
+    nats, symbols = forced(run.model, part), len(part.target.ids) + len(part)
+    measures = {"nats_per_symbol": float(nats.sum()) / symbols, "nats_per_pair": float(nats.mean()), "symbols": symbols}
+    measures |= {"pairs": len(part), "perplexity": math.exp(measures["nats_per_symbol"])}
+    return Scored(
+        ["\t".join(pair) for pair in part.texts], nats, measures, "every target symbol once, after its source and those before it"
+    )
+
+
+def compared(runs: Sequence[Any], part: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Each run against the first: BLEU on the same pairs, and the paired bootstrap of the difference."""
+    sources, references = zip(*part, strict=True)
+    written = [[answer.text for answer in predict(run, sources, Predict())] for run in runs]
+    rows = []
+    for run, texts in zip(runs, written, strict=True):
+        more = overlap.compare(written[0], texts, references, runs[0].config.seed)
+        rows.append({"run": str(run.folder), "bleu": overlap.scores(texts, references).bleu, **more._asdict()})
+    return rows
+
+
+COUNTED = 2000  # training pairs that the dictionary is counted from
+
+
+def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
+    """What the report holds beside the measures: tables, pages of where the net looked, and the floor of words put for words."""
+    told, floors = examine(run, _spread(data.dev, limit)), folders.read_config(run.folder)["baselines"]
+    if run.model.attention is not None:
+        floors["word by word"] = _word_by_word(run, data, limit)
+        for row in told["examples"]:
+            if row["source"].strip() and len(run.codec.source.encode(row["source"])) <= LOOKED_AT:
+                path = run.folder / "samples" / f"{row['which'].replace(' ', '-')}.html"
+                folders.write_bytes(path, attention_page.page(look(run, row["source"])))
+    told["measures"] = tables.beside(told["measures"], "measure", floors)
+    return {"tables": told, "baselines": floors}
+
+
+def _word_by_word(run: Any, data: Data, limit: int) -> dict[str, float]:
+    """How far it gets to write, for each word, the one that most often stood for it where the net looked."""
+    train = _spread(Sentences(data.train.source, data.train.target, texts_of(data.folder, "train")), COUNTED)
+    dictionary = alignment.Dictionary.counted(_aligned(run, train))
+    sources, references = zip(*_spread(data.dev, limit).texts, strict=True)
+    found = overlap.scores([dictionary.translate(text) for text in sources], references)
+    return {MEASURE: 100 - found.bleu, "bleu": found.bleu, "chrf": found.chrf, "ter": found.ter}
+
+
+def _aligned(run: Any, part: Sentences) -> Iterator[alignment.Aligned]:
+    """The words of pairs, as the net aligns them when it is made to write the right ones."""
+    codec, order = run.codec, np.argsort(part.source.lengths + part.target.lengths, kind="stable")
+    with torch.no_grad():
+        for rows in np.array_split(order, -(-len(order) // 64)):
+            weights = run.model.eval().read(batch_of(part, rows))[1].float().numpy()
+            for row, alpha in zip(rows, weights, strict=True):
+                sides = []
+                for theirs, side, text in zip((codec.source, codec), part[:2], part.texts[row], strict=True):
+                    ids = side.ids[side.bounds[row] : side.bounds[row + 1]]
+                    sides.append(alignment.words(theirs, ids, alignment.symbols(theirs, theirs.pieces(text))))
+                yield alignment.align(alpha[: len(sides[1].of), : len(sides[0].of)], *sides, least=0.1)
 
 
 def shown(answer: Answer, coloured: bool) -> str:
@@ -715,5 +845,10 @@ def shown(answer: Answer, coloured: bool) -> str:
 
 
 def glimpse(run: Any, seed: int) -> str:
-    """Nothing yet."""
-    return ""
+    """A validation sentence and what becomes of it."""
+    if (run.folder / "tokens" / "dev.jsonl").exists():
+        texts = texts_of(run.folder / "tokens", "dev")
+        source = texts[seed % len(texts)][0]
+    else:
+        source = folders.read_json(run.folder / "report.json")["tables"]["examples"][-1]["source"]
+    return f"{source} → {predict(run, [source], Predict())[0].text}"
