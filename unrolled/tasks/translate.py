@@ -120,7 +120,7 @@ class Batch(NamedTuple):
     target: Tensor  # (B, T) `end`, then the symbols
     target_lengths: Tensor  # (B)
     following: Tensor  # (B, T) the symbols, then `end`
-    own: float = 0.0  # how often the decoder reads its own symbol
+    own: Tensor | None = None  # (B) how often the decoder reads its own symbol
 
 
 LATEST = 73_000  # days after 1900 began: the demo's dates
@@ -298,7 +298,7 @@ class Model(nn.Module):
         """What the output layer sees at each step, (B, T, E), and the attention's weights (B, T, S)."""
         memory, state = self.encode(self._dropped(batch.source), batch.source_lengths)
         target = self._dropped(batch.target)
-        if batch.own and self.training:
+        if batch.own is not None and self.training:
             target = self._with_own(target, batch, memory, state)
         return self._written(target, batch, memory, state)
 
@@ -316,7 +316,7 @@ class Model(nn.Module):
         (scheduled sampling, Bengio et al. 2015, in two passes as Mihaylova and Martins 2019)."""
         features, _ = self._written(target, batch, memory, state)
         own = self.output(features).argmax(-1)[:, :-1]
-        chosen = torch.rand(own.shape, device=own.device) < batch.own
+        chosen = torch.rand(own.shape, device=own.device) < batch.own.unsqueeze(1)
         return torch.cat((target[:, :1], torch.where(chosen, own, target[:, 1:])), 1)
 
     def combined(
@@ -423,7 +423,9 @@ class Batches:
         self.kept: tuple[int, Sentences] | None = None  # an epoch's pairs, cut in a way of its own
 
     def batch(self, step: int) -> Batch:
-        return batch_of(self._pairs(step // self.steps_per_epoch), self.buckets.rows(step))._replace(own=self.own * step)
+        rows = self.buckets.rows(step)
+        batch = batch_of(self._pairs(step // self.steps_per_epoch), rows)
+        return batch._replace(own=torch.full((len(rows),), self.own * step)) if self.own else batch
 
     def _pairs(self, epoch: int) -> Sentences:
         if self.config.bpe_dropout == 0 and self.config.unigram_alpha is None:
@@ -483,7 +485,7 @@ def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
     """The floor: the source as it stands."""
     sources, references = zip(*data.dev.texts, strict=True)
     copied = overlap.scores(sources, references)
-    return {"copy of the source": {MEASURE: 100 - copied.bleu, "bleu": copied.bleu, "chrf": copied.chrf, "ter": copied.ter}}
+    return {"copy of the source": {"bleu": copied.bleu, "chrf": copied.chrf, "ter": copied.ter}}
 
 
 def calibrate(model: Model, codec: Codec, part: Sentences, limit: int) -> None:
@@ -820,7 +822,7 @@ def _word_by_word(run: Any, data: Data, limit: int) -> dict[str, float]:
     dictionary = alignment.Dictionary.counted(_aligned(run, train))
     sources, references = zip(*_spread(data.dev, limit).texts, strict=True)
     found = overlap.scores([dictionary.translate(text) for text in sources], references)
-    return {MEASURE: 100 - found.bleu, "bleu": found.bleu, "chrf": found.chrf, "ter": found.ter}
+    return {"bleu": found.bleu, "chrf": found.chrf, "ter": found.ter}
 
 
 def _aligned(run: Any, part: Sentences) -> Iterator[alignment.Aligned]:
