@@ -833,7 +833,7 @@ def _aligned(run: Any, part: Sentences) -> Iterator[alignment.Aligned]:
             weights = run.model.eval().read(batch_of(part, rows))[1].float().numpy()
             for row, alpha in zip(rows, weights, strict=True):
                 sides = []
-                for theirs, side, text in zip((codec.source, codec), part[:2], part.texts[row], strict=True):
+                for theirs, side, text in zip((codec.source, codec), (part.source, part.target), part.texts[row], strict=True):
                     ids = side.ids[side.bounds[row] : side.bounds[row + 1]]
                     sides.append(alignment.words(theirs, ids, alignment.symbols(theirs, theirs.pieces(text))))
                 yield alignment.align(alpha[: len(sides[1].of), : len(sides[0].of)], *sides, least=0.1)
