@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .jit import MATH, compiled
 from .smooth import exp
+from .threads import in_shares
 
 ROWS = 256  # of logits at a time: they stay in the processor's cache
 
@@ -34,21 +35,23 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(ctx, x, W, b, targets, smoothing, low):
         N, V = len(x), len(W)
         factor = torch.bfloat16 if low else torch.float32
-        x_low, W_low = x.to(factor), W.to(factor)
-        dx, dW, db = torch.empty_like(x), torch.zeros_like(W), torch.zeros_like(b)
+        x_low, W_low, b_low = x.to(factor), W.to(factor), b.to(factor)
+        dx, dW, db = torch.empty_like(x_low), torch.zeros_like(W_low), torch.zeros_like(b)
         logits, nats = torch.empty(min(ROWS, N), V), np.empty(N, np.float64)
+        means = (x @ W.mean(0) + b.mean()).numpy()  # of each row's logits
         for begin in range(0, N, ROWS):
             rows = slice(begin, min(begin + ROWS, N))
             part = logits[: rows.stop - begin]
-            part.copy_(x_low[rows] @ W_low.t())
-            part += b
-            highest, means = part.amax(1).numpy(), part.mean(1).numpy()
-            turn(part.numpy(), highest, means, targets[rows].numpy(), np.float32(smoothing), np.float32(1 / N), nats[rows])
+            if low:
+                part.copy_(torch.addmm(b_low, x_low[rows], W_low.t()))
+            else:
+                torch.addmm(b, x[rows], W.t(), out=part)
+            _turn(part.numpy(), part.amax(1).numpy(), means[rows], targets[rows].numpy(), smoothing, 1 / N, nats[rows])
             slope = part.to(factor)
-            dx[rows] = slope @ W_low
-            dW += slope.t() @ x_low[rows]
+            torch.mm(slope, W_low, out=dx[rows])
+            dW.addmm_(slope.t(), x_low[rows])
             db += part.sum(0)
-        ctx.save_for_backward(dx, dW, db)
+        ctx.save_for_backward(dx.float(), dW.float(), db)
         return x.new_tensor(nats.mean())
 
     @staticmethod
@@ -56,6 +59,18 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx, d):
         dx, dW, db = ctx.saved_tensors
         return dx * d, dW * d, db * d, None, None, None
+
+
+def _turn(logits, highest, means, targets, smoothing, scale, nats):
+    """turn() on all threads."""
+    edges = np.linspace(0, len(logits), torch.get_num_threads() + 1).astype(np.int64)
+    numbers = np.float32(smoothing), np.float32(scale)
+
+    def share(i: int) -> None:
+        rows = slice(edges[i], edges[i + 1])
+        turn(logits[rows], highest[rows], means[rows], targets[rows], *numbers, nats[rows])
+
+    in_shares(share, len(edges) - 1)
 
 
 def turn(logits, highest, means, targets, smoothing, scale, nats):
