@@ -253,7 +253,7 @@ def encode(config: Config, codec: Codec, texts: Sequence[str]) -> Rows:
 
 
 SUSPECTS = 20  # labels listed that look wrong, of each part
-SEARCHED = 600_000  # words times labels that are searched for them, each minute there is: about a tenth of it
+SEARCHED = 600_000  # words times labels that are searched for them, for each minute there is
 
 
 def _doubted_in_training(config: Config, data: Data, rows: list[table.Row]) -> list[dict[str, Any]]:
