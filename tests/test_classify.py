@@ -266,6 +266,18 @@ def test_wrong_labels_are_searched_for_before_the_steps_are_planned(tmp_path, mo
     assert done[-1] == 36 and {len(row) for row in read.accounts["suspects"]} <= {4}
 
 
+def test_the_simple_floor_takes_no_more_than_its_part_of_the_minutes(reviews, monkeypatch, tmp_path):
+    data = classify.read(classify.Config(data=(str(table(tmp_path / "reviews.csv")),), steps=1), tmp_path / "read")
+    config = classify.plan(classify.Config(steps=1, hidden=8, embedding=8), data)
+    taken, update = [], api.fit.update
+    monkeypatch.setattr(api.fit, "update", lambda *rest: taken.append(1) or update(*rest))
+    monkeypatch.setattr(api.fit, "seconds_per_step", lambda *_, **__: 0.5)
+    for minutes, steps, wanted in ((None, 1, 16), (1.0, None, 12), (100.0, None, 16)):  # 108 texts: 2 steps a pass
+        taken.clear()
+        classify.baselines(classify.dataclasses.replace(config, minutes=minutes, steps=steps), data)
+        assert len(taken) == wanted
+
+
 def test_what_a_report_reads_once_more_is_left_time_for(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(api.time, "monotonic", lambda: clock[0])

@@ -253,7 +253,7 @@ def encode(config: Config, codec: Codec, texts: Sequence[str]) -> Rows:
 
 
 SUSPECTS = 20  # labels listed that look wrong, of each part
-SEARCHED = 600_000  # words times labels that are searched for them, each minute there is: about a tenth of it
+SEARCHED = 600_000  # words times labels that are searched for them, for each minute there is
 
 
 def _doubted_in_training(config: Config, data: Data, rows: list[table.Row]) -> list[dict[str, Any]]:
@@ -461,11 +461,16 @@ def _measured(probabilities: np.ndarray, labels: np.ndarray, ordered: bool, name
 
 
 def _averaged(config: Config, data: Data) -> np.ndarray:
-    """Probabilities of the lecture's simple model, trained for a moment: softmax(W mean(e) + b)."""
+    """Probabilities of the lecture's simple model softmax(W mean(e) + b), trained for at most a tenth of the minutes."""
     simple = dataclasses.replace(config, cell="none", pooling="mean", word_dropout=0.0, rate=1e-2)
     simple = dataclasses.replace(simple, steps=min(1500, 8 * batches(simple, data).steps_per_epoch))
     torch.manual_seed(config.seed)
     model, how, reader = Model(simple, data.codec), settings(simple, data), batches(simple, data)
+    if config.minutes and not config.steps:
+        most = int(6 * config.minutes / fit.seconds_per_step(model, reader, how, budget=0.5))
+        simple = dataclasses.replace(simple, steps=min(simple.steps, max(10, most)))
+        how = settings(simple, data)
+        torch.manual_seed(config.seed)
     optimizer = fit.adamw(model, how)
     for step in range(simple.steps):
         for group in optimizer.param_groups:
