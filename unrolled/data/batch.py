@@ -105,10 +105,12 @@ class Buckets:
     A batch has `rows` rows; fewer where they are long, so that it holds at most `most` symbols, padding included (a row
     longer than that is alone). Each epoch sorts by length with some chance in it, cuts the order into the same sizes, and
     takes the batches in a new order. The last batch is filled up with rows of the one before it.
+
+    within   lengths of something else of each row: among GROUP batches of like lengths, rows are put in its order
     """
 
-    def __init__(self, lengths: np.ndarray, rows: int, seed: int, most: int = 1 << 16):
-        self.lengths, self.seed = lengths, seed
+    def __init__(self, lengths: np.ndarray, rows: int, seed: int, most: int = 1 << 16, within: np.ndarray | None = None):
+        self.lengths, self.seed, self.within = lengths, seed, within
         self.borders = borders(np.sort(lengths), rows, most)
         self.steps_per_epoch = len(self.borders)
         self.kept: tuple[int, np.ndarray, np.ndarray] | None = None  # an epoch's order of rows, and of batches
@@ -123,8 +125,23 @@ class Buckets:
 
     def _shuffled(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         generator = np.random.default_rng((self.seed, epoch))
-        chance = generator.random(len(self.lengths))
-        return np.argsort(self.lengths * (1 + 0.2 * chance) + chance), generator.permutation(self.steps_per_epoch)
+        order = np.argsort(_about(self.lengths, generator))
+        turns = generator.permutation(self.steps_per_epoch)
+        if self.within is not None:
+            lengths = _about(self.within, generator)
+            for first in range(0, len(self.borders), GROUP):
+                begin, end = self.borders[first][0], self.borders[first : first + GROUP][-1][1]
+                order[begin:end] = order[begin:end][np.argsort(lengths[order[begin:end]])]
+        return order, turns
+
+
+GROUP = 20  # batches
+
+
+def _about(lengths: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Lengths with some chance in them."""
+    chance = generator.random(len(lengths))
+    return lengths * (1 + 0.2 * chance) + chance
 
 
 def borders(lengths: np.ndarray, rows: int, most: int) -> list[tuple[int, int]]:

@@ -277,7 +277,7 @@ class Model(nn.Module):
         """ids (B, S) -> the memory (B, S, H), and the decoder's first state."""
         x = drop(self.embed(source) * self.scale, self.dropout, self.training, variational=False)
         hidden, last = self.encoder(x, lengths=lengths)
-        return self.memory(F.dropout(hidden, self.dropout, self.training)), self.first_state(last)
+        return self.memory(drop(hidden, self.dropout, self.training, variational=False)), self.first_state(last)
 
     def first_state(self, last: State) -> State:
         """The decoder's state before its first symbol, from the encoder's after its last one, both directions'."""
@@ -292,7 +292,7 @@ class Model(nn.Module):
     def forward(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
         """What the output layer sees (N, E) of all N steps, rows one after the other; nothing is carried from pair to pair."""
         features, _ = self.read(batch)
-        return F.dropout(features[inside(batch.target_lengths)], self.dropout, self.training), ()
+        return drop(features[inside(batch.target_lengths)], self.dropout, self.training, variational=False), ()
 
     def read(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """What the output layer sees at each step, (B, T, E), and the attention's weights (B, T, S)."""
@@ -323,7 +323,7 @@ class Model(nn.Module):
         self, hidden: Tensor, memory: Tensor, keys: Tensor, lengths: Tensor, covered: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """tanh(W [c_t; h_t]) (B, T, E), and α (B, T, S)."""
-        hidden = F.dropout(hidden, self.dropout, self.training)
+        hidden = drop(hidden, self.dropout, self.training, variational=False)
         if self.attention is None:
             return self.combine(hidden).tanh(), None
         context, weights = self.attention(hidden, memory, keys, lengths, covered)
@@ -418,7 +418,8 @@ class Batches:
     def __init__(self, config: Config, data: Data):
         self.config, self.data, pairs = config, data, data.train
         self.own = config.own / config.steps if config.steps else 0.0
-        self.buckets = Buckets(pairs.source.lengths + pairs.target.lengths, config.batch, config.seed, most=config.batch * 100)
+        lengths = pairs.source.lengths, pairs.target.lengths
+        self.buckets = Buckets(lengths[1], config.batch, config.seed, most=config.batch * 50, within=lengths[0])
         self.steps_per_epoch = self.buckets.steps_per_epoch
         self.kept: tuple[int, Sentences] | None = None  # an epoch's pairs, cut in a way of its own
 
