@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -121,7 +121,7 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
 
     def evaluate(model: torch.nn.Module) -> dict[str, float]:
         run.task.calibrate(model, run.codec, data.dev, limit)
-        return run.task.evaluate(model, run.codec, data.dev, limit)
+        return watching(run.task)(model, run.codec, data.dev, limit)
 
     for left in (folder / "samples").glob(".*.new"):  # of a process that was killed
         left.unlink()
@@ -131,6 +131,11 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
         _report(folder, data, about, standing, progress)
     processes.wait_for_everyone()
     return load(folder)
+
+
+def watching(page: ModuleType) -> Callable[..., dict[str, float]]:
+    """What measures a net while it trains: cheaper than `evaluate`, where the page has such a thing."""
+    return getattr(page, "watch", page.evaluate)
 
 
 class _Samples:
@@ -202,15 +207,14 @@ def _schedule(
     total = config.minutes * 60
     settings, batches = page.settings(config, data), page.batches(config, data)
     per_step = fit.seconds_per_step(model, batches, settings, budget=max(1.5, min(10.0, 0.005 * total)))
-    page.evaluate(model, data.codec, data.dev, limit=1)  # compiles what is not yet
-    clock = time.monotonic()
-    probe = page.evaluate(model, data.codec, data.dev, limit=measuring.probe)
-    one = (time.monotonic() - clock) / (probe[measuring.counted] + measuring.warming)
-    while_training = max(measuring.few, int(0.01 * total / config.evaluations / one) - measuring.warming)
+    one = brief = _seconds_each(page, page.evaluate, data, model)
+    if hasattr(page, "watch"):
+        brief = _seconds_each(page, page.watch, data, model)
+    while_training = max(measuring.few, int(0.01 * total / config.evaluations / brief) - measuring.warming)
     at_the_end = min(size, int(0.1 * total / one))
     readings = 2 if hasattr(page, "details") else 1
     last = readings * one * (at_the_end + measuring.warming)
-    often = config.evaluations * (one * 2 * (min(while_training, size) + measuring.warming) + 0.1)
+    often = config.evaluations * (brief * 2 * (min(while_training, size) + measuring.warming) + 0.1)
     left = (total - (time.monotonic() - began)) * MARGIN - last - often
     steps = min(int(left / per_step), page.most_steps(config, data))
     if steps < 10:
@@ -221,6 +225,15 @@ def _schedule(
     pace, about = f"{steps:,} steps of {per_step * 1000:.0f} ms", minutes(steps * per_step + last + often)
     progress.say(f"{pace}, {page.passes(config, data, steps)}; about {about}")
     return dataclasses.replace(config, steps=steps), {"while_training": while_training, "at_the_end": at_the_end}
+
+
+def _seconds_each(page: ModuleType, measure: Callable[..., dict[str, float]], data: Any, model: torch.nn.Module) -> float:
+    """What it takes to measure one of what a page counts, with a trained net."""
+    measuring = page.MEASURING
+    measure(model, data.codec, data.dev, limit=1)  # compiles what is not yet
+    clock = time.monotonic()
+    probe = measure(model, data.codec, data.dev, limit=measuring.probe)
+    return (time.monotonic() - clock) / (probe[measuring.counted] + measuring.warming) / measuring.untrained
 
 
 def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standing, progress: Progress) -> None:

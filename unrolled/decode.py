@@ -96,12 +96,14 @@ class Beam(NamedTuple):
     no_repeat     no run of so many symbols stands twice in a text (Paulus et al. 2018)
     patience      a search is over when patience · width hypotheses have ended (Kasai et al. 2022); None goes on until no open
                   hypothesis can overtake the worst of `width` that ended, which takes long where length_power is large
+    threshold     open hypotheses so many nats below the likeliest one are given up (Freitag and Al-Onaizan 2017)
     """
 
     width: int = 5
     length_power: float = 0.0
     no_repeat: int | None = None
     patience: float | None = None
+    threshold: float | None = None
 
 
 class Hypothesis(NamedTuple):
@@ -165,6 +167,10 @@ def beams(
         for g in np.flatnonzero(over):
             _leave(found, opened, candidates, goes_on, g, longest)
         goes_on &= ~over[:, None]
+        if options.threshold is not None and phrases is None:
+            goes_on &= (
+                candidates.nats >= candidates.nats.max(1, keepdims=True, where=goes_on, initial=-np.inf) - options.threshold
+            )
         rows, ids = candidates.rows[goes_on], candidates.ids[goes_on]
         opened = _write(opened, phrases, rows, ids, candidates.nats[goes_on], goes_on)
         if len(rows):

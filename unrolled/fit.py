@@ -44,6 +44,7 @@ class Measuring(NamedTuple):
     few: int  # read at an evaluation, at least
     many: int  # read at the end of a run that has no minutes to keep to
     warming: int  # read before those that count, at most
+    untrained: float = 1.0  # how many times as long it takes before training
 
 
 class Settings(NamedTuple):

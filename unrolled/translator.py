@@ -66,18 +66,21 @@ class Translator:
             no_vector if attention is None or attention.v is None else attention.v.weight[0].float().numpy(),
             no_vector if attention is None or attention.past is None else attention.past.float().numpy(),
             pack(model.combine.weight.float().t()), model.combine.bias.float().numpy(),
-            pack(model.output.weight.float().t()), model.output.bias.float().numpy(),
+            head := pack(model.output.weight.float().t()), _filled(model.output.bias, head),
         )  # fmt: skip
 
     def open(self, source: Rows) -> tuple[decode.Step, decode.State]:
         """The step that writes translations of these sentences, and the state before the first symbol."""
         memory, states = self.read(source)
-        N = len(states)
+        N, room = len(states), np.empty((0, len(self.decoder.bias)), np.float32)
 
         def advance(ids: np.ndarray, state: decode.State) -> tuple[np.ndarray, decode.State]:
+            nonlocal room
+            if len(ids) > len(room):  # pages of new memory would cost a fifth of the step
+                room = np.empty((len(ids), room.shape[1]), np.float32)
             hidden, fed, covered, sentences = state
-            hidden, covered = hidden.transpose(1, 0, 2).copy(), covered.copy()
-            logits, features = step(self.decoder, memory, ids, hidden, fed, covered, sentences)
+            hidden, covered, logits = hidden.transpose(1, 0, 2).copy(), covered.copy(), room[: len(ids)]
+            features = step(self.decoder, memory, ids, hidden, fed, covered, sentences, logits)
             return logits, (hidden.transpose(1, 0, 2), features, covered, sentences)
 
         fed = np.zeros((N, len(self.decoder.combine_bias)), np.float32)
@@ -111,6 +114,12 @@ class Translator:
             x = np.ascontiguousarray(np.concatenate(outs, -1))
             last += [np.concatenate([end[i] for end in ends], -1) for i in range(self.states)]
         return x, last
+
+
+def _filled(bias: torch.Tensor, matrix: Packed) -> np.ndarray:
+    """A bias for all the columns that the matrix is packed in: there are no symbols behind the last."""
+    panels, _ = matrix
+    return nn.functional.pad(bias.float(), (0, panels.shape[0] * panels.shape[2] - len(bias)), value=-torch.inf).numpy()
 
 
 # --- several nets together, on all threads

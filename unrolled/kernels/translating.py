@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import compiled
+from .jit import MATH, compiled
 from .loops import copy
 from .product import Packed, columns, product
 from .smooth import tanh
@@ -30,8 +30,8 @@ class Decoder(NamedTuple):
     past: np.ndarray  # (1), what a step of the memory that was looked at before is worth; empty without coverage
     combine: Packed  # (2H or H, E)
     combine_bias: np.ndarray  # (E)
-    head: Packed  # (E, V)
-    bias: np.ndarray  # (V)
+    head: Packed  # (E, V), V as many columns as it is packed in
+    bias: np.ndarray  # (V), -inf where there is no symbol
 
 
 class Memory(NamedTuple):
@@ -43,17 +43,18 @@ class Memory(NamedTuple):
 
 
 def step(
-    net: Decoder, memory: Memory, ids: np.ndarray, state: np.ndarray, fed: np.ndarray, covered: np.ndarray, sentences: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """ids (R), state (L·S, R, H), fed (R, E), covered (R, S), sentences (R) -> logits (R, V), features (R, E).
+    net: Decoder, memory: Memory, ids: np.ndarray, state: np.ndarray, fed: np.ndarray, covered: np.ndarray,
+    sentences: np.ndarray, logits: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """ids (R), state (L·S, R, H), fed (R, E), covered (R, S), sentences (R) -> features (R, E); logits (R, V) are written.
 
     `state` becomes the one after the step; features are what `fed` is at the next one. `covered` is how much of its sentence's
     memory each hypothesis has looked at: this step's weights are added.
     """
     R = len(ids)
-    logits, features = np.empty((R, len(net.bias)), np.float32), np.empty((R, len(net.combine_bias)), np.float32)
+    features = np.empty((R, len(net.combine_bias)), np.float32)
     _step(*net, *memory, np.arange(R), np.ones(R, np.int64), ids, state, fed, covered, sentences, logits, features)
-    return logits, features
+    return features
 
 
 @compiled
@@ -91,11 +92,20 @@ def _step(
     for i in range(R):
         for j in range(E):
             features[i, j] = tanh(wide[i, j] + combine_bias[j])
-    wide = np.empty((R, columns(head)), np.float32)
-    product(features, R, head, wide)
+    product(features, R, head, logits)
     for i in range(R):
         for j in range(len(bias)):
-            logits[i, j] = wide[i, j] + bias[j]
+            logits[i, j] += bias[j]
+
+
+def dot(a, b):
+    total = np.float32(0)
+    for j in range(len(a)):
+        total += a[j] * b[j]
+    return total
+
+
+dot = compiled(dot, MATH | {"reassoc"})  # in any order, always the same one: as vectors
 
 
 @compiled
@@ -109,8 +119,7 @@ def look(query, v, past, values, keys, begin, end, covered, weights, context):
             for j in range(H):
                 score += v[j] * tanh(query[j] + keys[s, j])
         else:
-            for j in range(H):
-                score += query[j] * keys[s, j]
+            score = dot(query, keys[s])
         if len(past):
             score += past[0] * covered[s - begin]
         weights[s - begin] = score

@@ -22,6 +22,7 @@ take_vectors(config, codec, model)   begin with vectors learned elsewhere; lines
 inherited(base, given)               the settings that weights of another run decide
 calibrate(model, codec, part, limit) what is fitted on validation data before each evaluation
 evaluate(model, codec, part, limit)  {measure: value}
+watch(model, codec, part, limit)     a cheaper evaluate while training, with the same MEASURE; where there is none, evaluate
 
 A page that answers (the verbs predict, evaluate):
 Predict, Evaluate                    options of the verbs

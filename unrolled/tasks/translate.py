@@ -45,7 +45,7 @@ from ..recurrent import Recurrent, drop
 from ..translator import Translator
 
 MEASURE = "bleu_missing"
-MEASURING = fit.Measuring("sentences", probe=64, few=500, many=1_000_000, warming=0)
+MEASURING = fit.Measuring("sentences", probe=64, few=500, many=1_000_000, warming=0, untrained=3.0)
 TRY = ("predict {run} 'Sunday, 9 November 2003'",)
 
 
@@ -525,13 +525,25 @@ def per_symbol(model: Model, part: Sentences) -> float:
 def evaluate(model: Model, codec: Codec, part: Sentences, limit: int | None = None) -> dict[str, float]:
     """The measures of about `limit` pairs, or of all."""
     part = _spread(part, limit)
-    answers = translate(model, codec, part.source, Predict())
-    texts = [codec.decode([i for i in best[0].ids if i != END]).strip() for best in answers]
+    texts = _best_texts(model, codec, part, Predict())
     found = overlap.scores(texts, [target for _, target in part.texts])
     return {
         MEASURE: 100 - found.bleu, "bleu": found.bleu, "chrf": found.chrf, "ter": found.ter,
         "brevity_penalty": found.brevity_penalty, "nats_per_symbol": per_symbol(model, part), "sentences": len(part),
     }  # fmt: skip
+
+
+def watch(model: Model, codec: Codec, part: Sentences, limit: int | None = None) -> dict[str, float]:
+    """BLEU of the likeliest symbol each time, and nats."""
+    part = _spread(part, limit)
+    texts = _best_texts(model, codec, part, Predict(beam=1))
+    bleu = float(overlap.bleu(overlap.statistics(texts, [target for _, target in part.texts]).sum(0)))
+    return {MEASURE: 100 - bleu, "bleu": bleu, "nats_per_symbol": per_symbol(model, part), "sentences": len(part)}
+
+
+def _best_texts(model: Model, codec: Codec, part: Sentences, options: Predict) -> list[str]:
+    answers = translate(model, codec, part.source, options)
+    return [codec.decode([i for i in best[0].ids if i != END]).strip() for best in answers]
 
 
 # --- answering
@@ -545,7 +557,8 @@ class Predict:
     best: int = option(1, "translations shown a sentence", minimum=1, maximum=1000)
     length_power: float = option(1.0, "0 compares whole log-probabilities, 1 their mean a symbol", minimum=0, maximum=2)
     coverage_penalty: float = option(0.0, "how much it costs to leave a part of the source unread", minimum=0, maximum=10)
-    patience: float | None = option(1.0, "the search is over when so many beams have ended; none: when no better one can come")
+    patience: float | None = option(1.0, "the search is over when so many beams have ended", minimum=0.01)
+    threshold: float | None = option(3.0, "hypotheses so many nats below the likeliest are given up", minimum=0)
     no_repeat: int | None = option(None, "no run of so many symbols stands twice in an answer", minimum=1)
     require: tuple[str, ...] = option((), "words that every answer must hold")
     glossary: str | None = option(None, "a table of words and how they must be translated where they stand in the source")
@@ -590,7 +603,7 @@ def translate(
     if options.temperature is not None:
         sampling = Sampling(options.temperature, top_p=options.top_p)
         return translator.sample(nets, source, sampling, options.best, options.seed, banned)
-    beam = Beam(options.beam, options.length_power, options.no_repeat, options.patience)
+    beam = Beam(options.beam, options.length_power, options.no_repeat, options.patience, options.threshold)
     return translator.search(nets, source, beam, banned, required, options.coverage_penalty)
 
 
