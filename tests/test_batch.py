@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unrolled.data.batch import Streams, Symbols, open_map, write
+from unrolled.data.batch import Buckets, Streams, Symbols, open_map, write
 from unrolled.errors import LIMIT, UserError
 
 few = settings(max_examples=80, deadline=None)
@@ -193,3 +193,19 @@ def test_a_text_that_fails_while_it_is_written_leaves_no_open_file(tmp_path):
     # an open file left to the garbage collector is a ResourceWarning, and warnings are errors here
     with pytest.raises(UserError, match="byte 10"):
         write(tmp_path / "ids", np.dtype(np.uint8), parts())
+
+
+def test_buckets_of_two_lengths_leave_little_padding_on_either_side():
+    rng = np.random.default_rng(1)
+    source = rng.integers(1, 50, 3000)
+    target = np.maximum(1, source + rng.integers(-8, 9, 3000))
+
+    def padded(buckets):
+        taken = [buckets.rows(step) for step in range(buckets.steps_per_epoch)]
+        assert set(np.concatenate(taken).tolist()) == set(range(3000))
+        return sum(len(rows) * (source[rows].max() + target[rows].max()) for rows in taken) / (source.sum() + target.sum())
+
+    alone, beside = padded(Buckets(target, 32, 1)), padded(Buckets(target, 32, 1, within=source))
+    assert beside < 1.2 and beside < alone - 0.03
+    first, again = (Buckets(target, 32, 1, within=source) for _ in range(2))
+    assert np.array_equal(first.rows(200), again.rows(200))

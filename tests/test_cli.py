@@ -859,3 +859,21 @@ def test_verbs_of_a_language_run_refuse_other_runs(say, tmp_path):
         assert said.code == 2
         assert "`words` is a run of `embed`; a run of `language` is needed\n  next:  unrolled info words" in said.err
     assert "nats_per_pair" in say("info", "words").out
+
+
+# --- options of many values
+
+
+def test_an_option_of_many_values_takes_several_after_the_data(monkeypatch):
+    taken = []
+    monkeypatch.setattr(api, "train", lambda task, data, **settings: taken.append((data, settings.get("dev"))) or Told())
+    for words in (
+        "a b --dev c d --quiet", "a b --dev c --dev d --quiet", "a --quiet b --dev c d", "--dev=c a b --dev d --quiet",
+        "--quiet --dev c --dev d a b", "a b --quiet --dev c d --hidden 8",
+    ):  # fmt: skip
+        assert cli.run(["train", "translate", *words.split()]) == 0
+    assert taken == [(("a", "b"), ("c", "d"))] * 6
+
+
+class Told:
+    folder = "somewhere"

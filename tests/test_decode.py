@@ -522,7 +522,7 @@ def test_nets_together_write_by_the_mean_of_their_probabilities():
     step = together([part[0] for part in parts], [2, 2, 2])
     logits, state = step(np.array([3, 1]), sum((part[2] for part in parts), ()))
     wanted = sum(torch.softmax(torch.tensor(table[[4, 29]]).double(), 1) for table in tables) / 3
-    np.testing.assert_allclose(np.exp(logits), wanted, rtol=1e-12)
+    np.testing.assert_allclose(np.exp(logits), wanted, rtol=1e-6)
     assert len(state) == 6 and all(s[:, 0].tolist() == [4, 29] for s in state)
     sure = np.array([[0.0, -np.inf, -np.inf]])
     np.testing.assert_allclose(np.exp(mean_logits([np.log([[0.5, 0.5, 1e-300]]), sure])), [[0.75, 0.25, 0]], atol=1e-15)
@@ -542,3 +542,22 @@ def test_log_softmax_is_of_double_precision_and_knows_the_impossible():
     got = log_softmax(np.array([[0.0, 0.0, -np.inf]], np.float32))
     assert got.dtype == np.float64
     assert got[0, :2] == pytest.approx(-math.log(2), abs=1e-15) and got[0, 2] == -np.inf
+
+
+# --- giving up
+
+
+def test_hypotheses_far_below_the_likeliest_are_given_up():
+    """Two ways: one twice as likely at each step. Without a threshold both stay, with one the other goes when it is too far."""
+    p = np.log(np.array([[1e-9, 2 / 3, 1 / 3]]))
+    rows = []
+
+    def step(ids, state):
+        rows.append(len(ids))
+        return np.repeat(p, len(ids), 0), state
+
+    for threshold, wanted in ((None, [2, 3, 3]), (1.0, [2, 3, 3]), (0.5, [1, 1, 1])):
+        rows.clear()
+        options = Beam(width=3, length_power=1.0, threshold=threshold)
+        (found,) = beams(step, p.copy(), (np.zeros((1, 1)),), options, [4], 0, [])
+        assert rows == wanted and [1, 1, 1, 1] in [h.ids for h in found]

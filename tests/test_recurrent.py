@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -16,7 +17,7 @@ import unrolled
 from unrolled import cells
 from unrolled.cells import CELLS
 from unrolled.errors import UserError
-from unrolled.recurrent import GRU, LSTM, RNN, Recurrent, drop, reverse
+from unrolled.recurrent import GRU, LSTM, RNN, Recurrent, drop, mask, reverse
 
 every_cell = pytest.mark.parametrize("name", CELLS)
 OURS = {"rnn": RNN, "gru_after": GRU, "lstm": LSTM}
@@ -586,3 +587,39 @@ def test_states_and_inputs_of_another_kind_are_refused():
     packed = pack_padded_sequence(torch.randn(2, 4, 3), torch.tensor([4, 2]), batch_first=True)
     with pytest.raises(UserError, match=r"packed sequences are not needed here\n.*give the padded tensor, and `lengths`"):
         layer(packed)
+
+
+# --- dropout
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.95])
+def test_dropout_keeps_the_mean_and_drops_as_often_as_asked(probability):
+    torch.manual_seed(1)
+    x = torch.ones(50, 40, 33)
+    y = drop(x, probability, training=True, variational=False)
+    dropped = float((y == 0).float().mean())
+    assert dropped == pytest.approx(probability, abs=5 * math.sqrt(probability * (1 - probability) / x.numel()))
+    assert y[y != 0].unique().tolist() == pytest.approx([1 / (1 - probability)], rel=1e-3)
+    beside = ((y[..., 1:] == 0) & (y[..., :-1] == 0)).float().mean()
+    assert float(beside) == pytest.approx(probability**2, abs=0.01)  # neighbours come from one random number
+
+
+def test_dropout_is_one_mask_for_all_steps_where_asked_and_nothing_otherwise():
+    torch.manual_seed(2)
+    x = torch.randn(6, 9, 20)
+    y = drop(x, 0.5, training=True, variational=True)
+    kept = y != 0
+    assert torch.equal(kept, kept[:, :1].expand_as(kept)) and not torch.equal(kept[0], kept[1])
+    assert drop(x, 0.5, training=False, variational=True) is x and drop(x, 0.0, training=True, variational=False) is x
+    torch.manual_seed(3)
+    first = mask(x, 0.3)
+    torch.manual_seed(3)
+    assert torch.equal(first, mask(x, 0.3)) and not torch.equal(first, mask(x, 0.3))
+
+
+def test_the_gradient_goes_where_the_value_went():
+    torch.manual_seed(4)
+    x = torch.randn(3, 5, 7, requires_grad=True)
+    y = drop(x, 0.4, training=True, variational=False)
+    y.sum().backward()
+    assert torch.allclose(x.grad * x, y)

@@ -1,0 +1,391 @@
+"""The translation task: the contract of every task, and what is special to an answer that is written symbol by symbol."""
+
+import calendar
+import io
+import json
+import math
+import random
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from unrolled import api, cli, overlap
+from unrolled.data.batch import Rows
+from unrolled.data.vocab import END, UNKNOWN
+from unrolled.errors import UserError
+from unrolled.tasks import translate
+from unrolled.tasks.translate import Predict, predict
+
+SMALL = {"hidden": 48, "embedding": 32, "rate": 0.006, "symbols": "characters", "evaluations": 2, "device": "cpu", "quiet": True}
+MONTHS = list(calendar.month_name)[1:]
+
+
+def train(folder, data=None, **changes):
+    folder.mkdir(parents=True, exist_ok=True)
+    return api.train("translate", data or translate.demo(folder), out=folder / "run", **(SMALL | {"steps": 400} | changes))
+
+
+@pytest.fixture(scope="module")
+def dates(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("dates"))
+
+
+WORDS = {"red": "rot", "blue": "blau", "dog": "Hund", "cat": "Katze", "house": "Haus", "the": "das", "a": "ein", "sees": "sieht"}
+
+
+def pairs(folder, count=60, seed=1):
+    """Two files of sentences, word for word."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = random.Random(seed)
+    sentences = [generator.choices(list(WORDS), k=generator.randint(2, 6)) for _ in range(count)]
+    (folder / "a.en").write_text("".join(" ".join(words) + "\n" for words in sentences))
+    (folder / "a.de").write_text("".join(" ".join(WORDS[word] for word in words) + "\n" for words in sentences))
+    return folder / "a.en", folder / "a.de"
+
+
+def quick(folder, **changes):
+    """A run of a few steps, which knows nothing."""
+    sizes = {"steps": 4, "hidden": 8, "embedding": 8, "symbols": "words", "evaluations": 1}
+    return train(folder, pairs(folder), **(sizes | changes))
+
+
+def report(run) -> dict:
+    return json.loads((run.folder / "report.json").read_text())
+
+
+# --- the demo
+
+
+def test_the_demo_has_its_iso_date_for_every_date(tmp_path):
+    (path,) = translate.demo(tmp_path)
+    head, *rows = path.read_text().splitlines()
+    assert head == "source\ttarget" and len(rows) == 12_000
+    for row in rows[:500]:
+        text, iso = row.split("\t")
+        year, month, day = map(int, iso.split("-"))
+        assert re.search(rf"(?<!\d){year:04}(?!\d)", text)
+        assert re.search(rf"(?<!\d)0?{day}(?:st|nd|rd|th)?(?![\d])", text)
+        named = re.search(MONTHS[month - 1][:3], text, re.I)
+        assert named or re.search(rf"[./]0?{month}[./]", text)
+
+
+def test_the_demo_is_learnt_and_told_beside_its_floors(dates):
+    found = report(dates)
+    assert found["dev"]["bleu"] > 90 and found["baselines"]["copy of the source"]["bleu"] < 5
+    assert found["baselines"]["word by word"]["bleu"] < 20
+    assert predict(dates, ["Sunday, 9 November 2003", "3.5.1999"], Predict())[0].text == "2003-11-09"
+    measures = {row["measure"]: row for row in found["tables"]["measures"]}
+    assert measures["bleu"]["from"] <= measures["bleu"]["value"] <= measures["bleu"]["to"]
+    assert "tok:13a" in measures["bleu"]["protocol"] and measures["bleu"]["copy of the source"] < 5
+    assert sum(row["sentences"] for row in found["tables"]["lengths"]) == found["dev"]["sentences"]
+    best, worst = (
+        next(row for row in found["tables"]["examples"] if row["which"] == f"{which} 1") for which in ("best", "worst")
+    )
+    assert best["chrf"] >= worst["chrf"]
+    assert "<table" in (dates.folder / "samples" / "best-1.html").read_text()
+
+
+def test_it_looks_where_the_answer_stands(dates):
+    source = "9 November 2003"
+    found = translate.look(dates, source)
+    year = [source.index("2") + i for i in range(4)]
+    most = found.weights[:4].argmax(1)
+    assert all(at in range(min(year) - 2, max(year) + 2) for at in most)  # an encoder's state tells of its neighbours too
+    assert np.allclose(found.weights.sum(1), 1, atol=1e-5)
+
+
+# --- the contract
+
+
+def test_a_loaded_run_answers_as_before(dates):
+    texts = ["May the 2nd, 2011", "1.1.2000"]
+    again = api.load(dates.folder)
+    assert predict(again, texts, Predict(best=3)) == predict(dates, texts, Predict(best=3))
+
+
+def test_a_run_that_is_stopped_and_resumed_equals_an_unbroken_one(tmp_path, monkeypatch):
+    settings = {"steps": 12, "evaluations": 3, "symbols": "bpe", "vocabulary": 300, "bpe_dropout": 0.2, "own": 0.5}
+    whole = quick(tmp_path / "whole", **settings)
+
+    class Stop(Exception):
+        pass
+
+    def watch(model, codec, part, limit=None):
+        calls.append(1)
+        if len(calls) == 3:
+            raise Stop
+        return real(model, codec, part, limit)
+
+    calls, real = [], translate.watch
+    monkeypatch.setattr(translate, "watch", watch)
+    with pytest.raises(Stop):
+        quick(tmp_path / "broken", **settings)
+    monkeypatch.setattr(translate, "watch", real)
+    resumed = api.resume(tmp_path / "broken" / "run", quiet=True)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+def test_padding_and_batch_mates_change_nothing(dates):
+    texts = [("9 May 1999", "1999-05-09"), ("Saturday, 28 September 1985", "1985-09-28"), ("1.2.2003", "2003-02-01")]
+    part = translate.Sentences(*(translate.encode(dates.codec, side) for side in zip(*texts, strict=True)), texts)
+    together = translate.forced(dates.model, part)
+    for i, pair in enumerate(texts):
+        one = translate.Sentences(*(translate.encode(dates.codec, [text]) for text in pair), [pair])
+        assert translate.forced(dates.model, one)[0] == pytest.approx(together[i], abs=1e-4)
+        batch = translate.batch_of(part, np.arange(3))
+        with torch.no_grad():
+            features, weights = dates.model.eval().read(batch)
+            alone, alone_weights = dates.model.read(translate.batch_of(one, np.array([0])))
+        T, S = alone.shape[1], alone_weights.shape[2]
+        assert (features[i, :T] - alone[0]).abs().max() < 3e-6  # MKL adds in other orders at other sizes; the search does not
+        assert (weights[i, :T, :S] - alone_weights[0]).abs().max() < 3e-6
+        assert not weights[i, :T, S:].any()
+
+
+def test_the_loss_is_torchs_of_all_real_symbols(dates):
+    part = translate.Sentences(Rows.of([np.array([3, 4]), np.array([5])]), Rows.of([np.array([6]), np.array([7, 8, 9])]), [])
+    batch = translate.batch_of(part, np.array([0, 1]))
+    assert batch.target.tolist() == [[END, 6, 0, 0], [END, 7, 8, 9]]
+    assert batch.following.tolist()[0][:2] == [6, END] and batch.following.tolist()[1] == [7, 8, 9, END]
+    with torch.no_grad():
+        features, _ = dates.model.eval()(batch, None)
+        logits = dates.model.output(features)
+        wanted = torch.nn.functional.cross_entropy(logits, torch.tensor([6, END, 7, 8, 9, END]))
+        assert float(dates.model.loss(features, batch)) == pytest.approx(float(wanted), abs=1e-5)
+        assert translate.forced(dates.model, part).sum() == pytest.approx(6 * float(wanted), abs=1e-3)
+
+
+def test_own_symbols_are_read_as_often_as_asked(dates):
+    part = translate.Sentences(Rows.of([np.arange(2, 9)] * 50), Rows.of([np.arange(2, 12)] * 50), [])
+    batch = translate.batch_of(part, np.arange(50))
+    model = dates.model.train()
+    torch.manual_seed(0)
+    memory, state = model.encode(batch.source, batch.source_lengths)
+    for share in (0.0, 0.5, 1.0):
+        chosen = batch._replace(own=torch.full((50,), share))
+        read = model._with_own(batch.target, chosen, memory, state)
+        assert (read[:, 0] == END).all()
+        kept = (read[:, 1:] == batch.target[:, 1:]).float().mean()
+        assert 1 - share - 0.1 <= kept <= 1 - share + 0.15
+    model.eval()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cell": "lstm", "layers": 2, "attention": "additive", "feed": True}, {"attention": "none"}, {"coverage": True},
+        {"symbols": "unigram", "vocabulary": 300, "unigram_alpha": 0.3, "apart": True}, {"tied": False, "direction": "forward"},
+        {"symbols": "bytes", "cell": "rnn", "attention": "general"}, {"apart": True, "cell": "gru_after"},
+    ],
+    ids=lambda s: "-".join(map(str, s.values())),
+)  # fmt: skip
+def test_every_kind_of_net_trains_and_answers(tmp_path, settings):
+    run = quick(tmp_path, **settings)
+    assert math.isfinite(report(run)["dev"]["nats_per_symbol"])
+    again = api.load(run.folder)
+    texts = ["the dog sees a cat", "dog", "zebra 🎉 unseen"]
+    assert predict(again, texts, Predict(beam=2)) == predict(run, texts, Predict(beam=2))
+
+
+def test_another_run_is_a_place_to_start(tmp_path):
+    first = quick(tmp_path / "first")
+    (tmp_path / "more").mkdir()
+    more = tmp_path / "more"
+    (more / "a.en").write_text("the green dog\na green cat\n" * 20)
+    (more / "a.de").write_text("das grün Hund\nein grün Katze\n" * 20)
+    settings = {"symbols": "words", "steps": 2, "evaluations": 1, "quiet": True, "device": "cpu"}
+    second = api.train("translate", [more / "a.en", more / "a.de"], out=more / "run", start_from=first.folder, **settings)
+    assert second.codec.symbols[: len(first.codec.symbols)] == first.codec.symbols and "grün" in second.codec.symbols
+    assert second.config.hidden == 8
+    with pytest.raises(UserError, match="hidden"):
+        api.train("translate", [more / "a.en", more / "a.de"], out=more / "x", start_from=first.folder, hidden=9, **settings)
+
+
+def test_vectors_begin_the_words_they_know(tmp_path):
+    (tmp_path / "v.txt").write_text("2 8\ndog 1 2 3 4 5 6 7 8\nHund -1 -2 -3 -4 -5 -6 -7 -8\n")
+    run = quick(tmp_path, vectors=str(tmp_path / "v.txt"), steps=1, embedding=None, rate=1e-6)
+    rows = run.model.embed.weight[[run.codec.index["dog"], run.codec.index["Hund"]]].detach()
+    assert torch.allclose(rows[0] / rows[0, 0], torch.arange(1.0, 9.0), atol=1e-3)
+    assert torch.allclose(rows[0], -rows[1], atol=1e-3)
+
+
+# --- answers
+
+
+def test_what_is_required_stands_in_the_answer(tmp_path):
+    run = quick(tmp_path)
+    (tmp_path / "words.tsv").write_text("source\ttarget\ndog\tKatze\nred house\tHaus rot\n")
+    texts = ["the dog sees", "a red house", "a house redder"]
+    plain, bound = (
+        [answer.text for answer in predict(run, texts, options)]
+        for options in (Predict(), Predict(glossary=str(tmp_path / "words.tsv")))
+    )
+    assert "Katze" in bound[0] and "Haus rot" in bound[1] and bound[2] == plain[2]
+    assert "sieht" in predict(run, texts, Predict(require=("sieht",)))[1].text
+    with pytest.raises(UserError, match="`Zebra` cannot be required"):
+        predict(run, texts, Predict(require=("Zebra",)))
+    with pytest.raises(UserError, match="`--temperature` draws"):
+        predict(run, texts, Predict(require=("sieht",), temperature=1.0))
+
+
+def test_an_unknown_word_is_copied_from_where_the_net_looks(tmp_path):
+    run = quick(tmp_path)
+    source, hypothesis = "the zebra", translate.Hypothesis([UNKNOWN, run.codec.index["Hund"], END], 0.0, 0.0, True)
+    weights = translate.looked(run.model, run.codec.encode(source), hypothesis.ids[:-1])
+    wanted = source.split()[weights[0].argmax()]
+    assert translate.written(run, source, hypothesis) == f"{wanted} Hund"
+
+
+def test_several_answers_are_ranked_and_drawn_ones_follow_the_seed(dates):
+    (answer,) = predict(dates, ["4 July 1976"], Predict(best=4))
+    scores = [one.score for one in answer.best]
+    assert len(scores) == 4 and scores == sorted(scores, reverse=True) and answer.text == answer.best[0].text
+    assert len({one.text for one in answer.best}) == 4
+    drawn = [predict(dates, ["4 July 1976"], Predict(best=5, temperature=3.0, seed=seed)) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    with pytest.raises(UserError, match="`--best 9` is more than `--beam 5`"):
+        predict(dates, ["x"], Predict(best=9))
+
+
+def test_no_run_of_symbols_stands_twice_if_it_must_not(tmp_path):
+    run = quick(tmp_path)
+    texts = [" ".join(list(WORDS) * 3)] * 2
+    for answer in predict(run, texts, Predict(no_repeat=1, beam=3)):
+        assert len(set(answer.text.split())) == len(answer.text.split())
+
+
+def test_runs_vote_together_if_their_symbols_agree(tmp_path, capsys):
+    first, second = quick(tmp_path / "a"), quick(tmp_path / "b", seed=1, hidden=12)
+    both = translate.together(first, [second])
+    nets = [predict(run, ["the dog"], Predict())[0].best[0].nats for run in (first, second, both)]
+    assert min(nets[:2]) - 1 < nets[2]
+    assert cli.run(["predict", str(first.folder), "the dog", "--beside", str(second.folder)]) == 0
+    assert capsys.readouterr().out.strip() == predict(both, ["the dog"], Predict())[0].text
+    other = quick(tmp_path / "c", symbols="characters")
+    assert cli.run(["predict", str(first.folder), "the dog", "--beside", str(other.folder)]) == 2
+    assert "has other symbols than" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["x " * 400, "🎉", "\u0000", "א ب 漢字"])
+def test_any_sentence_has_an_answer(dates, text):
+    (answer,) = predict(dates, [text], Predict(beam=2))
+    assert len(answer.best) == 1 and math.isfinite(answer.best[0].score)
+
+
+def test_an_empty_sentence_has_an_empty_answer(dates):
+    answers = predict(dates, ["", "9 May 1999", "  "], Predict())
+    assert [answer.text for answer in answers] == ["", "1999-05-09", ""]
+    assert predict(dates, [""], Predict())[0].best == []
+
+
+# --- the command line
+
+
+def test_two_files_are_trained_on_and_validated_on(tmp_path, capsys):
+    source, target = pairs(tmp_path)
+    sizes = [f"--{name}={value}" for name, value in {"steps": 2, "hidden": 8, "embedding": 8, "evaluations": 1}.items()]
+    words = [
+        "train",
+        "translate",
+        source,
+        target,
+        "--dev",
+        source,
+        target,
+        "--out",
+        tmp_path / "run",
+        "--symbols",
+        "words",
+        *sizes,
+    ]
+    assert cli.run([str(word) for word in words]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "run") and "60 pairs to train on, 60 to validate on" in said.err
+    assert api.load(tmp_path / "run").config.dev == (str(source), str(target))
+
+
+def test_lines_are_answered_in_order_and_scored(dates, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"9 May 1999\n\n12 October 2003\n")))
+    assert cli.run(["predict", str(dates.folder), "-"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["1999-05-09", "", "2003-10-12"]
+    (tmp_path / "some.tsv").write_text("source\ttarget\n9 May 1999\t1999-05-09\n9 May 1999\t2003-01-01\n")
+    assert cli.run(["score", str(dates.folder), str(tmp_path / "some.tsv"), "--json"]) == 0
+    right, wrong, summary = map(json.loads, capsys.readouterr().out.splitlines())
+    assert right["nats"] < wrong["nats"] and right["text"] == "9 May 1999\t1999-05-09"
+    assert summary["nats_per_pair"] == pytest.approx((right["nats"] + wrong["nats"]) / 2) and summary["symbols"] == 22
+
+
+def test_evaluate_reads_other_columns(dates, tmp_path, capsys):
+    (tmp_path / "some.csv").write_text("iso,when\n1999-05-09,9 May 1999\n")
+    words = ["evaluate", str(dates.folder), str(tmp_path / "some.csv"), "--source", "when", "--target", "iso", "--json"]
+    assert cli.run(words) == 0
+    measures = {row["measure"]: row["value"] for row in json.loads(capsys.readouterr().out)["measures"]}
+    assert measures["chrf"] == pytest.approx(100)
+
+
+def test_runs_are_compared_on_the_same_pairs(dates, tmp_path, capsys):
+    worse = train(tmp_path, steps=20)
+    (path,) = translate.demo(tmp_path / "data")
+    rows = path.read_text().splitlines()[:41]
+    path.write_text("\n".join(rows) + "\n")
+    assert cli.run(["compare", str(dates.folder), str(worse.folder), "--data", str(path), "--json"]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    sources, references = zip(*(row.split("\t") for row in rows[1:]), strict=True)
+    texts = [[answer.text for answer in predict(run, sources, Predict())] for run in (dates, worse)]
+    assert [first["bleu"], second["bleu"]] == [overlap.scores(some, references).bleu for some in texts]
+    assert first["p"] == 1 and second["p"] < 0.05 and second["high"] < 0
+    assert cli.run(["compare", str(dates.folder), "--data", str(path)]) == 2
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("source\ttarget\n", "there are no rows in"),
+        ("source\ttarget\na\tb\n", "are too few"),
+    ],
+)
+def test_too_few_pairs_are_told(tmp_path, content, message):
+    (tmp_path / "a.tsv").write_text(content)
+    with pytest.raises(UserError, match=message):
+        api.train("translate", tmp_path / "a.tsv", out=tmp_path / "run", steps=1, quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_to_evaluate_on_is_told(dates, tmp_path):
+    (tmp_path / "a.en").write_text("")
+    (tmp_path / "a.de").write_text("")
+    with pytest.raises(UserError, match=r"no pair of sentences to evaluate on|empty"):
+        translate.part(dates, [str(tmp_path / "a.en"), str(tmp_path / "a.de")], tmp_path)
+
+
+def test_merges_are_left_out_of_bpe_alone(tmp_path):
+    with pytest.raises(UserError, match="have no merges"):
+        quick(tmp_path, bpe_dropout=0.1)
+
+
+def test_an_evaluation_costs_what_was_reckoned(tmp_path, monkeypatch):
+    """`watch` is what is measured while training, `evaluate` at the end."""
+    calls = {"watch": 0, "evaluate": 0}
+    for name in calls:
+        real = getattr(translate, name)
+
+        def counted(*arguments, name=name, real=real, **more):
+            calls[name] += 1
+            return real(*arguments, **more)
+
+        monkeypatch.setattr(translate, name, counted)
+    quick(tmp_path, steps=6, evaluations=3)
+    assert calls == {"watch": 3, "evaluate": 1}
+
+
+def test_the_measure_falls_as_bleu_rises(dates):
+    pair = ("9 May 1999", "1999-05-09")
+    some = translate.Sentences(*(translate.encode(dates.codec, [text]) for text in pair), [pair])
+    found = translate.evaluate(dates.model, dates.codec, some)
+    assert found[translate.MEASURE] == 100 - found["bleu"] and found["chrf"] == pytest.approx(100)
