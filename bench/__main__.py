@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import crf, curves, gpu, language, reading, recurrent, start, stepping, words, writing
+from . import crf, curves, gpu, language, reading, recurrent, start, stepping, translating, words, writing
 
 BENCHES = {
     "start": start.run,
@@ -33,12 +33,17 @@ BENCHES = {
     "restaurant": reading.run_restaurant,
     "names": reading.run_names,
     "tagger": reading.run_tagger,
+    "translation-3": translating.run_3,
+    "translation-10": translating.run_10,
+    "translation-60": translating.run_60,
+    "translation-others": translating.run_others,
+    "translator": translating.run_speed,
 }
 QUICK = ("start", "writing", "recurrent", "ragged", "stepping", "curves", "first-use", "int8")
 
 parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
 parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=", ".join(BENCHES))
-parser.add_argument("--data", help="folder with text/, embeddings/, sentiment/ and tagging/")
+parser.add_argument("--data", help="folder with text/, embeddings/, sentiment/, tagging/ and translation/")
 chosen = parser.parse_args()
 for name in chosen.names or QUICK:
     print(f"\n{name}")

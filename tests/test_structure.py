@@ -200,13 +200,18 @@ def test_every_message_to_the_user_is_read_by_a_test():
 @pytest.mark.parametrize("task", tasks.TASKS)
 def test_a_task_is_a_page_with_the_names_the_registry_lists(task):
     page = tasks.load(task)
-    _, every, by_fit, answering, looking, by_itself = re.split(r"^(?:Every|A) page.*:$", tasks.__doc__, flags=re.M)
-    promised = [re.findall(r"^(\w+)(?:\(.*?\))?  +", part, re.M) for part in (every, by_fit, answering, looking, by_itself)]
+    _, every, by_fit, answering, scoring, more, looking, by_itself = re.split(
+        r"^(?:Every|A) page.*:$", tasks.__doc__, flags=re.M
+    )
+    parts = every, by_fit, answering, looking, by_itself, scoring
+    promised = [re.findall(r"^(\w+)(?:\(.*?\))?  +", part, re.M) for part in parts]
+    assert "compared" in more
     assert {"Config", "demo", "read", "Model", "baselines"} <= set(promised[0])
     assert "plan" in promised[1] and "predict" in promised[2] and "VIEW" in promised[3] and "go_on" in promised[4]
     names = promised[0] + (promised[4] if tasks.trains_itself(page) else promised[1])
     names += promised[2] if hasattr(page, "predict") else []
     names += promised[3] if hasattr(page, "look") else []
+    names += promised[5] if hasattr(page, "Score") else []
     assert [name for name in names if not hasattr(page, name)] == []
 
 
@@ -345,13 +350,16 @@ def book(tmp_path, monkeypatch):
         Path(f"{name}.csv").write_text("review,stars\n" + "".join(rows))
     for name in ("train", "dev"):
         Path(f"{name}.conll").write_text("He\tO\nsaid\tO\nTeddy\tB-person\nsings\tO\n\nTeddy\tO\nbears\tO\n\n" * 40)
+    for name in ("train", "val", "test"):
+        Path(f"{name}.en").write_text("".join(f"the {i} cats sleep\n" for i in range(60)))
+        Path(f"{name}.de").write_text("".join(f"die {i} Katzen schlafen\n" for i in range(60)))
     Path("questions-words.txt").write_text(": family\nman king woman queen\n")
     Path("wordsim353.tsv").write_text("man\tking\t6\nking\tqueen\t8\nrome\tparis\t7\nof\tthe\t1\n")
 
 
 def test_the_commands_of_the_readme_run_in_its_order(book, capsys):
     blocks = [block for block in fenced(ROOT / "README.md") if block.startswith("unrolled train")]
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for line in "".join(blocks).splitlines():
         code = cli.run(shlex.split(line)[1:])
         error = capsys.readouterr().err
@@ -375,7 +383,7 @@ def test_the_tables_of_the_performance_page_are_those_of_the_results():
     place = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     generate = importlib.util.module_from_spec(place)
     place.loader.exec_module(generate)
-    for name, tables in (("performance.md", 7), ("embed.md", 7), ("classify.md", 2), ("tag.md", 3)):
+    for name, tables in (("performance.md", 7), ("embed.md", 7), ("classify.md", 2), ("tag.md", 3), ("translate.md", 4)):
         page = (ROOT / "docs" / name).read_text()
         assert generate.with_tables(page) == page and len(re.findall(r"^`python -m bench .*commit", page, re.M)) == tables
     assert generate.command_line() == (ROOT / "docs" / "command-line.md").read_text()

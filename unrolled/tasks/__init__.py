@@ -22,7 +22,6 @@ take_vectors(config, codec, model)   begin with vectors learned elsewhere; lines
 inherited(base, given)               the settings that weights of another run decide
 calibrate(model, codec, part, limit) what is fitted on validation data before each evaluation
 evaluate(model, codec, part, limit)  {measure: value}
-watch(model, codec, part, limit)     a cheaper evaluate while training, with the same MEASURE; where there is none, evaluate
 
 A page that answers (the verbs predict, evaluate):
 Predict, Evaluate                    options of the verbs
@@ -33,12 +32,16 @@ shown(answer, coloured)              one as a person reads it
 part(run, names, spool, options)     data to evaluate on
 examine(run, part)                   tables of measures: {title: [{column: value}]}
 details(run, data, folder, limit)    what report.json holds beside the measures
-compared(runs, texts)                runs on the same data, and whether they differ by chance (the verb compare --data)
 
 A page that scores texts of others (the verb score):
 Score                                options
 read_to_score(run, names, spool)     a tuple of what `score` takes
 score(run, …, options)               texts, nats of each, measures, protocol
+
+A page that has more:
+watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper
+compared(runs, texts)                runs on the same data, and whether they differ by chance (compare --data)
+together(run, others)                the run with others that vote too (predict --beside)
 
 A page that can be looked into (the verb look):
 look(run, text)                      what is to be seen
