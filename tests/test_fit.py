@@ -397,6 +397,18 @@ def test_an_evaluation_is_told_in_the_units_people_read(new_run, capsys):
     assert [line.partition(" · dev ")[2] for line in lines] == ["6.000 bits", "2.000 bits", "4.000 bits (best 2.000 at step 8)"]
 
 
+def test_a_measure_without_a_unit_is_told_by_the_others(new_run, capsys):
+    values = iter([3.0, 1.0, 2.0])
+
+    def evaluate(model):
+        value = next(values)
+        return {"error": value, "score": 10 - value}
+
+    fit.fit(new_run(), Toy(), Data(), evaluate, settings(evaluate_every=4, unit="", shown=("score",)), Progress())
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" · dev ")[2] for line in lines] == ["7.000 score", "9.000 score", "8.000 score (best at step 8)"]
+
+
 # --- going astray
 
 

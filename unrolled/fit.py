@@ -61,7 +61,7 @@ class Settings(NamedTuple):
     measure: str
     device: str
     bfloat16: bool
-    unit: str  # of the measure and of the training loss as people read them
+    unit: str  # of the measure and of the training loss as people read them; empty: `shown` stands for the measure
     unit_scale: float  # multiplies both for showing
     work: str  # what a step gets through, and how much of it
     work_per_step: float
@@ -310,14 +310,17 @@ def _evaluate(loop: Loop, evaluate: Callable) -> None:
     standing.seconds += time.monotonic() - began
     loop.save(better)
     loop.note({"step": loop.step, "seconds": round(standing.seconds, 2), "train": standing.smooth, **measures})
-    told = "".join(f", {measures[name]:.3f} {name}" for name in settings.shown if name in measures)
-    loop.progress.say(evaluation_line(loop, value, better) + told)
+    told = [f"{measures[name]:.3f} {name}" for name in settings.shown if name in measures]
+    loop.progress.say(evaluation_line(loop, value, better, told))
 
 
-def evaluation_line(loop: Loop, value: float, better: bool) -> str:
-    scale = loop.settings.unit_scale
-    mark = "" if better else f" (best {loop.standing.best * scale:.3f} at step {loop.standing.best_step})"
-    return f"{live_line(loop)} · dev {value * scale:.3f} {loop.settings.unit}{mark}"
+def evaluation_line(loop: Loop, value: float, better: bool, told: list[str]) -> str:
+    """A measure without a unit is one that nobody reads: what else is told then stands for it."""
+    scale, unit, best = loop.settings.unit_scale, loop.settings.unit, loop.standing.best_step
+    mark = "" if better else f" (best {loop.standing.best * scale:.3f} at step {best})" if unit else f" (best at step {best})"
+    if not unit:
+        return f"{live_line(loop)} · dev {', '.join(told)}{mark}"
+    return ", ".join([f"{live_line(loop)} · dev {value * scale:.3f} {unit}{mark}", *told])
 
 
 def live_line(loop: Loop) -> str:
