@@ -182,6 +182,7 @@ def _prepare(
                 f"baseline {name}: " + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if key in SHOWN)
             )
         config, evaluation = _schedule(page, config, data, model, began, progress)
+        config = page.settle(config, data) if hasattr(page, "settle") else config
         shutil.rmtree(staging / "tokens" / "spool", ignore_errors=True)
         folders.write_json(staging / "codec.json", data.codec.to_json())
         about = {

@@ -25,7 +25,9 @@ def of_run(folder: Path) -> dict[str, Any]:
         facts |= brief(report)
         facts["training"] = {key: report[key] for key in TRAINING}
         facts["environment"] = report["environment"]
-    facts["baselines"] = {name: _shown(measures) for name, measures in (report or {}).get("baselines", about["baselines"]).items()}
+    facts["baselines"] = {
+        name: _shown(measures) for name, measures in (report or {}).get("baselines", about["baselines"]).items()
+    }
     facts["settings"] = {name: _plain(value) for name, value in about["config"].items()}
     return facts
 

@@ -39,6 +39,7 @@ read_to_score(run, names, spool)     a tuple of what `score` takes
 score(run, …, options)               texts, nats of each, measures, protocol
 
 A page that has more:
+settle(config, data)                 the config with what is chosen once the number of steps is known, of no weight's shape
 watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper
 compared(runs, texts)                runs on the same data, and whether they differ by chance (compare --data)
 together(run, others)                the run with others that vote too (predict --beside)

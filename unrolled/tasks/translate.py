@@ -252,11 +252,12 @@ class Model(nn.Module):
     def __init__(self, config: Config, codec: Codec):
         super().__init__()
         V, E, H, both = codec.size, config.embedding, config.hidden, config.direction == "both"
-        self.smoothing, self.dropout, self.word_dropout = config.smoothing, config.dropout, config.word_dropout
+        self.smoothing, self.word_dropout = config.smoothing, config.word_dropout
+        self.dropout = config.dropout or 0.0  # None: not settled
         self.embed = nn.Embedding(codec.source.size, E)
         self.embed_target = self.embed if config.tied and codec.source is codec else nn.Embedding(V, E)
         recurrent = partial(
-            Recurrent, config.cell, hidden_size=H, num_layers=config.layers, dropout=config.dropout,
+            Recurrent, config.cell, hidden_size=H, num_layers=config.layers, dropout=self.dropout,
             weight_dropout=config.weight_dropout, variational=True,
         )  # fmt: skip
         self.encoder = recurrent(input_size=E, bidirectional=both)
@@ -374,28 +375,23 @@ def inside(lengths: Tensor) -> Tensor:
 
 
 def plan(config: Config, data: Data) -> Config:
-    """The config with every None chosen, as measured on image captions: see docs.
-
-    What is seen twice is not learnt by heart, and then dropout only slows; few passes also want many small steps.
-    """
+    """The config with sizes chosen, as measured on image captions: few passes want many small steps."""
     accounts = data.accounts
     config = dataclasses.replace(config, source=accounts["source"], target=accounts["target"])
     config = config if config.steps else fill(config, minutes=10.0)
-    width, through = word_input.width(config.vectors, config.embedding, data.codec.size), _about_passes(config, data)
+    width = word_input.width(config.vectors, config.embedding, data.codec.size)
+    through = config.minutes * 60 * PACE / (len(data.train.target.ids) + len(data.train)) if config.minutes else 0
     sizes = {"hidden": 256, "embedding": width or 256, "vocabulary": data.codec.size, "rate": 3e-3}
-    return fill(
-        config, batch=32 if through < 16 else 64, dropout=round(float(np.clip(0.12 * np.log2(through / 2), 0, 0.4)), 2), **sizes
-    )
+    return fill(config, batch=64 if through > 16 else 32, **sizes)
 
 
-PACE = 5000  # target symbols a second: what minutes are taken for until the speed is measured
+PACE = 3000  # target symbols a second: what minutes are taken for until the speed is measured
 
 
-def _about_passes(config: Config, data: Data) -> float:
-    """How often training will go through the pairs."""
-    if config.steps:
-        return config.steps * (config.batch or 32) / len(data.train)
-    return config.minutes * 60 * PACE / (len(data.train.target.ids) + len(data.train))
+def settle(config: Config, data: Data) -> Config:
+    """The config with its dropout: pairs that are seen once or twice are not learnt by heart, and it would only slow."""
+    through = config.steps * config.batch / len(data.train)
+    return fill(config, dropout=round(float(np.clip(0.1 * np.log2(through / 2), 0, 0.35)), 2))
 
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
