@@ -78,7 +78,7 @@ class Config:
     holdout: float = option(0.02, "part of the pairs to validate on, drawn by the seed", minimum=0.0001, maximum=0.5)
     smoothing: float = option(0.1, "of the labels: this much is spread over all symbols", minimum=0, maximum=0.9)
     dropout: float | None = option(
-        None, "of vectors and of states; none for few passes through the pairs", minimum=0, maximum=0.95
+        None, "of vectors, and of what the output layer reads; none for few passes through the pairs", minimum=0, maximum=0.95
     )
     word_dropout: float = option(0.0, "of whole symbols, read as unknown", minimum=0, maximum=0.95)
     weight_dropout: float = option(0.0, "of single recurrent weights", minimum=0, maximum=0.95)
@@ -280,7 +280,7 @@ class Model(nn.Module):
         """ids (B, S) -> the memory (B, S, H), and the decoder's first state."""
         x = drop(self.embed(source) * self.scale, self.dropout, self.training, variational=False)
         hidden, last = self.encoder(x, lengths=lengths)
-        return self.memory(drop(hidden, self.dropout, self.training, variational=False)), self.first_state(last)
+        return self.memory(hidden), self.first_state(last)
 
     def first_state(self, last: State) -> State:
         """The decoder's state before its first symbol, from the encoder's after its last one, both directions'."""
@@ -326,7 +326,6 @@ class Model(nn.Module):
         self, hidden: Tensor, memory: Tensor, keys: Tensor, lengths: Tensor, covered: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """tanh(W [c_t; h_t]) (B, T, E), and α (B, T, S)."""
-        hidden = drop(hidden, self.dropout, self.training, variational=False)
         if self.attention is None:
             return self.combine(hidden).tanh(), None
         context, weights = self.attention(hidden, memory, keys, lengths, covered)
@@ -569,7 +568,7 @@ class Predict:
 
     beam: int = option(5, "hypotheses kept a sentence; 1 takes the likeliest symbol each time", minimum=1, maximum=1000)
     best: int = option(1, "translations shown a sentence", minimum=1, maximum=1000)
-    length_power: float = option(1.0, "0 compares whole log-probabilities, 1 their mean a symbol", minimum=0, maximum=2)
+    length_power: float = option(1.1, "0 compares whole log-probabilities, 1 their mean a symbol", minimum=0, maximum=2)
     coverage_penalty: float = option(0.0, "how much it costs to leave a part of the source unread", minimum=0, maximum=10)
     patience: float | None = option(1.0, "the search is over when so many beams have ended", minimum=0.01)
     threshold: float | None = option(3.0, "hypotheses so many nats below the likeliest are given up", minimum=0)
