@@ -392,3 +392,14 @@ def test_the_measure_falls_as_bleu_rises(dates):
     some = translate.Sentences(*(translate.encode(dates.codec, [text]) for text in pair), [pair])
     found = translate.evaluate(dates.model, dates.codec, some)
     assert found[translate.MEASURE] == 100 - found["bleu"] and found["chrf"] == pytest.approx(100)
+
+
+def test_what_is_watched_is_like_the_rest():
+    """In some files every other sentence is long."""
+    source = Rows.of([np.full(5 + 20 * (i % 2), 2) for i in range(1000)])
+    part = translate.Sentences(source, source, [("a", str(i)) for i in range(1000)])
+    some = translate._spread(part, 300)
+    assert len(some) == 300 and 13 < some.source.lengths.mean() < 17
+    assert [text[1] for text in some.texts] == [text[1] for text in translate._spread(part, 300).texts]
+    assert [5 + 20 * (int(text[1]) % 2) for text in some.texts] == some.source.lengths.tolist()
+    assert translate._spread(part, 1000) is part

@@ -6,6 +6,7 @@ are read together, every row of every product is summed in one order, and what i
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -50,6 +51,8 @@ class Translator:
 
     @torch.no_grad()
     def __init__(self, model: nn.Module):
+        if model.combine.weight.device.type != "cpu":
+            model = copy.deepcopy(model).cpu()
         E, first = model.combine.out_features, model.decoder.cells[0]
         self.embed = (model.embed.weight * model.scale).float().numpy()
         self.directions, self.states = model.encoder.directions, first.states

@@ -507,10 +507,10 @@ def calibrate(model: Model, codec: Codec, part: Sentences, limit: int) -> None:
 
 
 def _spread(part: Sentences, limit: int | None) -> Sentences:
-    """About `limit` pairs, every n-th."""
+    """`limit` pairs, always the same ones. (Every n-th may be longer or shorter than the others.)"""
     if limit is None or limit >= len(part):
         return part
-    chosen = np.arange(0, len(part), -(-len(part) // limit))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(part))[:limit])
     return Sentences(part.source.taken(chosen), part.target.taken(chosen), [part.texts[i] for i in chosen])
 
 
