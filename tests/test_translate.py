@@ -239,7 +239,7 @@ def test_an_unknown_word_is_copied_from_where_the_net_looks(tmp_path):
     source, hypothesis = "the zebra", translate.Hypothesis([UNKNOWN, run.codec.index["Hund"], END], 0.0, 0.0, True)
     weights = translate.looked(run.model, run.codec.encode(source), hypothesis.ids[:-1])
     wanted = source.split()[weights[0].argmax()]
-    assert translate.written(run, source, hypothesis) == f"{wanted} Hund"
+    assert translate.written(run.model, run.codec, source, hypothesis) == f"{wanted} Hund"
 
 
 def test_several_answers_are_ranked_and_drawn_ones_follow_the_seed(dates):
@@ -367,9 +367,34 @@ def test_nothing_to_evaluate_on_is_told(dates, tmp_path):
         translate.part(dates, [str(tmp_path / "a.en"), str(tmp_path / "a.de")], tmp_path)
 
 
-def test_merges_are_left_out_of_bpe_alone(tmp_path):
-    with pytest.raises(UserError, match="have no merges"):
-        quick(tmp_path, bpe_dropout=0.1)
+@pytest.mark.parametrize("settings", [{"bpe_dropout": 0.1}, {"unigram_alpha": 0.2}, {"coverage": True, "attention": "none"}])
+def test_settings_that_would_do_nothing_are_refused_before_reading(tmp_path, settings):
+    with pytest.raises(UserError, match=r"does nothing here: it needs --"):
+        quick(tmp_path, **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_filters_of_drawing_need_drawing(dates):
+    with pytest.raises(UserError, match="`--top-p` is of drawing, and a search does not draw"):
+        predict(dates, ["x"], Predict(top_p=0.5))
+
+
+def test_what_is_measured_is_what_predict_writes(tmp_path):
+    """Unknown words are copied in both."""
+    run = quick(tmp_path, vocabulary=5)
+    sides = [(tmp_path / f"a.{side}").read_text().splitlines() for side in ("en", "de")]
+    texts = list(zip(*sides, strict=True))
+    part = translate.Sentences(*(translate.encode(run.codec, side) for side in zip(*texts, strict=True)), texts)
+    answers = [answer.text for answer in predict(run, [source for source, _ in texts], Predict())]
+    found = translate.evaluate(run.model, run.codec, part)
+    assert found["bleu"] == overlap.scores(answers, [target for _, target in texts]).bleu
+    assert found["chrf"] == overlap.scores(answers, [target for _, target in texts]).chrf
+
+
+def test_look_takes_a_sentence_and_no_file(dates, tmp_path, capsys):
+    (tmp_path / "some.txt").write_text("9 May 1999\n")
+    assert cli.run(["look", str(dates.folder), f"@{tmp_path / 'some.txt'}"]) == 2
+    assert "is a file; `look` takes one sentence" in capsys.readouterr().err
 
 
 def test_an_evaluation_costs_what_was_reckoned(tmp_path, monkeypatch):

@@ -398,6 +398,8 @@ def look() -> click.Command:
             raise UserError(
                 f"`--out {path}` does not say what to write; of this run it may end in {allowed}", fix="--out look.html"
             )
+        if text.startswith("@") and os.path.exists(text[1:]):
+            raise UserError(f"`{text}` is a file; `look` takes one sentence", fix="put the sentence in quotation marks")
         found = model.task.look(model, text)
         write_bytes(path, view.ENDINGS[path.suffix.lower()](found))
         _records(view.whole(found) if as_json else view.table(found), as_json)

@@ -50,6 +50,7 @@ class Translator:
     """Of a translate model's weights as they are now."""
 
     @torch.no_grad()
+    @torch.autocast("cpu", enabled=False)
     def __init__(self, model: nn.Module):
         if model.combine.weight.device.type != "cpu":
             model = copy.deepcopy(model).cpu()

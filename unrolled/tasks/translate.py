@@ -72,7 +72,7 @@ class Config:
     unigram_alpha: float | None = option(None, "cuts are drawn by probabilities to this power (unigram)", minimum=0, maximum=10)
     embedding: int | None = option(None, "width of a symbol's vector", minimum=1, maximum=100_000)
     tied: bool = option(True, "source, target and output share their vectors")
-    longest: int = option(100, "sentences of more symbols are left out of training", minimum=1)
+    longest: int | None = option(None, "longer sentences are left out of training  [100 words, or 500 characters]", minimum=1)
     encoding: str = option("utf-8", "encoding of the text files")
     dev: tuple[str, ...] = option((), "sentences to validate on, in place of a part of the data; given as the data are")
     holdout: float = option(0.02, "part of the pairs to validate on, drawn by the seed", minimum=0.0001, maximum=0.5)
@@ -156,9 +156,11 @@ def _date(generator: random.Random) -> tuple[str, str]:
 
 def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     """Encode the user's pairs into files in `folder`; `base` is a codec to extend instead of a new one."""
+    _refuse_idle(config)
     folder.mkdir(parents=True, exist_ok=True)
     found = pairs.find(config.data, folder / "spool", config.source, config.target, config.encoding)
-    kept = pairs.check(pairs.pairs(found), config.longest, pairs.words if config.symbols in ("words", *vocab.PIECES) else len)
+    longest, length = (100, pairs.words) if config.symbols in ("words", *vocab.PIECES) else (500, len)
+    kept = pairs.check(pairs.pairs(found), config.longest or longest, length)
     train, dev = _split(config, kept.pairs, folder)
     pairs.refuse_swapped(kept.counts, dev)
     codec = _codec(config, base, train)
@@ -169,6 +171,18 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     for part, some in (("train", train), ("dev", dev)):
         accounts[part] = _encode(config, codec, some, folder / part)
     return reopen(codec, accounts, folder)
+
+
+def _refuse_idle(config: Config) -> None:
+    """A UserError for settings that would do nothing."""
+    idle = {
+        "--bpe-dropout": (config.bpe_dropout > 0 and config.symbols != "bpe", "--symbols bpe"),
+        "--unigram-alpha": (config.unigram_alpha is not None and config.symbols != "unigram", "--symbols unigram"),
+        "--coverage": (config.coverage and config.attention == "none", "--attention dot, general or additive"),
+    }
+    for flag, (does_nothing, needed) in idle.items():
+        if does_nothing:
+            raise UserError(f"`{flag}` does nothing here: it needs {needed}", fix=f"{needed}, or leave {flag} out")
 
 
 def _split(config: Config, found: list[pairs.Pair], folder: Path) -> tuple[list[pairs.Pair], list[pairs.Pair]]:
@@ -517,17 +531,22 @@ def _spread(part: Sentences, limit: int | None) -> Sentences:
 def forced(model: Model, part: Sentences) -> np.ndarray:
     """Nats (N,) of each pair's target, its end included."""
     model.eval()
-    lengths, device = part.source.lengths + part.target.lengths, model.output.weight.device
+    lengths = part.source.lengths + part.target.lengths
     order, found = np.argsort(lengths, kind="stable"), np.zeros(len(part))
     with torch.no_grad():
         for begin, end in borders(lengths[order], 64, 1 << 13):
             rows = order[begin:end]
-            batch = Batch(*(value.to(device) for value in batch_of(part, rows)[:5]))
+            batch = _beside(model, batch_of(part, rows))
             places = inside(batch.target_lengths)
             logits = model.output(model(batch, None)[0]).float()
             nats = F.cross_entropy(logits, batch.following[places], reduction="none").double()
             found[rows] = places.new_zeros(places.shape, dtype=torch.float64).masked_scatter(places, nats).sum(1).cpu()
     return found
+
+
+def _beside(model: Model, batch: Batch) -> Batch:
+    """The batch where the model is."""
+    return Batch(*(value if value is None else value.to(model.output.weight.device) for value in batch))
 
 
 def per_symbol(model: Model, part: Sentences) -> float:
@@ -541,8 +560,8 @@ def evaluate(model: Model, codec: Codec, part: Sentences, limit: int | None = No
     texts = _best_texts(model, codec, part, Predict())
     found = overlap.scores(texts, [target for _, target in part.texts])
     return {
-        MEASURE: 100 - found.bleu, "bleu": found.bleu, "chrf": found.chrf, "ter": found.ter,
-        "brevity_penalty": found.brevity_penalty, "nats_per_symbol": per_symbol(model, part), "sentences": len(part),
+        "bleu": found.bleu, "chrf": found.chrf, "ter": found.ter, "brevity_penalty": found.brevity_penalty,
+        "nats_per_symbol": per_symbol(model, part), "sentences": len(part), MEASURE: 100 - found.bleu,
     }  # fmt: skip
 
 
@@ -556,7 +575,7 @@ def watch(model: Model, codec: Codec, part: Sentences, limit: int | None = None)
 
 def _best_texts(model: Model, codec: Codec, part: Sentences, options: Predict) -> list[str]:
     answers = translate(model, codec, part.source, options)
-    return [codec.decode([i for i in best[0].ids if i != END]).strip() for best in answers]
+    return [written(model, codec, text, found[0]) for (text, _), found in zip(part.texts, answers, strict=True)]
 
 
 # --- answering
@@ -597,12 +616,14 @@ def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
     """The best translations of each sentence; an empty one's is empty."""
     if options.best > options.beam and options.temperature is None:
         raise UserError(f"`--best {options.best}` is more than `--beam {options.beam}` keeps", fix=f"--beam {options.best}")
+    if options.top_p is not None and options.temperature is None:
+        raise UserError("`--top-p` is of drawing, and a search does not draw", fix="--temperature 1 with it")
     some = [i for i, text in enumerate(texts) if text.strip()]
     answers = [Answer("", []) for _ in texts]
     required = _required(run.codec, [texts[i] for i in some], options)
     source = encode(run.codec.source, [texts[i] for i in some])
     for i, hypotheses in zip(some, translate(run.model, run.codec, source, options, required), strict=True):
-        found = [Translation(written(run, texts[i], h), h.score, h.nats) for h in hypotheses[: options.best]]
+        found = [Translation(written(run.model, run.codec, texts[i], h), h.score, h.nats) for h in hypotheses[: options.best]]
         answers[i] = Answer(found[0].text, found)
     return answers
 
@@ -667,22 +688,21 @@ def copies(model: Model, codec: Codec) -> bool:
     return codec.kind in ("words", "characters") and model.attention is not None
 
 
-def written(run: Any, text: str, hypothesis: Hypothesis) -> str:
+def written(model: nn.Module, codec: Codec, text: str, hypothesis: Hypothesis) -> str:
     """A hypothesis as text, with symbols of the source in the place of unknown ones (Luong et al. 2015)."""
     ids = [i for i in hypothesis.ids if i != END]
     if UNKNOWN not in ids:
-        return run.codec.decode(ids).strip()
-    reads = run.codec.source
-    weights, pieces = looked(voters(run.model)[0], reads.encode(text), ids), reads.pieces(text)
-    parts = [pieces[weights[t].argmax()] if i == UNKNOWN else run.codec.text(i) for t, i in enumerate(ids)]
-    return ("" if run.codec.kind == "characters" else " ").join(parts).strip()
+        return codec.decode(ids).strip()
+    weights, pieces = looked(voters(model)[0], codec.source.encode(text), ids), codec.source.pieces(text)
+    parts = [pieces[weights[t].argmax()] if i == UNKNOWN else codec.text(i) for t, i in enumerate(ids)]
+    return ("" if codec.kind == "characters" else " ").join(parts).strip()
 
 
 def looked(model: Model, source: np.ndarray, target: Sequence[int]) -> np.ndarray:
     """The attention's weights (T + 1, S) as the net writes `target` and its end."""
     one = Sentences(Rows.of([source]), Rows.of([np.asarray(target, np.int64)]), [])
     with torch.no_grad():
-        return model.eval().read(batch_of(one, np.array([0])))[1][0].float().numpy()
+        return model.eval().read(_beside(model, batch_of(one, np.array([0]))))[1][0].float().cpu().numpy()
 
 
 VIEW = attention_page
@@ -857,7 +877,7 @@ def _aligned(run: Any, part: Sentences) -> Iterator[alignment.Aligned]:
     codec, order = run.codec, np.argsort(part.source.lengths + part.target.lengths, kind="stable")
     with torch.no_grad():
         for rows in np.array_split(order, -(-len(order) // 64)):
-            weights = run.model.eval().read(batch_of(part, rows))[1].float().numpy()
+            weights = run.model.eval().read(_beside(run.model, batch_of(part, rows)))[1].float().cpu().numpy()
             for row, alpha in zip(rows, weights, strict=True):
                 sides = []
                 for theirs, side, text in zip((codec.source, codec), (part.source, part.target), part.texts[row], strict=True):
