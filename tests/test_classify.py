@@ -196,7 +196,7 @@ def test_evidence_adds_up_to_what_the_text_changes(reviews):
     nothing = np.zeros_like(ids)
     rows = [logits(reviews.model, classify.Rows.of([x]))[0] for x in (ids, nothing)]
     wanted = np.subtract(*(torch.tensor(row).log_softmax(0)[label].item() for row in rows))
-    assert attribution(reviews.model, ids, label).sum() == pytest.approx(wanted, rel=0.05)
+    assert attribution(reviews.model, ids, label).sum() == pytest.approx(wanted, rel=0.05, abs=0.01)
 
 
 def test_evidence_finds_the_word_that_decides(reviews):
@@ -206,9 +206,11 @@ def test_evidence_finds_the_word_that_decides(reviews):
 
 
 def test_evidence_is_shown_in_colour_or_as_a_list(reviews):
-    (answer,) = predict(reviews, [review(7, "bad")], Predict(evidence=True))
+    answers = predict(reviews, [review(7, label) for label in ("good", "bad")], Predict(evidence=True))
+    answer = max(answers, key=lambda one: max(one.evidence))  # a text of unknown words may be one of them already
     plain, painted = classify.shown(answer, False), classify.shown(answer, True)
-    assert plain.splitlines()[0] == f"bad\t{answer.probability:.3f}" and "rude" in plain.splitlines()[1]
+    first, second = plain.splitlines()[:2]
+    assert first == f"{answer.label}\t{answer.probability:.3f}" and SAID[answer.label][7 % 3] in second
     assert "\x1b[" in painted and "\x1b[" not in plain
 
 

@@ -13,6 +13,9 @@ LAYERS = {cells.RNN: torch._VF.rnn_tanh, cells.GRUAfter: torch._VF.gru, cells.LS
 
 def run(cell: nn.Module, U: Tensor, x: Tensor, state: cells.State, lengths: Tensor | None):
     """x (B, T, I), state (B, H) each; see kernels/__init__ for the contract."""
+    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        with torch.autocast("cpu", enabled=False):  # oneDNN's LSTM refuses bfloat16 where the processor has no such unit
+            return run(cell, U.float(), x.float(), tuple(s.float() for s in state), lengths)
     layer, weights = LAYERS[type(cell)], flat_weights(cell, U)
     options = (cell.b is not None, 1, 0.0, torch.is_grad_enabled(), False)  # biases, layers, dropout, train, directions
     if lengths is None:

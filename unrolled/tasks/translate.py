@@ -558,11 +558,18 @@ def evaluate(model: Model, codec: Codec, part: Sentences, limit: int | None = No
     """The measures of about `limit` pairs, or of all."""
     part = _spread(part, limit)
     texts = _best_texts(model, codec, part, Predict())
-    found = overlap.scores(texts, [target for _, target in part.texts])
+    references = [target for _, target in part.texts]
+    found = overlap.scores(texts, references)
     return {
         "bleu": found.bleu, "chrf": found.chrf, "ter": found.ter, "brevity_penalty": found.brevity_penalty,
-        "nats_per_symbol": per_symbol(model, part), "sentences": len(part), MEASURE: 100 - found.bleu,
+        "exact": _exact(texts, references), "nats_per_symbol": per_symbol(model, part), "sentences": len(part),
+        MEASURE: 100 - found.bleu,
     }  # fmt: skip
+
+
+def _exact(texts: Sequence[str], references: Sequence[str]) -> float:
+    """The share of translations that are their references, letter for letter."""
+    return sum(text == reference.strip() for text, reference in zip(texts, references, strict=True)) / len(texts)
 
 
 def watch(model: Model, codec: Codec, part: Sentences, limit: int | None = None) -> dict[str, float]:
@@ -771,6 +778,7 @@ def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
         ("chrf", found.chrf, None, None, protocols["chrf"]),
         ("ter", found.ter, None, None, protocols["ter"]),
         ("length_ratio", found.length_ratio, None, None, "words written to words of the references"),
+        ("exact", _exact(texts, references), None, None, "share of sentences that are the reference, letter for letter"),
         ("nats_per_symbol", per_symbol(run.model, part), None, None, "of the references, ends included"),
     ]
     return {
