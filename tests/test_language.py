@@ -451,7 +451,7 @@ def test_a_symbols_surprise_is_minus_log_of_the_steppers_probability(runs, kind)
     assert found.measures["bits_per_character"] == pytest.approx(total / math.log(2) / len(SONG), rel=1e-4)
     assert found.measures["perplexity"] == pytest.approx(math.exp(total / len(wanted)), rel=1e-4)
     assert "every symbol once, one stream" in found.protocol
-    assert len(found.symbols) == len(wanted)
+    assert len(found.texts) == len(wanted)
 
 
 @pytest.mark.parametrize("kind", KINDS)
