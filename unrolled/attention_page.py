@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import partial
 from html import escape
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +15,8 @@ import numpy as np
 from . import alignment
 from .alignment import Words
 from .errors import MISSING_EXTRA, UserError
+from .template import fill
 
-TEMPLATE = Path(__file__).parent / "page" / "attention.html"
 END = "⏎"
 STRONG = 0.75  # from this weight on, white letters are easier to read
 NAMES = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}  # symbols that leave no mark
@@ -62,15 +61,7 @@ def page(looked: Looked) -> bytes:
         "@SOURCE@": _sentence(looked.source, "s"), "@WRITTEN@": _sentence(looked.written, "t"),
         "@TABLE@": f"<thead{flat}><tr><td></td>{head}</tr></thead><tbody>{body}</tbody>", "@NOTE@": escape(looked.note),
     }  # fmt: skip
-    pieces = [TEMPLATE.read_text(encoding="utf-8")]
-    for place in parts:  # split first, fill then: a symbol may be the name of a place
-        pieces = [half for piece in pieces for half in _around(piece, place)]
-    return "".join(parts.get(piece, piece) for piece in pieces).encode("utf-8", "replace")
-
-
-def _around(piece: str, place: str) -> list[str]:
-    before, found, after = piece.partition(place)
-    return [before, found, after] if found else [piece]
+    return fill("attention.html", parts)
 
 
 def _class(begins: bool, strong: bool = False) -> str:

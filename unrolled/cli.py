@@ -355,7 +355,7 @@ def _options_of(run: Any, kind: str, pages: dict[str, Any], values: dict[str, An
     from .config import build, options
 
     theirs = {task: {o.name: o for o in options(getattr(page, kind))} for task, page in pages.items()}
-    task = run.task.__name__.rpartition(".")[2]
+    task = _task_of(run)
     for name in values:
         if name not in theirs[task]:
             owner, flag = next((owner, known[name].flag) for owner, known in theirs.items() if name in known)

@@ -7,12 +7,12 @@ name, and says which kind is the likeliest.
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-TEMPLATE = Path(__file__).parent / "page" / "future.html"
+from .template import fill
+
 HUES = (212, 16, 140, 280, 44, 180, 330, 95)  # degrees, one a kind
 
 
@@ -40,16 +40,7 @@ def page(belief: Belief) -> bytes:
     key = " ".join(f"<span style='background:{_colour(i, 0.8)}'>{escape(kind)}</span>" for i, kind in enumerate(belief.kinds))
     parts = {"@NOTE@": escape(belief.note), "@KEY@": key, "@TABLE@": f"<tr><th>read so far</th>{head}</tr>{rows}"}
     parts["@WAYS@"] = f"<tr><th></th>{head}</tr>{ways}"
-    text = TEMPLATE.read_text(encoding="utf-8")
-    pieces = [text]
-    for place in parts:  # split first, fill then: a word may be the name of a place
-        pieces = [half for piece in pieces for half in _around(piece, place)]
-    return "".join(parts.get(piece, piece) for piece in pieces).encode("utf-8", "replace")
-
-
-def _around(piece: str, place: str) -> list[str]:
-    before, found, after = piece.partition(place)
-    return [before, found, after] if found else [piece]
+    return fill("future.html", parts)
 
 
 def _row(belief: Belief, t: int) -> str:

@@ -62,6 +62,41 @@ def each(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
     return np.array([score(text, [reference]).score for text, reference in zip(hypotheses, references, strict=True)])
 
 
+def exact(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """The share of translations that are their references, letter for letter."""
+    _check(hypotheses, references)
+    return sum(text == reference.strip() for text, reference in zip(hypotheses, references, strict=True)) / len(references)
+
+
+def by_length(lengths: np.ndarray, hypotheses: Sequence[str], references: Sequence[str]) -> list[dict[str, Any]]:
+    """BLEU of sentences whose sources have about the same length (N,) in symbols, in fifths."""
+    rows = []
+    for some in np.array_split(np.argsort(lengths, kind="stable"), min(5, len(lengths))):
+        found = scores([hypotheses[i] for i in some], [references[i] for i in some])
+        between = f"{lengths[some].min()}–{lengths[some].max()}"
+        rows.append({"source_symbols": between, "sentences": len(some), "bleu": found.bleu, "length_ratio": found.length_ratio})
+    return rows
+
+
+def examples(sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]) -> list[dict[str, Any]]:
+    """The three best sentences by chrF, three in the middle, the three worst."""
+    chrf = each(hypotheses, references)
+    order, some = np.argsort(-chrf, kind="stable"), min(3, -(-len(chrf) // 3))
+    middle = (len(order) - some) // 2
+    chosen = {"best": order[:some], "middle": order[middle : middle + some], "worst": order[-some:]}
+    return [
+        {
+            "which": f"{which} {number}",
+            "chrf": float(chrf[i]),
+            "source": sources[i],
+            "written": hypotheses[i],
+            "reference": references[i],
+        }
+        for which, rows in chosen.items()
+        for number, i in enumerate(rows, 1)
+    ]
+
+
 def interval(hypotheses: Sequence[str], references: Sequence[str], seed: int) -> tuple[float, float]:
     """The 95 % interval of BLEU, by the bootstrap over sentences."""
     _check(hypotheses, references)

@@ -17,7 +17,6 @@ import datetime
 import json
 import math
 import random
-import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import alignment, attention, attention_page, fit, overlap, tables, translator, word_input
+from .. import alignment, attention, attention_page, fit, glossary, overlap, tables, translator, word_input
 from .. import run as folders
 from ..attention import Attention
 from ..cells import CELLS, State
@@ -562,14 +561,9 @@ def evaluate(model: Model, codec: Codec, part: Sentences, limit: int | None = No
     found = overlap.scores(texts, references)
     return {
         "bleu": found.bleu, "chrf": found.chrf, "ter": found.ter, "brevity_penalty": found.brevity_penalty,
-        "exact": _exact(texts, references), "nats_per_symbol": per_symbol(model, part), "sentences": len(part),
+        "exact": overlap.exact(texts, references), "nats_per_symbol": per_symbol(model, part), "sentences": len(part),
         MEASURE: 100 - found.bleu,
     }  # fmt: skip
-
-
-def _exact(texts: Sequence[str], references: Sequence[str]) -> float:
-    """The share of translations that are their references, letter for letter."""
-    return sum(text == reference.strip() for text, reference in zip(texts, references, strict=True)) / len(texts)
 
 
 def watch(model: Model, codec: Codec, part: Sentences, limit: int | None = None) -> dict[str, float]:
@@ -625,13 +619,17 @@ def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
         raise UserError(f"`--best {options.best}` is more than `--beam {options.beam}` keeps", fix=f"--beam {options.best}")
     if options.top_p is not None and options.temperature is None:
         raise UserError("`--top-p` is of drawing, and a search does not draw", fix="--temperature 1 with it")
+    asked = bool(options.require) or options.glossary is not None
+    if asked and options.temperature is not None:
+        raise UserError("`--temperature` draws; words are required of a search", fix="leave out --require and --glossary")
     some = [i for i, text in enumerate(texts) if text.strip()]
     answers = [Answer("", []) for _ in texts]
-    required = _required(run.codec, [texts[i] for i in some], options)
-    source = encode(run.codec.source, [texts[i] for i in some])
-    for i, hypotheses in zip(some, translate(run.model, run.codec, source, options, required), strict=True):
-        found = [Translation(written(run.model, run.codec, texts[i], h), h.score, h.nats) for h in hypotheses[: options.best]]
-        answers[i] = Answer(found[0].text, found)
+    given = [texts[i] for i in some]
+    required = glossary.required(run.codec, given, options.require, options.glossary) if asked else None
+    found = translate(run.model, run.codec, encode(run.codec.source, given), options, required)
+    for i, hypotheses in zip(some, found, strict=True):
+        best = [Translation(written(run.model, run.codec, texts[i], h), h.score, h.nats) for h in hypotheses[: options.best]]
+        answers[i] = Answer(best[0].text, best)
     return answers
 
 
@@ -662,32 +660,6 @@ SAME_SYMBOLS = "train runs on the same data with several --seed"
 def voters(model: nn.Module) -> list[Model]:
     """A model, or those that `together` put side by side."""
     return list(model) if isinstance(model, nn.ModuleList) else [model]
-
-
-def _required(codec: Codec, texts: Sequence[str], options: Predict) -> list[list[list[int]]] | None:
-    """For each text the phrases, as ids, that its translations must hold."""
-    if not options.require and options.glossary is None:
-        return None
-    if options.temperature is not None:
-        raise UserError("`--temperature` draws; words are required of a search", fix="leave out --require and --glossary")
-    glossary = {}
-    if options.glossary is not None:
-        glossary = {pair.source: pair.target for pair in pairs.pairs(pairs.find((options.glossary,), Path()))}
-    longest_first = sorted(glossary, key=len, reverse=True)
-    terms = re.compile("|".join(rf"(?<!\w){re.escape(term)}(?!\w)" for term in longest_first) or r"(?!)")
-    found = [[*options.require, *(glossary[term] for term in dict.fromkeys(terms.findall(text)))] for text in texts]
-    ids = {phrase: _phrase(codec, phrase) for phrase in {phrase for some in found for phrase in some}}
-    return [[ids[phrase] for phrase in some] for some in found]
-
-
-def _phrase(codec: Codec, text: str) -> list[int]:
-    """Ids of a word or phrase as it stands inside a sentence."""
-    ids = codec.encode(text if codec.kind == "words" else " " + text).tolist()
-    if UNKNOWN in ids or not text.strip():
-        raise UserError(
-            f"`{text}` cannot be required: the run has no symbols for it", fix="other words, or train with --symbols bpe"
-        )
-    return ids
 
 
 def copies(model: Model, codec: Codec) -> bool:
@@ -772,49 +744,20 @@ def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
     sources, references = zip(*part.texts, strict=True)
     texts = [answer.text for answer in predict(run, sources, Predict())]
     found, (low, high) = overlap.scores(texts, references), overlap.interval(texts, references, run.config.seed)
-    each, protocols = overlap.each(texts, references), found.signatures
+    protocols = found.signatures
     rows = [
         ("bleu", found.bleu, low, high, protocols["bleu"]),
         ("chrf", found.chrf, None, None, protocols["chrf"]),
         ("ter", found.ter, None, None, protocols["ter"]),
         ("length_ratio", found.length_ratio, None, None, "words written to words of the references"),
-        ("exact", _exact(texts, references), None, None, "share of sentences that are the reference, letter for letter"),
+        ("exact", overlap.exact(texts, references), None, None, "share of sentences that are the reference, letter for letter"),
         ("nats_per_symbol", per_symbol(run.model, part), None, None, "of the references, ends included"),
     ]
     return {
         "measures": [dict(zip(("measure", "value", "from", "to", "protocol"), row, strict=True)) for row in rows],
-        "lengths": _by_length(part, texts, references),
-        "examples": _examples(sources, texts, references, each),
+        "lengths": overlap.by_length(part.source.lengths, texts, references),
+        "examples": overlap.examples(sources, texts, references),
     }
-
-
-def _by_length(part: Sentences, texts: Sequence[str], references: Sequence[str]) -> list[dict[str, Any]]:
-    """BLEU of sentences of about the same length, in fifths."""
-    lengths = part.source.lengths
-    rows = []
-    for some in np.array_split(np.argsort(lengths, kind="stable"), min(5, len(lengths))):
-        found = overlap.scores([texts[i] for i in some], [references[i] for i in some])
-        between = f"{lengths[some].min()}–{lengths[some].max()}"
-        rows.append({"source_symbols": between, "sentences": len(some), "bleu": found.bleu, "length_ratio": found.length_ratio})
-    return rows
-
-
-def _examples(sources: Sequence[str], texts: Sequence[str], references: Sequence[str], each: np.ndarray) -> list[dict[str, Any]]:
-    """The three best sentences by chrF, three in the middle, the three worst."""
-    order, some = np.argsort(-each, kind="stable"), min(3, -(-len(each) // 3))
-    middle = (len(order) - some) // 2
-    chosen = {"best": order[:some], "middle": order[middle : middle + some], "worst": order[-some:]}
-    return [
-        {
-            "which": f"{which} {number}",
-            "chrf": float(each[i]),
-            "source": sources[i],
-            "written": texts[i],
-            "reference": references[i],
-        }
-        for which, rows in chosen.items()
-        for number, i in enumerate(rows, 1)
-    ]
 
 
 @dataclasses.dataclass(frozen=True)
