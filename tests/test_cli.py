@@ -255,6 +255,7 @@ def test_ctrl_c_in_the_terminal_stops_and_saves(tmp_path):
 def test_ctrl_c_while_reading_leaves_nothing(refused, tmp_path, monkeypatch):
     (tmp_path / "song.txt").write_text(SONG * 40)
     monkeypatch.setattr(language, "read", lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     refused(130, "error: interrupted$", "train", "language", "song.txt", "--out", "run", *SMALL)
 
 

@@ -368,6 +368,22 @@ def test_nothing_to_evaluate_on_is_told(dates, tmp_path):
         translate.part(dates, [str(tmp_path / "a.en"), str(tmp_path / "a.de")], tmp_path)
 
 
+def test_pairs_to_evaluate_on_with_their_sides_changed_are_told(dates, tmp_path):
+    pairs = [line.split("\t") for line in translate.demo(tmp_path)[0].read_text().splitlines()[1:50]]
+    for name, side in (("a.human", 0), ("a.iso", 1)):
+        (tmp_path / name).write_text("".join(pair[side] + "\n" for pair in pairs))
+    names = [str(tmp_path / "a.human"), str(tmp_path / "a.iso")]
+    assert len(translate.part(dates, names, tmp_path)) == 49
+    with pytest.raises(UserError, match="sources and translations have changed places, says the net of 49 of the first 49"):
+        translate.part(dates, names[::-1], tmp_path)
+
+
+def test_a_column_of_plain_lines_is_refused_but_not_their_ending(tmp_path):
+    with pytest.raises(UserError, match=r"`--target german` names a column, and `.*a\.en` has none"):
+        quick(tmp_path, source="en", target="german")
+    assert quick(tmp_path, source="en", target="de").config.source is None
+
+
 @pytest.mark.parametrize("settings", [{"bpe_dropout": 0.1}, {"unigram_alpha": 0.2}, {"coverage": True, "attention": "none"}])
 def test_settings_that_would_do_nothing_are_refused_before_reading(tmp_path, settings):
     with pytest.raises(UserError, match=r"does nothing here: it needs --"):

@@ -177,10 +177,7 @@ def _prepare(
         for line in [*page.describe(config, data, model), *taken]:
             progress.say(line)
         floors = page.baselines(config, data)
-        for name, measures in floors.items():
-            progress.say(
-                f"baseline {name}: " + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if key in SHOWN)
-            )
+        _say_floors(floors, progress)
         config, evaluation = _schedule(page, config, data, model, began, progress)
         config = page.settle(config, data) if hasattr(page, "settle") else config
         shutil.rmtree(staging / "tokens" / "spool", ignore_errors=True)
@@ -196,6 +193,11 @@ def _prepare(
 
 
 SHOWN = ("bits_per_character", "accuracy", "mean_absolute_error", "span_f1", "bleu")  # the measures a baseline line shows
+
+
+def _say_floors(floors: dict[str, dict[str, float]], progress: Progress) -> None:
+    for name, measures in floors.items():
+        progress.say(f"baseline {name}: " + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if key in SHOWN))
 
 
 def _schedule(
@@ -254,6 +256,7 @@ def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standi
         f"{folder}: "
         + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if isinstance(value, float) and key != "characters")
     )
+    _say_floors({name: report["baselines"][name] for name in report["baselines"].keys() - about["baselines"].keys()}, progress)
     for title, records in summary.brief(report).items():
         progress.say("\n".join([title, *("  " + line for line in tables.lines(records))]))
 

@@ -369,6 +369,15 @@ def parted(more: np.ndarray, fewer: np.ndarray) -> int:
     return int(np.cumsum([0, *(here - 0.75 * by_chance.mean())]).argmin()) + 1
 
 
+def refuse_columns_of_lines(found: Parallel, *columns: str | None) -> None:
+    """A UserError where columns are asked for of files whose lines are sentences; their endings, `en` of `a.en`, may be."""
+    endings = {text_of.suffix(path).lstrip(".") for path in found.files}
+    for flag, column in zip(("--source", "--target"), columns, strict=True):
+        if found.source is None and column is not None and column not in endings:
+            what = f"`{flag} {column}` names a column, and `{found.files[0]}` has none: each line is a sentence"
+            raise UserError(what, str(found.files[0]), f"leave {flag} out, or give a table: .tsv, .csv, .jsonl")
+
+
 # --- checking
 
 

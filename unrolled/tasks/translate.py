@@ -158,6 +158,7 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     _refuse_idle(config)
     folder.mkdir(parents=True, exist_ok=True)
     found = pairs.find(config.data, folder / "spool", config.source, config.target, config.encoding)
+    pairs.refuse_columns_of_lines(found, config.source, config.target)
     longest, length = (100, pairs.words) if config.symbols in ("words", *vocab.PIECES) else (500, len)
     kept = pairs.check(pairs.pairs(found), config.longest or longest, length)
     train, dev = _split(config, kept.pairs, folder)
@@ -735,8 +736,29 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     texts = [(pair.source, pair.target) for pair in pairs.pairs(pairs.find(names, spool, *columns, run.config.encoding))]
     if not texts:
         raise UserError("there is no pair of sentences to evaluate on", ", ".join(names))
-    sides = zip((run.codec.source, run.codec), zip(*texts, strict=True), strict=True)
-    return Sentences(*(encode(codec, side) for codec, side in sides), texts)
+    _refuse_swapped(run, texts, names)
+    return _sentences(run.codec, texts)
+
+
+def _sentences(codec: Codec, texts: list[tuple[str, str]]) -> Sentences:
+    sides = zip((codec.source, codec), zip(*texts, strict=True), strict=True)
+    return Sentences(*(encode(theirs, side) for theirs, side in sides), texts)
+
+
+ASKED = 64  # pairs that show which side is the source
+
+
+def _refuse_swapped(run: Any, texts: list[tuple[str, str]], names: Sequence[str]) -> None:
+    """A UserError where the net finds most sources likelier as translations of their translations."""
+    some = [pair for pair in texts if pair[0].strip() and pair[1].strip() and pair[0] != pair[1]][:ASKED]
+    orders = [_sentences(run.codec, order) for order in (some, [(target, source) for source, target in some])]
+    given, swapped = (forced(run.model, part) / (part.target.lengths + 1) for part in orders) if some else ((), ())
+    changed = int(np.sum(np.less(swapped, given)))
+    if changed * 4 > len(some) * 3 and changed >= 4:
+        raise UserError(
+            f"sources and translations have changed places, says the net of {changed} of the first {len(some)} pairs",
+            ", ".join(names), "name the files in the other order, or give --source and --target",
+        )  # fmt: skip
 
 
 def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
