@@ -23,7 +23,8 @@ class LogMel:
     bands        features of a frame
     low, high    where the first band begins and the last one ends, hertz; high <= rate / 2
 
-    Frame t sees samples [hop·t, hop·t + window) and nothing later. With N the least power of two that holds a window of M samples:
+    Frame t sees samples [hop·t, hop·t + window) and nothing later. N is the least power of two from 256 on that holds a window of
+    M samples:
         w_n = ½ - ½ cos(2πn / M)                               Hann
         P_k = |Σ_n w_n x_n e^(-2πi nk/N)|²                     k = 0 … N/2, at k·rate/N hertz
         mel(f) = 2595 log₁₀(1 + f/700)                         O'Shaughnessy 1987, with the constants of HTK
@@ -64,7 +65,7 @@ class LogMel:
     @property
     def spectrum_samples(self) -> int:
         """N, the length of the Fourier transform."""
-        return 1 << (self.window_samples - 1).bit_length()
+        return max(256, 1 << (self.window_samples - 1).bit_length())
 
     def frames(self, samples: int) -> int:
         """How many whole frames so many samples have."""
