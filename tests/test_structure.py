@@ -117,7 +117,7 @@ def others_packages(path: Path) -> set[str]:
 
 def test_every_package_imported_is_a_declared_dependency_and_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = [line for extra in ("gpu", "plot", "cluster", "data") for line in project["optional-dependencies"][extra]]
+    extras = [line for extra in ("gpu", "plot", "cluster", "data", "audio") for line in project["optional-dependencies"][extra]]
     declared = [*project["dependencies"], *extras]
     declared = {re.match(r"[\w-]+", line)[0] for line in declared}
     assert set().union(*map(others_packages, FILES.values())) == declared
