@@ -14,15 +14,29 @@ from unrolled import UserError, metrics
 from unrolled.data import marks
 from unrolled.data.marks import Mark
 from unrolled.detection import (
-    START, Outcome, Point, Recording, Rule, choose, curve, events, hours_without_words, intervals, matched, measures, outcomes,
+    START,
+    Outcome,
+    Point,
+    Recording,
+    Rule,
+    choose,
+    curve,
+    events,
+    hours_without_words,
+    intervals,
+    matched,
+    measures,
+    outcomes,
     total,
-)  # fmt: skip
+)
 
 HOP = 0.01
 few = settings(max_examples=80, deadline=None)
 heights = st.sampled_from([0.0, 0.05, 0.2, 0.26, 0.5, 0.6, 0.75, 0.9, 1.0, math.nan])
 streams = st.lists(heights, max_size=60).map(lambda values: np.array(values, np.float32))
-rules = st.builds(Rule, st.sampled_from([0.1, 0.5, 0.75, 1.0]), st.sampled_from([0.5, 0.9, 1.0]), st.sampled_from([0.0, 0.03, 0.2]))
+rules = st.builds(
+    Rule, st.sampled_from([0.1, 0.5, 0.75, 1.0]), st.sampled_from([0.5, 0.9, 1.0]), st.sampled_from([0.0, 0.03, 0.2])
+)
 
 
 def slowly(probabilities: np.ndarray, rule: Rule) -> list[float]:
@@ -174,7 +188,7 @@ def test_the_threshold_has_the_least_misses_within_the_budget():
     assert choose(points, 0.5).threshold == 0.4
     assert choose(points, 0.1).threshold == 0.9
     assert choose(points, 5.0).threshold == 0.1
-    with pytest.raises(UserError, match="no threshold has at most 0.1 false accepts an hour"):
+    with pytest.raises(UserError, match=r"no threshold has at most 0\.1 false accepts an hour"):
         choose(points[:3], 0.1)
 
 

@@ -52,7 +52,7 @@ def events(probabilities: np.ndarray, rule: Rule, hop: float, state: State = STA
 
 
 def _check(rule: Rule) -> None:
-    if not 0 < rule.threshold:
+    if not rule.threshold > 0:
         raise UserError(f"the threshold of a detector is above 0, got {rule.threshold:g}")
     if not 0 < rule.release <= 1:
         raise UserError(f"`release` is a part of the threshold, above 0 and up to 1, got {rule.release:g}")
@@ -98,7 +98,7 @@ class Point(NamedTuple):
 
 
 def matched(times: np.ndarray, marks: Sequence[Mark], tolerance: float = TOLERANCE) -> Outcome:
-    """Events (n,), ascending, put to words: each word has at most one, between its begin and `tolerance` seconds after its end."""
+    """Events (n,), ascending, put to words: each word has at most one, from its begin to `tolerance` seconds after its end."""
     begins, ends = _bounds(marks)
     words = np.empty(len(times), np.int64)
     match(times, begins, ends + tolerance, np.zeros(len(begins), np.int8), words)
@@ -153,18 +153,19 @@ def curve(recordings: Sequence[Recording], rule: Rule, hop: float, tolerance: fl
         raise UserError("there is no sound to measure a detector on", fix="give it recordings, with or without the word")
     levels = _thresholds(recordings, most)
     hours = hours_without_words(recordings, hop, tolerance)
-    thin = [_thinned(each.probabilities, np.float32(rule.release) * np.float32(levels[0])) for each in recordings]
+    parts = [(np.asarray(each.probabilities, np.float32), np.arange(len(each.probabilities))) for each in recordings]
     points = []
     for threshold in levels.tolist():
         at = rule._replace(threshold=threshold)
-        times = [(_fired(*part, at, hop, START)[0] + 1) * hop for part in thin]
+        parts = [_thinned(*part, np.float32(rule.release) * np.float32(threshold)) for part in parts]  # what a lower one needed
+        times = [(_fired(*part, at, hop, START)[0] + 1) * hop for part in parts]
         found = [matched(each, recording.marks, tolerance) for each, recording in zip(times, recordings, strict=True)]
         points.append(total(threshold, recordings, found, hours))
     return points
 
 
 def _thresholds(recordings: Sequence[Recording], most: int) -> np.ndarray:
-    """The heights of peaks (K,), ascending, thinned out evenly in the logarithm of their rank; above them one that none reaches."""
+    """The heights of peaks (K,), ascending, thinned out evenly in the logarithm of their rank; above them one that none has."""
     peaks = np.concatenate([_peaks(np.asarray(each.probabilities, np.float32)) for each in recordings])
     heights = np.unique(peaks[peaks > 0])[::-1]
     if len(heights) > most:
@@ -180,13 +181,11 @@ def _peaks(probabilities: np.ndarray) -> np.ndarray:
     return heights[1:-1][(heights[1:-1] >= heights[:-2]) & (heights[1:-1] >= heights[2:])]
 
 
-def _thinned(probabilities: np.ndarray, low: np.float32) -> tuple[np.ndarray, np.ndarray]:
-    """The probabilities from `low` on and the first of each run below it, which is all that a detector's state depends on;
-    and their frames."""
-    probabilities = np.asarray(probabilities, np.float32)
+def _thinned(probabilities: np.ndarray, frames: np.ndarray, low: np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities from `low` on, and the first of each run below it: all that what a detector does depends on."""
     high = ~(probabilities < low)  # what is no number is kept
-    frames = np.flatnonzero(high | np.concatenate(([True], high[:-1]))[: len(high)])
-    return probabilities[frames], frames
+    kept = high | np.concatenate(([True], high[:-1]))[: len(high)]
+    return probabilities[kept], frames[kept]
 
 
 def choose(points: Sequence[Point], budget: float) -> Point:
