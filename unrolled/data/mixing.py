@@ -194,7 +194,7 @@ def _places(lengths: list[int], size: int, rng: np.random.Generator) -> list[int
 
 
 def _gain(clip: np.ndarray, under: np.ndarray, mixture: Mixture, rng: np.random.Generator) -> np.float32:
-    """What puts the clip's level the drawn number of decibels above that of the background under it, silence not taken for one."""
+    """What puts the clip's level the drawn number of decibels above that of the background under it, where silence is none."""
     behind = max(level(under), mixture.background[0])
     return np.float32(10 ** ((behind + rng.uniform(*mixture.snr) - level(clip)) / 20))
 
@@ -243,8 +243,9 @@ def noise(kind: str, size: int, rate: int, rng: np.random.Generator, speech: Seq
     if kind == "hum":
         hertz = rng.choice((50.0, 60.0)) * np.arange(1, 9)
         phases, heights = rng.uniform(0, 2 * np.pi, 8), rng.random(8) / np.arange(1, 9)
-        turns = np.arange(size) * (2 * np.pi / rate)
-        return sum(h * np.sin(f * turns + p) for f, p, h in zip(hertz, phases, heights, strict=True)).astype(np.float32)
+        turns = np.arange(rate) * (2 * np.pi / rate)  # a second, which is then repeated
+        second = sum(h * np.sin(f * turns + p) for f, p, h in zip(hertz, phases, heights, strict=True))
+        return np.resize(second.astype(np.float32), size)
     if kind == "babble":
         return np.sum([_chatter(speech, size, rng) for _ in range(rng.integers(3, 9))], 0, dtype=np.float32)
     whole = smooth(size)
