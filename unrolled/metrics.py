@@ -176,3 +176,46 @@ def wilson(successes: int, total: int) -> tuple[float, float]:
     middle = (share + weight / 2) / (1 + weight)
     reach = Z * math.sqrt(share * (1 - share) / total + weight / total / 4) / (1 + weight)
     return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def clopper_pearson(successes: int, total: int) -> tuple[float, float]:
+    """The exact 95 % interval of a share (Clopper and Pearson 1934): shares under which as many, or as few, have 2.5 %."""
+    counts = np.arange(total + 1)
+    ways = _log_factorial(total)[-1] - _log_factorial(total) - _log_factorial(total)[::-1]
+
+    def up_to(most: int, share: float) -> float:
+        logs = ways + counts * math.log(share) + (total - counts) * math.log1p(-share)
+        return float(np.exp(logs[: most + 1]).sum())
+
+    low = 0.0 if successes == 0 else _root(lambda share: 0.975 - up_to(successes - 1, share), 0.0, 1.0)
+    high = 1.0 if successes == total else _root(lambda share: 0.025 - up_to(successes, share), 0.0, 1.0)
+    return low, high
+
+
+def poisson(events: int) -> tuple[float, float]:
+    """The exact 95 % interval of the number to expect where `events` were counted (Garwood 1936). Of none the upper end has
+    5 %, not 2.5, since there is no lower: 3.0, the rule of three."""
+    counts = np.arange(events + 1)
+    factorials = _log_factorial(events)
+
+    def up_to(most: int, expected: float) -> float:
+        return float(np.exp(counts[: most + 1] * math.log(expected) - expected - factorials[: most + 1]).sum())
+
+    if events == 0:
+        return 0.0, -math.log(0.05)
+    most = events + 10 * math.sqrt(events) + 10
+    low = _root(lambda expected: 0.975 - up_to(events - 1, expected), 0.0, most)
+    return low, _root(lambda expected: 0.025 - up_to(events, expected), 0.0, most)
+
+
+def _log_factorial(most: int) -> np.ndarray:
+    """log n! of 0 … most."""
+    return np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, most + 1)))))
+
+
+def _root(rising: Callable[[float], float], low: float, high: float) -> float:
+    """Where a rising function is 0, by halving."""
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if rising(middle) > 0 else (middle, high)
+    return (low + high) / 2

@@ -1,0 +1,227 @@
+"""From a stream of probabilities to events, and from events to what they are worth: misses, false accepts an hour, delay.
+
+A detector fires when the probability reaches a threshold, and not again before it has fallen below a lower one and some time is
+over. An event is a hit if it overlaps a marked word; every other one, a word's second included, is a false accept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .data.marks import Mark
+from .errors import UserError
+from .kernels.events import fire, match
+from .metrics import clopper_pearson, poisson
+
+TOLERANCE = 0.5  # seconds after a word's end in which it may still be found
+MOST = 400  # thresholds of a curve
+
+
+class Rule(NamedTuple):
+    """When a detector fires."""
+
+    threshold: float  # probability from which on it fires
+    release: float = 0.5  # it fires again after it was below this part of the threshold …
+    refractory: float = 1.0  # … and this many seconds after it last fired
+
+
+class State(NamedTuple):
+    """What a detector remembers between two pieces of a stream."""
+
+    frame: int  # frames seen
+    ready: bool  # whether the probability was below the lower threshold since it last fired
+    again: int  # the first frame at which it may fire
+
+
+START = State(0, True, 0)
+
+
+def events(probabilities: np.ndarray, rule: Rule, hop: float, state: State = START) -> tuple[np.ndarray, State]:
+    """Times (n,) in seconds from the stream's beginning at which a detector fires, and its state after that piece.
+
+    probabilities (T,) come every `hop` seconds; an event's time is the end of its frame. However a stream is cut into pieces,
+    its events are the same; START begins anew. What is no number never fires. UserError for a rule that is none.
+    """
+    _check(rule)
+    frames = np.arange(state.frame, state.frame + len(probabilities))
+    found, ready, again = _fired(np.asarray(probabilities, np.float32), frames, rule, hop, state)
+    return (found + 1) * hop, State(state.frame + len(frames), ready, again)
+
+
+def _check(rule: Rule) -> None:
+    if not rule.threshold > 0:
+        raise UserError(f"the threshold of a detector is above 0, got {rule.threshold:g}")
+    if not 0 < rule.release <= 1:
+        raise UserError(f"`release` is a part of the threshold, above 0 and up to 1, got {rule.release:g}")
+    if not rule.refractory >= 0:
+        raise UserError(f"`refractory` is a time in seconds from 0 on, got {rule.refractory:g}")
+
+
+def _fired(probabilities: np.ndarray, frames: np.ndarray, rule: Rule, hop: float, state: State) -> tuple[np.ndarray, bool, int]:
+    """The frames at which it fires, whether it is ready after the last, and the frame from which on it may fire again."""
+    threshold, found = np.float32(rule.threshold), np.empty(len(frames), np.int64)
+    kept = np.array((state.ready, state.again), np.int64)
+    wait = round(rule.refractory / hop)
+    n = fire(probabilities, frames, threshold, np.float32(rule.release) * threshold, wait, kept, found)
+    return found[:n], bool(kept[0]), int(kept[1])
+
+
+# --- events and words
+
+
+class Recording(NamedTuple):
+    """A sound that was listened to, and the words that are in it."""
+
+    probabilities: np.ndarray  # (T,), one every hop
+    marks: Sequence[Mark]
+
+
+class Outcome(NamedTuple):
+    """What a detector did in one recording."""
+
+    times: np.ndarray  # (n,) of its events, seconds
+    words: np.ndarray  # (n,) the mark, by time of beginning, that each is a hit of; -1: a false accept
+
+
+class Point(NamedTuple):
+    """What a detector did in all recordings, at one threshold."""
+
+    threshold: float
+    hits: int
+    words: int
+    false_accepts: int
+    hours: float  # without the words and the time that each may be found in
+    delays: np.ndarray  # (hits,) seconds from a word's end to its event, below 0 where it came before
+
+
+def matched(times: np.ndarray, marks: Sequence[Mark], tolerance: float = TOLERANCE) -> Outcome:
+    """Events (n,), ascending, put to words: each word has at most one, from its begin to `tolerance` seconds after its end."""
+    begins, ends = _bounds(marks)
+    words = np.empty(len(times), np.int64)
+    match(times, begins, ends + tolerance, np.zeros(len(begins), np.int8), words)
+    return Outcome(times, words)
+
+
+def _bounds(marks: Sequence[Mark]) -> tuple[np.ndarray, np.ndarray]:
+    table = np.array([(mark.begin, mark.end) for mark in sorted(marks)], float).reshape(-1, 2)
+    return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
+
+
+def outcomes(recordings: Sequence[Recording], rule: Rule, hop: float, tolerance: float = TOLERANCE) -> list[Outcome]:
+    """What a detector does in each recording, which it begins anew."""
+    return [matched(events(each.probabilities, rule, hop)[0], each.marks, tolerance) for each in recordings]
+
+
+def total(threshold: float, recordings: Sequence[Recording], found: Sequence[Outcome], hours: float) -> Point:
+    """The outcomes of all recordings as counts."""
+    delays = [
+        outcome.times[outcome.words >= 0] - _bounds(each.marks)[1][outcome.words[outcome.words >= 0]]
+        for each, outcome in zip(recordings, found, strict=True)
+    ]
+    hits, fired = sum(map(len, delays)), sum(len(outcome.times) for outcome in found)
+    return Point(threshold, hits, sum(len(each.marks) for each in recordings), fired - hits, hours, np.concatenate([*delays, []]))
+
+
+def hours_without_words(recordings: Sequence[Recording], hop: float, tolerance: float = TOLERANCE) -> float:
+    """How long there was nothing to find: the time in which an event is a false accept for certain."""
+    return sum(len(each.probabilities) * hop - _covered(each, hop, tolerance) for each in recordings) / 3600
+
+
+def _covered(recording: Recording, hop: float, tolerance: float) -> float:
+    """Seconds that lie in some word's time."""
+    begins, ends = _bounds(recording.marks)
+    length = len(recording.probabilities) * hop
+    latest = np.minimum(np.maximum.accumulate(ends + tolerance), length)
+    earliest = np.minimum(np.maximum(begins, np.concatenate(([0.0], latest))[: len(begins)]), length)
+    return float(np.maximum(latest - earliest, 0).sum())
+
+
+# --- thresholds
+
+
+def curve(recordings: Sequence[Recording], rule: Rule, hop: float, tolerance: float = TOLERANCE, most: int = MOST) -> list[Point]:
+    """Misses against false accepts: a Point each for up to `most` + 1 thresholds, ascending; `rule` gives release and refractory.
+
+    What is counted changes only where a threshold passes a peak of the probabilities, so peaks are the thresholds: all of the
+    highest, fewer of those below, and one above all, where nothing fires. Each Point is what `outcomes` finds at its threshold.
+    """
+    _check(rule)
+    if not any(len(each.probabilities) for each in recordings):
+        raise UserError("there is no sound to measure a detector on", fix="give it recordings, with or without the word")
+    levels = _thresholds(recordings, most)
+    hours = hours_without_words(recordings, hop, tolerance)
+    parts = [(np.asarray(each.probabilities, np.float32), np.arange(len(each.probabilities))) for each in recordings]
+    points = []
+    for threshold in levels.tolist():
+        at = rule._replace(threshold=threshold)
+        parts = [_thinned(*part, np.float32(rule.release) * np.float32(threshold)) for part in parts]  # what a lower one needed
+        times = [(_fired(*part, at, hop, START)[0] + 1) * hop for part in parts]
+        found = [matched(each, recording.marks, tolerance) for each, recording in zip(times, recordings, strict=True)]
+        points.append(total(threshold, recordings, found, hours))
+    return points
+
+
+def _thresholds(recordings: Sequence[Recording], most: int) -> np.ndarray:
+    """The heights of peaks (K,), ascending, thinned out evenly in the logarithm of their rank; above them one that none has."""
+    peaks = np.concatenate([_peaks(np.asarray(each.probabilities, np.float32)) for each in recordings])
+    heights = np.unique(peaks[peaks > 0])[::-1]
+    if len(heights) > most:
+        ranks = np.unique(np.geomspace(1, len(heights), most).round().astype(int)) - 1
+        heights = heights[ranks]
+    above = np.nextafter(heights[:1] if len(heights) else np.float32([0.5]), np.float32(np.inf))
+    return np.concatenate((heights[::-1], above)).astype(float)
+
+
+def _peaks(probabilities: np.ndarray) -> np.ndarray:
+    """The values that neither neighbour exceeds; what is no number is below all."""
+    heights = np.pad(np.where(np.isnan(probabilities), -np.inf, probabilities), 1, constant_values=-np.inf)
+    return heights[1:-1][(heights[1:-1] >= heights[:-2]) & (heights[1:-1] >= heights[2:])]
+
+
+def _thinned(probabilities: np.ndarray, frames: np.ndarray, low: np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities from `low` on, and the first of each run below it: all that what a detector does depends on."""
+    high = ~(probabilities < low)  # what is no number is kept
+    kept = high | np.concatenate(([True], high[:-1]))[: len(high)]
+    return probabilities[kept], frames[kept]
+
+
+def choose(points: Sequence[Point], budget: float) -> Point:
+    """The Point with the fewest misses among those with at most `budget` false accepts an hour, then with the fewest false
+    accepts; of equal ones the middle, from which either way is farthest."""
+    allowed = [point for point in points if point.false_accepts <= budget * point.hours]
+    if not allowed:
+        raise UserError(f"no threshold has at most {budget:g} false accepts an hour", fix="allow more, or train longer")
+    best = max((point.hits, -point.false_accepts) for point in allowed)
+    equal = [point for point in allowed if (point.hits, -point.false_accepts) == best]
+    return equal[len(equal) // 2]
+
+
+# --- figures
+
+
+def measures(point: Point) -> dict[str, float | int | None]:
+    """A Point as shares and rates; None where there is nothing to divide by. Delays are in seconds after a word's end."""
+    delays = dict.fromkeys(("median", "90_percent", "longest"))
+    if len(point.delays):
+        delays = dict(zip(delays, np.quantile(point.delays, (0.5, 0.9, 1.0)).tolist(), strict=True))
+    return {
+        "threshold": point.threshold,
+        "miss_rate": 1 - point.hits / point.words if point.words else None,
+        "false_accepts_per_hour": point.false_accepts / point.hours if point.hours > 0 else None,
+        "words": point.words,
+        "false_accepts": point.false_accepts,
+        "hours": point.hours,
+    } | {f"delay_{name}": value for name, value in delays.items()}
+
+
+def intervals(point: Point) -> dict[str, tuple[float, float] | None]:
+    """95 % intervals: of the share of misses (Clopper and Pearson), of false accepts an hour (Garwood; of none, the upper bound
+    alone: below 3 / hours)."""
+    low, high = poisson(point.false_accepts)
+    return {
+        "miss_rate": clopper_pearson(point.words - point.hits, point.words) if point.words else None,
+        "false_accepts_per_hour": (low / point.hours, high / point.hours) if point.hours > 0 else None,
+    }
