@@ -174,6 +174,8 @@ def _prepare(
         taken = [] if base is not None else page.take_vectors(config, data.codec, model)
         if base is not None:
             grow(model, base.model)
+        elif hasattr(page, "prime"):
+            page.prime(model, data)
         for line in [*page.describe(config, data, model), *taken]:
             progress.say(line)
         floors = page.baselines(config, data)

@@ -183,7 +183,7 @@ def train_task(name: str) -> click.Command:
         _finished(run)
 
     params = [
-        click.Argument(["data"], nargs=-1, required=True, metavar="DATA…"),
+        click.Argument(["data"], nargs=-1, required=getattr(page, "NEEDS_DATA", True), metavar="DATA…"),
         click.Option(["--out"], metavar="RUN", help=f"the run folder  [runs/{name}]"),
         click.Option(["start_from", "--from"], metavar="RUN", help="start from this run's weights; new symbols extend its codec"),
         click.Option(["--quiet"], is_flag=True, help="say nothing but the run's folder"),
@@ -338,7 +338,7 @@ def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iter
             found = run.task.items(run, text.removeprefix("@"), options, spool)
             yield from ((where.removeprefix(f"{spool}{os.sep}"), item) for where, item in found)
         else:
-            if os.path.exists(text):
+            if os.path.exists(text) and getattr(run.task, "TAKES", "text") == "text":
                 _note(f"`{text}` is answered as a text; `@{text}` reads the file")
             yield None, run.task.item(run, text)
 
@@ -371,6 +371,8 @@ def evaluate() -> click.Command:
 
         model = _of_task(tuple(pages), api.load(run))
         options = _options_of(model, "Evaluate", pages, given(values))
+        if not data and getattr(model.task, "NEEDS_DATA", True):
+            raise UserError("there is no data to evaluate on", fix=f"unrolled evaluate {run} DATA…")
         with tempfile.TemporaryDirectory() as spool:
             found = model.task.examine(model, model.task.part(model, list(data), Path(spool), options))
         if as_json:
@@ -380,7 +382,7 @@ def evaluate() -> click.Command:
             click.echo("\n" * bool(i), nl=False)
             _records(records, as_json)
 
-    data = click.Argument(["data"], nargs=-1, required=True, metavar="DATA…")
+    data = click.Argument(["data"], nargs=-1, metavar="DATA…")
     params = [_run_argument(), data, *_flags_of(pages, "Evaluate"), _json_flag()]
     help = "How well a run does on other data: measures with 95 % intervals, each label's, and what is taken for what."
     return click.Command("evaluate", callback=go, params=params, help=help)

@@ -33,12 +33,16 @@ part(run, names, spool, options)     data to evaluate on
 examine(run, part)                   tables of measures: {title: [{column: value}]}
 details(run, data, folder, limit)    what report.json holds beside the measures
 
+Of a page that answers, optionally: TAKES = "sound", when what is typed in is a file's path; NEEDS_DATA = False, when other
+options may stand in for the data.
+
 A page that scores texts of others (the verb score):
 Score                                options
 read_to_score(run, names, spool)     a tuple of what `score` takes
 score(run, …, options)               texts, nats of each, measures, protocol
 
 A page that has more:
+prime(model, data)                   sets weights that the data tell before any training
 settle(config, data)                 the config with what is chosen once the number of steps is known, of no weight's shape
 watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper
 compared(runs, texts)                runs on the same data, and whether they differ by chance (compare --data)
@@ -67,6 +71,7 @@ TASKS = {
     "classify": "read a text and answer with a label: sentiment, stars, topics",
     "tag": "find names in text, or any words that are marked",
     "translate": "read a sentence and write it in another language",
+    "trigger": "hear a word: in files, in streams, at the microphone",
 }
 
 

@@ -417,6 +417,15 @@ def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     return lines
 
 
+@torch.no_grad()
+def prime(model: Model, data: Data) -> None:
+    """The output's bias begins as the logarithm of how often each symbol stands in the targets: a net that knows nothing else
+    says that, and of few steps none goes into learning it."""
+    counts = torch.from_numpy(np.bincount(data.train.target.ids, minlength=data.codec.size)) + 0.5
+    counts[END] = len(data.train)
+    model.output.bias.copy_((counts / counts.sum()).log())
+
+
 STRUCTURE = (
     "cell", "hidden", "layers", "direction", "attention", "feed", "coverage", "symbols", "apart", "embedding", "tied",
 )  # fmt: skip

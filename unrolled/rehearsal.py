@@ -1,0 +1,108 @@
+"""What a detector is measured on: streams as they would be heard, with the word at known places or nowhere.
+
+Words are laid over what is behind them one after another, at a stated number of decibels above it; other sound is heard as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .data import mixing, sound
+from .data.marks import Mark
+from .data.samples import SILENCE, level
+from .detection import Recording
+from .detector import Detector
+from .kernels.threads import in_shares
+
+CLEAN = 40.0  # decibels above the background that count as none
+BACKGROUND = -40.0  # decibels of full scale that what is behind the words has
+PAUSE = 1.5, 3.0  # seconds between a word and the next, at least and at most
+WARMING = 1.0  # seconds before the first
+TOGETHER = 50  # words in a stream
+BLOCK = 1 << 16  # samples heard at a time
+
+
+class Stream(NamedTuple):
+    name: str
+    kind: str  # words at so many decibels, or what else it is
+    sound: np.ndarray | Path  # samples (N,), float32 or int16; a file of any length
+    marks: list[Mark]  # the label says where the word came from
+
+
+def with_words(
+    words: Sequence[tuple[np.ndarray, str]], backgrounds: Sequence[np.ndarray], decibels: float, rate: int, seed: int
+) -> list[Stream]:
+    """Streams in which each word (samples, origin) stands once, `decibels` above a stretch of a background, or of noise where
+    there is none."""
+    kind = "clean" if decibels >= CLEAN else f"{decibels:g} dB"
+    made = []
+    for number, begin in enumerate(range(0, len(words), TOGETHER)):
+        rng = np.random.default_rng((seed, number, round(decibels * 100) & 0xFFFF))
+        made.append(_stream(f"words {begin + 1} to {begin + TOGETHER}", kind, words[begin : begin + TOGETHER], backgrounds,
+                            decibels, rate, rng))  # fmt: skip
+    return made
+
+
+def _stream(
+    name: str, kind: str, words: Sequence[tuple[np.ndarray, str]], backgrounds: Sequence[np.ndarray], decibels: float, rate: int,
+    rng: np.random.Generator,
+) -> Stream:  # fmt: skip
+    pauses = np.rint(rng.uniform(*PAUSE, len(words)) * rate).astype(int)
+    begins = round(WARMING * rate) + np.cumsum(np.concatenate(([0], [len(clip) for clip, _ in words[:-1]] + pauses[:-1])))
+    size = begins[-1] + len(words[-1][0]) + pauses[-1]
+    samples, found = _behind(backgrounds, size, rate, rng), []
+    for begin, (clip, origin) in zip(begins.tolist(), words, strict=True):
+        end = begin + len(clip)
+        gain = max(level(samples[begin:end]), 2 * BACKGROUND) + decibels - level(clip)
+        samples[begin:end] += clip * np.float32(10 ** (gain / 20))
+        found.append(Mark(begin / rate, end / rate, origin))
+    loudest = float(np.abs(samples).max())
+    return Stream(name, kind, samples / np.float32(max(loudest, 1.0)), found)
+
+
+def _behind(backgrounds: Sequence[np.ndarray], size: int, rate: int, rng: np.random.Generator) -> np.ndarray:
+    """What is behind the words (size,): pieces of backgrounds, each at BACKGROUND decibels."""
+    parts, filled = [], 0
+    while filled < size:
+        if len(backgrounds):
+            one = backgrounds[rng.integers(len(backgrounds))]
+            begin = rng.integers(max(1, len(one) - 10 * rate))
+            part = as_floats(one[begin : begin + 10 * rate])
+        else:
+            part = mixing.noise("pink", 10 * rate, rate, rng)
+        part = part[: size - filled]
+        height = level(part)
+        parts.append(part * np.float32(10 ** ((BACKGROUND - height) / 20)) if height > SILENCE else part)
+        filled += len(part)
+    return np.concatenate(parts)
+
+
+def as_floats(samples: np.ndarray) -> np.ndarray:
+    """Samples of 16 bits as float32, full scale 1."""
+    return samples.astype(np.float32) / np.float32(32768) if samples.dtype == np.int16 else samples
+
+
+def blocks(stream: Stream, rate: int) -> Iterator[np.ndarray]:
+    """Its sound, as float32."""
+    if isinstance(stream.sound, Path):
+        yield from sound.blocks(stream.sound, rate)
+        return
+    for begin in range(0, len(stream.sound), BLOCK):
+        yield as_floats(stream.sound[begin : begin + BLOCK])
+
+
+def heard(detector: Detector, streams: Sequence[Stream]) -> list[Recording]:
+    """What a detector makes of each, on all threads; marks are moved to where detection counts an answer's time."""
+    found: list[Recording] = [Recording(np.empty(0, np.float32), [])] * len(streams)
+
+    def one(i: int) -> None:
+        moved = [Mark(max(0.0, m.begin - detector.offset), max(0.0, m.end - detector.offset), m.label) for m in streams[i].marks]
+        found[i] = Recording(detector.probabilities(blocks(streams[i], detector.rate)), moved)
+
+    if streams:
+        in_shares(one, len(streams))
+    return found

@@ -1,0 +1,729 @@
+"""Listening for a word (the lecture's many to many): a probability for every step of a sound, and an event when the word is said.
+
+In:  recordings of the word, of other speech, of rooms and noise (folders of WAV, FLAC, OGG, MP3), or a phrase that a program speaks.
+Out: when it was said, from files, from streams, from the microphone.
+
+    samples (B, N) -> log-mel (B, F, M) -> convolution over time, relu (B, T, C) -> recurrent layers, forward only (B, T, H)
+    -> logit of "the word ended within the last half second" (B, T)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import detection, fit, formants, rehearsal, sound_alikes, voices
+from .. import run as folders
+from ..cells import CELLS
+from ..config import agree, fill, option
+from ..data import marks, mixing, sound
+from ..data.batch import Rows, open_map, write
+from ..data.samples import trimmed
+from ..data.vocab import Codec
+from ..detection import Point, Recording, Rule
+from ..detector import Detector
+from ..errors import UserError
+from ..layers import initialise
+from ..listener import Listener
+from ..logmel import LogMel
+from ..recurrent import Recurrent, drop
+from ..rehearsal import Stream
+
+MEASURE = "missing"
+MEASURING = fit.Measuring("seconds", probe=120, few=1800, many=1_000_000, warming=0)
+TRY = ("predict {run} word.wav", "listen {run} room.wav")
+NEEDS_DATA = False  # recordings come with --positive, or are spoken
+TAKES = "sound"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the task; None is chosen from the data, the machine's speed and the minutes."""
+
+    data: tuple[str, ...] = option((), "a folder with folders named positive, negative, background")
+    positive: tuple[str, ...] = option((), "recordings of the word: folders or files")
+    negative: tuple[str, ...] = option((), "recordings of other speech, or of what fired it by mistake")
+    background: tuple[str, ...] = option((), "recordings of rooms, noise, music")
+    say: tuple[str, ...] = option((), "the word or phrase, to be spoken by a program; more than one: other ways to write it")
+    voice: str | None = option(None, "the program that speaks: a command with {text} and {wav}  [espeak-ng]")
+    language: str = option("en", "of espeak-ng's voices")
+    spoken: int | None = option(None, "clips that are spoken, and as many of what sounds like it", minimum=10, maximum=100_000)
+    talk: float = option(1.0, "hours of made-up talk to validate on, where a phrase is spoken", minimum=0, maximum=1000)
+    minutes: float | None = option(None, "wall time of the whole command; becomes a number of steps", minimum=0.05, maximum=1e7)
+    steps: int | None = option(None, "training steps, in place of minutes", minimum=1)
+    cell: str = option("gru", "the recurrent cell", choices=CELLS)
+    hidden: int = option(128, "units a layer", minimum=1, maximum=100_000)
+    layers: int = option(2, "recurrent layers", minimum=1, maximum=100)
+    channels: int = option(96, "of the convolution", minimum=1, maximum=100_000)
+    frames: int = option(5, "that the convolution sees", minimum=1, maximum=1000)
+    stride: int = option(3, "frames from one answer to the next", minimum=1, maximum=1000)
+    hertz: int = option(16_000, "samples a second; other sound is resampled", minimum=4_000, maximum=192_000)
+    bands: int = option(40, "of the log-mel spectrogram", minimum=4, maximum=512)
+    window: float = option(0.025, "seconds that a frame sees", minimum=0.002, maximum=1)
+    hop: float = option(0.010, "seconds from one frame to the next", minimum=0.001, maximum=1)
+    example: float = option(8.0, "seconds of sound that are mixed for an example", minimum=2, maximum=120)
+    after: float = option(0.5, "seconds after the word's end in which it is to be found", minimum=0.05, maximum=10)
+    holdout: float = option(0.2, "part of the recordings to validate on, drawn by the seed", minimum=0.01, maximum=0.5)
+    budget: float = option(0.5, "false accepts an hour that the threshold is chosen for", minimum=0)
+    release: float = option(0.5, "it fires again after it was below this part of the threshold", minimum=0.01, maximum=1)
+    refractory: float = option(1.0, "seconds in which it does not fire a second time", minimum=0, maximum=3600)
+    dropout: float = option(0.2, "of what the layers and the output read", minimum=0, maximum=0.95)
+    batch: int | None = option(None, "examples a step", minimum=1)
+    rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
+    weight_decay: float = option(0.01, "pull of matrices towards zero", minimum=0, maximum=10)
+    average: float = option(0.05, "part of the steps that the weights kept are averaged over", minimum=0, maximum=0.5)
+    clip: float = option(1.0, "longest gradient", minimum=1e-6)
+    evaluations: int = option(10, "how often to validate and save", minimum=1)
+    patience: int | None = option(None, "stop after so many evaluations without a better one", minimum=1)
+    seed: int = option(1, "of weights, data order and dropout", minimum=0, maximum=2**62)
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str = option("float32", "of matrix products", choices=("auto", "float32", "bfloat16"))
+
+
+KINDS = ("words", "others", "backgrounds")
+
+
+class Clips(NamedTuple):
+    """Sounds of one kind, and where each came from: a folder, or who spoke it."""
+
+    sounds: Rows  # int16
+    origins: list[str]
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self.sounds.ids[self.sounds.bounds[i] : self.sounds.bounds[i + 1]]
+
+
+class Data(NamedTuple):
+    codec: Codec
+    train: dict[str, Clips]  # of KINDS
+    dev: list[Stream]
+    accounts: dict[str, Any]
+
+
+class Batch(NamedTuple):
+    samples: Tensor  # (B, N)
+    labels: Tensor  # (B, T) 1, 0, or mixing.MASKED
+
+
+def demo(folder: Path) -> list[Path]:
+    """A word of a language that a formant synthesiser makes up, other words of it, and a room."""
+    formants.write_words(folder, seed=1)
+    return [folder]
+
+
+# --- reading
+
+
+def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
+    """Decode, cut and speak all clips into files in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    logmel(config)
+    found = _recorded(config)
+    if not found["words"] and not config.say:
+        raise UserError(
+            "there is no recording of the word, and no phrase to be spoken", fix="--positive FOLDER, or --say 'hey you'"
+        )
+    parts = _split(config, found)
+    said = [_told(found)]
+    if config.say:
+        said.append(_speak(config, parts))
+    if not parts["train"]["others"]:
+        said.append("no other speech was given: it may fire at any; give some with --negative, or --say the phrase")
+    accounts: dict[str, Any] = {"said": said}
+    for part, kinds in parts.items():
+        for kind in KINDS:
+            accounts[f"{part}_{kind}"] = _keep(folder / f"{part}.{kind}", kinds[kind])
+    codec = base or Codec("words", config.say)
+    return reopen(codec, accounts | {"config": dataclasses.asdict(config)}, folder)
+
+
+Found = list[tuple[np.ndarray, str]]  # samples, and where they came from
+
+
+def _recorded(config: Config) -> dict[str, Found]:
+    """The user's recordings, decoded: words and pieces of other sound."""
+    given = {"words": list(config.positive), "others": list(config.negative), "backgrounds": list(config.background)}
+    for name in config.data:
+        inside = {kind: Path(name) / word for kind, word in zip(KINDS, ("positive", "negative", "background"), strict=True)}
+        if not inside["words"].is_dir():
+            fix = f"--positive {name}, if these are recordings of the word"
+            raise UserError(f"the folder `{name}` has no folder `positive` in it", name, fix)
+        for kind, path in inside.items():
+            given[kind] += [str(path)] if path.is_dir() else []
+    return {kind: [clip for name in names for clip in _of(Path(name), kind, config)] for kind, names in given.items()}
+
+
+PIECE = 5.0  # seconds of other speech, of rooms ten times as many
+
+
+def _of(name: Path, kind: str, config: Config) -> Iterator[tuple[np.ndarray, str]]:
+    for path in sound.files(name):
+        samples = sound.read(path, config.hertz)
+        origin = str(path.parent)
+        if kind == "words":
+            yield _word(samples, path, config), origin
+            continue
+        size = round(PIECE * (10 if kind == "backgrounds" else 1) * config.hertz)
+        for begin in range(0, len(samples), size):
+            yield samples[begin : begin + size], origin
+
+
+def _word(samples: np.ndarray, path: Path, config: Config) -> np.ndarray:
+    clip, most = trimmed(samples, config.hertz), config.example / 2.5
+    if not len(clip):
+        raise UserError(f"`{path}` is silent: it should hold the word", str(path), "take it out, or record it again")
+    if len(clip) > most * config.hertz:
+        said = f"`{path}` lasts {len(clip) / config.hertz:.1f} s without the silence around it; a word may last {most:.1f}"
+        raise UserError(said, str(path), "cut it to the word alone, or give a longer --example")
+    return clip
+
+
+def _split(config: Config, found: dict[str, Found]) -> dict[str, dict[str, Found]]:
+    """What to train on and what to validate on: a part of each kind, of what was cut from one file the end."""
+    parts: dict[str, dict[str, Found]] = {"train": {}, "dev": {}}
+    for kind, clips in found.items():
+        rng = np.random.default_rng((config.seed, KINDS.index(kind)))
+        order = rng.permutation(len(clips)) if kind == "words" else np.arange(len(clips))
+        size = max(1, round(config.holdout * len(clips))) if len(clips) > 1 else 0
+        held = set(order[len(clips) - size :].tolist()) if kind == "words" else _spaced(len(clips), size)
+        parts["train"][kind] = [clip for i, clip in enumerate(clips) if i not in held]
+        parts["dev"][kind] = [clip for i, clip in enumerate(clips) if i in held]
+    return parts
+
+
+def _spaced(size: int, number: int) -> set[int]:
+    """`number` of so many, in runs of neighbours: pieces cut from one file side by side stay together."""
+    run = max(1, min(4, number))
+    begins = np.linspace(0, size - run, max(1, round(number / run))).round().astype(int) if number else []
+    return {int(begin) + i for begin in begins for i in range(run) if begin + i < size}
+
+
+FEW = 10  # recordings of the word to validate on; where there are fewer, spoken ones are added
+
+
+def _speak(config: Config, parts: dict[str, dict[str, Found]]) -> str:
+    """Add what a program speaks; a line for the user."""
+    size = config.spoken or int(np.clip(300 * (config.minutes or 10), 200, 3000))
+    options = {"rate": config.hertz, "language": config.language, "command": config.voice}
+    near = [text for phrase in config.say for text in sound_alikes.near(phrase, config.language, config.voice is None)]
+    avoid = config.say[0]
+    dev = max(0, 100 - len(parts["dev"]["words"])) if len(parts["dev"]["words"]) < FEW else 0
+    origin = "spoken"
+    said = {
+        ("train", "words"): voices.say(config.say, size, config.seed, **options),
+        ("dev", "words"): voices.say(config.say, dev, config.seed + 1, **options) if dev else [],
+        ("train", "others"): [
+            *voices.say(near, size, config.seed + 2, **options), *_pieces(voices.talk(size / 3, config.seed + 3, avoid=avoid, **options), config)
+        ],
+        ("dev", "others"): [
+            *voices.say(near, len(near), config.seed + 4, **options), *voices.talk(config.talk * 3600, config.seed + 5, avoid=avoid, **options)
+        ],
+    }  # fmt: skip
+    for (part, kind), clips in said.items():
+        parts[part][kind] = parts[part][kind] + [(clip, origin) for clip in clips]
+    hours = sum(map(len, said["dev", "others"])) / config.hertz / 3600
+    return (
+        f"spoken: {size:,} times {' or '.join(f'`{phrase}`' for phrase in config.say)}, {size:,} times what sounds like it; "
+        f"to validate on {hours:.2f} hours of made-up talk" + (f", and {dev} clips of the word" if dev else "")
+    )
+
+
+def _pieces(passages: Iterator[np.ndarray], config: Config) -> Iterator[np.ndarray]:
+    size = round(PIECE * config.hertz)
+    for passage in passages:
+        yield from (passage[begin : begin + size] for begin in range(0, len(passage), size))
+
+
+def _told(found: dict[str, Found]) -> str:
+    seconds = {kind: sum(len(clip) for clip, _ in clips) for kind, clips in found.items()}
+    names = {"words": "the word", "others": "other speech", "backgrounds": "rooms and noise"}
+    return (
+        "read: " + ", ".join(f"{len(found[kind]):,} pieces of {name}" for kind, name in names.items() if seconds[kind])
+        if any(seconds.values())
+        else "nothing recorded was given"
+    )
+
+
+def _keep(path: Path, clips: Found) -> dict[str, Any]:
+    rows = [np.rint(np.clip(clip, -1, 32767 / 32768) * 32768).astype(np.int16) for clip, _ in clips]
+    bounds = np.cumsum([0, *map(len, rows)])
+    ids = write(path.with_suffix(path.suffix + "_ids"), np.dtype(np.int16), rows)
+    return {"ids": ids, "bounds": write(path.with_suffix(path.suffix + "_bounds"), np.dtype(np.int64), [bounds]),
+            "origins": [origin for _, origin in clips]}  # fmt: skip
+
+
+def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
+    """The Data that `read` wrote to `folder`."""
+    parts = {
+        part: {kind: _clips(folder / f"{part}.{kind}", accounts[f"{part}_{kind}"]) for kind in KINDS} for part in ("train", "dev")
+    }
+    config = accounts["config"]
+    return Data(codec, parts["train"], _streams(parts["dev"], config["hertz"], config["seed"]), accounts)
+
+
+def _clips(path: Path, account: dict[str, Any]) -> Clips:
+    opened = (open_map(path.with_suffix(f"{path.suffix}_{name}"), account[name]) for name in ("ids", "bounds"))
+    return Clips(Rows(*opened), account["origins"])
+
+
+LEVELS = (rehearsal.CLEAN, 20.0, 10.0, 5.0)  # decibels of the word above what is behind it
+MOST_WORDS = 200  # at each of them
+
+
+def _streams(dev: dict[str, Clips], rate: int, seed: int) -> list[Stream]:
+    """What is validated on: the words at each level, and the other sound as it is."""
+    words = [(rehearsal.as_floats(dev["words"][i]), dev["words"].origins[i]) for i in range(len(dev["words"]))]
+    chosen = [words[i] for i in np.random.default_rng(seed).permutation(len(words))[:MOST_WORDS]]
+    behind = [dev["backgrounds"][i] for i in range(len(dev["backgrounds"]))]
+    found = [stream for level in LEVELS for stream in rehearsal.with_words(chosen, behind, level, rate, seed)]
+    return found + [stream for kind in ("others", "backgrounds") for stream in _without_words(dev[kind], kind, rate)]
+
+
+def _without_words(clips: Clips, kind: str, rate: int) -> list[Stream]:
+    """Clips of one origin after one another, at most some minutes in a stream."""
+    found = []
+    for origin, rows in itertools.groupby(range(len(clips)), lambda i: clips.origins[i]):
+        parts = [clips[i] for i in rows]
+        ends = np.cumsum([len(part) for part in parts]) // (300 * rate)
+        found += [
+            Stream(origin, kind, np.concatenate([part for part, n in zip(parts, ends, strict=True) if n == number]), [])
+            for number in np.unique(ends)
+        ]
+    return found
+
+
+# --- the model
+
+
+def logmel(config: Config) -> LogMel:
+    """How this run hears."""
+    high = min(7600.0, 0.475 * config.hertz)
+    return LogMel(config.hertz, config.window, config.hop, config.bands, 20.0, high)
+
+
+class Model(nn.Module):
+    """What listens, and the threshold at which it fires."""
+
+    def __init__(self, config: Config, codec: Codec):
+        super().__init__()
+        self.logmel, self.stride, self.dropout = logmel(config), config.stride, config.dropout
+        self.rule = Rule(0.5, config.release, config.refractory)
+        self.budget = config.budget
+        self.normalise = nn.BatchNorm1d(config.bands, affine=False)  # once trained, a fixed shift and scale of each band
+        self.convolution = nn.Conv1d(config.bands, config.channels, config.frames, config.stride)
+        self.recurrent = Recurrent(config.cell, config.channels, config.hidden, config.layers, dropout=config.dropout)
+        self.output = nn.Linear(config.hidden, 1)
+        self.register_buffer("threshold", torch.tensor(0.5))
+        for part in (self.recurrent, self.output):
+            part.apply(initialise)
+
+    @property
+    def step(self) -> int:
+        """Samples from one answer to the next."""
+        return self.stride * self.logmel.hop_samples
+
+    @property
+    def lead(self) -> int:
+        """Samples until the first answer."""
+        return (self.convolution.kernel_size[0] - 1) * self.logmel.hop_samples + self.logmel.window_samples
+
+    def forward(self, batch: Batch, state: Any) -> tuple[Tensor, tuple]:
+        """Logits (B, T); every example begins anew."""
+        with torch.autocast(batch.samples.device.type, enabled=False):
+            features = self.normalise(self.logmel(batch.samples).transpose(1, 2))  # (B, M, F)
+        x = self.convolution(features).relu().transpose(1, 2)  # (B, T, C)
+        hidden, _ = self.recurrent(drop(x, self.dropout, self.training, variational=True))
+        return self.output(drop(hidden, self.dropout, self.training, variational=True)).squeeze(-1).float(), ()
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean nats of the steps that are not masked."""
+        counted = batch.labels != mixing.MASKED
+        return F.binary_cross_entropy_with_logits(logits[counted], batch.labels[counted].float())
+
+
+@torch.no_grad()
+def detector(model: Model) -> Detector:
+    """The model as it is now, packed for streams."""
+    norm = model.normalise
+    net = Listener(
+        model.logmel, norm.running_mean, (norm.running_var + norm.eps).rsqrt(),
+        (model.convolution.weight, model.convolution.bias), model.stride, list(model.recurrent.cells), model.output,
+    )  # fmt: skip
+    return Detector(net, model.rule._replace(threshold=float(model.threshold)), model.logmel.rate, model.step, model.lead)
+
+
+# --- choosing
+
+
+def plan(config: Config, data: Data) -> Config:
+    """The config with sizes chosen."""
+    config = config if config.steps else fill(config, minutes=10.0)
+    return fill(config, batch=16, rate=2e-3)
+
+
+def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
+    """There are none of sounds."""
+    return []
+
+
+STRUCTURE = ("cell", "hidden", "layers", "channels", "frames", "stride", "hertz", "bands", "window", "hop")
+
+
+def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that weights taken from another run decide; another value asked for is a UserError."""
+    return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {"rate": base.rate / 4}
+
+
+def most_steps(config: Config, data: Data) -> int:
+    """What --minutes may become: examples are mixed without end."""
+    return 1_000_000
+
+
+def passes(config: Config, data: Data, steps: int) -> str:
+    return f"{steps * config.batch * config.example / 3600:.1f} hours of mixed sound"
+
+
+class Batches:
+    """Examples mixed for a step; the next step's are mixed while this one's are learnt."""
+
+    def __init__(self, config: Config, data: Data):
+        self.config = config
+        self.mixture = mixing.Mixture(
+            config.hertz, logmel(config).hop_samples, config.example, after=config.after,
+        )  # fmt: skip
+        self.clips = data.train
+        self.ahead: tuple[int, Future] | None = None
+        self.pool = ThreadPoolExecutor(1)
+
+    @cached_property
+    def sources(self) -> mixing.Sources:
+        words, others, backgrounds = ([self.clips[kind][i] for i in range(len(self.clips[kind]))] for kind in KINDS)
+        repeated = _balanced(self.clips["words"].origins)
+        floats = rehearsal.as_floats
+        return mixing.sources(
+            [floats(words[i]) for i in repeated], [*map(floats, others)], backgrounds, self.mixture, self.config.seed
+        )
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """Which label (T,) goes with each answer: that of the frame which ends with the last sample that it sees."""
+        heard, config = logmel(self.config), self.config
+        frames = heard.frames(round(config.example * config.hertz))
+        number = (frames - config.frames) // config.stride + 1
+        last = (config.frames - 1 + np.arange(number) * config.stride) * heard.hop_samples + heard.window_samples
+        return last // heard.hop_samples - 1
+
+    def batch(self, step: int) -> Batch:
+        found = self.ahead[1].result() if self.ahead is not None and self.ahead[0] == step else self._mixed(step)
+        self.ahead = step + 1, self.pool.submit(self._mixed, step + 1)
+        samples, labels = found
+        return Batch(torch.from_numpy(samples), torch.from_numpy(labels[:, self.steps]))
+
+    def _mixed(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        return mixing.batch(self.sources, self.mixture, self.config.batch, self.config.seed, step)
+
+
+def _balanced(origins: Sequence[str]) -> list[int]:
+    """Every clip's number, those of recordings so often that there are as many as of what was spoken."""
+    spoken = sum(origin == "spoken" for origin in origins)
+    often = max(1, round(spoken / max(1, len(origins) - spoken)))
+    return [i for i, origin in enumerate(origins) for _ in range(1 if origin == "spoken" else often)]
+
+
+def batches(config: Config, data: Data) -> Batches:
+    return Batches(config, data)
+
+
+def settings(config: Config, data: Data) -> fit.Settings:
+    """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
+    measure = fit.Measure(
+        MEASURE, "", 1.0, "seconds of sound", config.batch * config.example, ("miss_rate", "false_accepts_per_hour", "hours")
+    )
+    return fit.settings_of(config, measure, warmup=200, average=config.average)
+
+
+def describe(config: Config, data: Data, model: Model) -> list[str]:
+    """What was read and what will be trained, for the user before the wait."""
+    count = Counter({kind: len(clips) for kind, clips in data.train.items()})
+    words = sum(len(stream.marks) for stream in data.dev) // len(LEVELS)
+    hours = sum(len(stream.sound) for stream in data.dev) / config.hertz / 3600
+    weights = sum(p.numel() for p in model.parameters())
+    return [
+        *data.accounts["said"],
+        f"to train on {count['words']:,} clips of the word, {count['others']:,} of other speech, {count['backgrounds']:,} of rooms; "
+        f"to validate on {words:,} of the word, {hours:.2f} hours in all",
+        f"model: {config.cell}, {config.layers} x {config.hidden} units, an answer every {model.step / config.hertz * 1000:.0f} ms; "
+        f"{weights:,} weights",
+    ]
+
+
+# --- measuring
+
+
+def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
+    """The floor: never to fire."""
+    return {"never fires": {"miss_rate": 1.0, "false_accepts_per_hour": 0.0}}
+
+
+def calibrate(model: Model, codec: Codec, part: list[Stream], limit: int) -> None:
+    """Nothing is done here: `watch` chooses the threshold from the probabilities that it needs anyway."""
+
+
+def _some(streams: list[Stream], rate: int, seconds: float | None) -> list[Stream]:
+    """Streams of about so many seconds in all, always the same ones, half of them with the word."""
+    if seconds is None:
+        return streams
+    found = []
+    for wanted in (True, False):
+        some = [stream for stream in streams if bool(stream.marks) == wanted]
+        left = seconds / 2
+        for i in np.random.default_rng(0).permutation(len(some)):
+            if left > 0:
+                found.append(some[i])
+                left -= len(some[i].sound) / rate
+    return found
+
+
+BUDGETS = (0.0, 1.0, 4.0)  # times the budget; misses at all of these choose between steps that are alike at one
+
+
+def watch(model: Model, codec: Codec, part: list[Stream], limit: int | None = None) -> dict[str, float]:
+    """Choose the model's threshold on the streams, and measure them at it."""
+    points = _points(model, _some(part, model.logmel.rate, limit))
+    chosen = detection.choose(points, model.budget)
+    model.threshold.fill_(chosen.threshold)
+    misses = [1 - detection.choose(points, model.budget * times).hits / max(1, chosen.words) for times in BUDGETS]
+    return _told_of(chosen) | {MEASURE: float(np.mean(misses))}
+
+
+def _points(model: Model, streams: list[Stream]) -> list[Point]:
+    net = detector(model)
+    return detection.curve(rehearsal.heard(net, streams), net.rule, net.hop)
+
+
+def _told_of(point: Point) -> dict[str, float]:
+    found = {name: value for name, value in detection.measures(point).items() if value is not None}
+    return found | {"seconds": point.hours * 3600}
+
+
+def evaluate(model: Model, codec: Codec, part: list[Stream], limit: int | None = None) -> dict[str, float]:
+    """The measures at the model's threshold."""
+    net = detector(model)
+    point = _point(net, rehearsal.heard(net, _some(part, net.rate, limit)))
+    return _told_of(point) | {MEASURE: 1 - point.hits / max(1, point.words)}
+
+
+def _point(net: Detector, recordings: Sequence[Recording]) -> Point:
+    hours = detection.hours_without_words(recordings, net.hop)
+    return detection.total(net.rule.threshold, recordings, detection.outcomes(recordings, net.rule, net.hop), hours)
+
+
+FIRED = 20  # false accepts that are told
+
+
+def examine(run: Any, part: list[Stream]) -> dict[str, list[dict[str, Any]]]:
+    """Everything that is told of streams: measures with intervals, the curve, misses by level and origin, what fires it."""
+    net = detector(run.model)
+    recordings = rehearsal.heard(net, part)
+    outcomes = detection.outcomes(recordings, net.rule, net.hop)
+    point = _point(net, recordings)
+    found, bounds = detection.measures(point), detection.intervals(point)
+    protocol = {
+        "miss_rate": "of words; an event must lie between a word's begin and half a second after its end",
+        "false_accepts_per_hour": f"{point.false_accepts} in {point.hours:.2f} hours without the word",
+    }
+    if not point.false_accepts and point.hours:
+        protocol["false_accepts_per_hour"] += f": below {bounds['false_accepts_per_hour'][1]:.3g} an hour at 95 %"
+    rows = [
+        {"measure": name, "value": value, "from": (bounds.get(name) or (None, None))[0], "to": (bounds.get(name) or (None, None))[1],
+         "protocol": protocol.get(name, "")}
+        for name, value in found.items() if value is not None
+    ]  # fmt: skip
+    told = {"measures": rows, "curve": _curve(detection.curve(recordings, net.rule, net.hop))}
+    by = {"levels": lambda stream, mark: stream.kind, "origins": lambda stream, mark: mark.label}
+    told |= {title: _misses(part, recordings, outcomes, key) for title, key in by.items()}
+    fired = [
+        {"sound": stream.name, "seconds": float(time + net.offset), "probability": _height(recording, time, net.hop)}
+        for stream, recording, outcome in zip(part, recordings, outcomes, strict=True)
+        for time, word in zip(outcome.times, outcome.words, strict=True)
+        if word < 0
+    ]
+    hours = _hours(part, recordings, outcomes, net.hop)
+    return told | {"sounds": hours, "fired": sorted(fired, key=lambda row: -row["probability"])[:FIRED]}
+
+
+def _height(recording: Recording, time: float, hop: float) -> float:
+    return float(recording.probabilities[round(time / hop) - 1])
+
+
+def _curve(points: list[Point]) -> list[dict[str, Any]]:
+    """About a dozen Points, evenly in the logarithm of false accepts."""
+    distinct = list({point.false_accepts: point for point in points}.values())
+    chosen = np.unique(np.geomspace(1, len(distinct), 12).round().astype(int)) - 1
+    return [
+        {
+            "threshold": point.threshold,
+            "miss_rate": 1 - point.hits / max(1, point.words),
+            "false_accepts_per_hour": point.false_accepts / point.hours if point.hours else None,
+        }
+        for point in (distinct[::-1][i] for i in chosen)
+    ]
+
+
+def _misses(
+    streams: Sequence[Stream], recordings: Sequence[Recording], outcomes: Sequence[detection.Outcome], key: Callable
+) -> list[dict[str, Any]]:
+    """How many words of each kind were missed."""
+    there, hits = Counter(), Counter()
+    for stream, recording, outcome in zip(streams, recordings, outcomes, strict=True):
+        found = set(outcome.words[outcome.words >= 0].tolist())
+        for i, mark in enumerate(sorted(recording.marks)):
+            there[key(stream, mark)] += 1
+            hits[key(stream, mark)] += i in found
+    rows = []
+    for name, number in sorted(there.items()):
+        low, high = detection.clopper_pearson(number - hits[name], number)
+        rows.append({"of": name, "words": number, "miss_rate": 1 - hits[name] / number, "from": low, "to": high})
+    return rows
+
+
+def _hours(
+    streams: Sequence[Stream], recordings: Sequence[Recording], outcomes: Sequence[detection.Outcome], hop: float
+) -> list[dict[str, Any]]:
+    """False accepts of each kind of sound, and how long it was heard."""
+    hours, accepts = Counter(), Counter()
+    for stream, recording, outcome in zip(streams, recordings, outcomes, strict=True):
+        name = f"words, {stream.kind}" if stream.marks else f"{stream.kind}, {stream.name}"
+        hours[name] += detection.hours_without_words([recording], hop)
+        accepts[name] += int((outcome.words < 0).sum())
+    rows = []
+    for name, time in sorted(hours.items()):
+        low, high = detection.poisson(accepts[name])
+        rows.append({"sound": name, "hours": time, "false_accepts": accepts[name],
+                     "an_hour": accepts[name] / time if time else None, "from": low / time if time else None,
+                     "to": high / time if time else None})  # fmt: skip
+    return rows
+
+
+# --- answering
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Options of answering."""
+
+    threshold: float | None = option(None, "probability from which on it fires  [the run's own]", minimum=0, maximum=1)
+
+
+class Answer(NamedTuple):
+    probability: float  # the highest
+    events: list[dict[str, float]]  # time, probability
+
+
+def predict(run: Any, paths: Sequence[Path], options: Predict) -> list[Answer]:
+    """When the word is said in each sound file."""
+    net = at_threshold(detector(run.model), options.threshold)
+    answers = []
+    for path in paths:
+        state, highest, events = net.start(), 0.0, []
+        for block in sound.blocks(path, net.rate):
+            probabilities, found, state = net(block, state)
+            highest = max(highest, float(probabilities.max(initial=0)))
+            events += [event._asdict() for event in found]
+        answers.append(Answer(highest, events))
+    return answers
+
+
+def at_threshold(net: Detector, threshold: float | None) -> Detector:
+    """The detector, firing from another probability on."""
+    if threshold is not None:
+        net.rule = net.rule._replace(threshold=threshold)
+    return net
+
+
+def item(run: Any, text: str) -> Path:
+    """A sound file's path."""
+    return Path(text)
+
+
+def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[tuple[str, Path]]:
+    """The sound files of a folder."""
+    return ((str(path), path) for path in sound.files(Path(name)))
+
+
+def shown(answer: Answer, coloured: bool) -> str:
+    """An answer as a person reads it."""
+    times = ", ".join(f"{event['time']:.2f} s ({event['probability']:.3f})" for event in answer.events)
+    return times or f"not heard (highest probability {answer.probability:.3f})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Options of evaluating."""
+
+    stream: tuple[str, ...] = option((), "recordings of any length, heard as they are")
+    events: tuple[str, ...] = option((), "where the word is in each: a table of begin, end and label, in seconds; `-`: nowhere")
+    negative: tuple[str, ...] = option((), "sound without the word: folders or files")
+    background: tuple[str, ...] = option((), "what recordings of the word are laid over  [noise]")
+    snr: float = option(10.0, "decibels of those recordings above it", minimum=-40, maximum=100)
+    talk: float = option(0.0, "hours of made-up talk beside them, spoken by espeak-ng", minimum=0, maximum=1000)
+
+
+def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None = None) -> list[Stream]:
+    """Streams to evaluate on: recordings of the word laid over a background, and streams as they are."""
+    options, config = options or Evaluate(), run.config
+    found = _marked(options)
+    words = [
+        (_word(sound.read(path, config.hertz), path, config), str(path.parent))
+        for name in names
+        for path in sound.files(Path(name))
+    ]
+    behind = [sound.read(path, config.hertz) for name in options.background for path in sound.files(Path(name))]
+    if words:
+        found += rehearsal.with_words(words, behind, options.snr, config.hertz, config.seed)
+    found += [
+        Stream(str(path), "given", path, []) for name in options.negative for path in sound.files(Path(name))
+    ]  # fmt: skip
+    if options.talk:
+        avoid = config.say[0] if config.say else ""
+        passages = voices.talk(options.talk * 3600, config.seed + 99, config.hertz, config.language, config.voice, avoid=avoid)
+        found += [Stream("made-up talk", "spoken", (passage * 32767).astype(np.int16), []) for passage in passages]
+    if not found:
+        raise UserError("there is nothing to listen to", fix="name recordings of the word, --stream and --events, or --negative")
+    return found
+
+
+def _marked(options: Evaluate) -> list[Stream]:
+    if len(options.events) not in (0, len(options.stream)):
+        said = f"`--events` names {len(options.events)} tables, `--stream` {len(options.stream)} recordings"
+        raise UserError(said, fix="one for each, in the same order; `-` for a recording without the word")
+    tables = options.events or ("-",) * len(options.stream)
+    return [
+        Stream(name, "stream", Path(name), [] if table == "-" else marks.read(Path(table)))
+        for name, table in zip(options.stream, tables, strict=True)
+    ]
+
+
+def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
+    """What the report holds beside the measures: the tables, and the curve as a picture."""
+    told = examine(run, _some(data.dev, run.config.hertz, limit))
+    return {"tables": told}
+
+
+def glimpse(run: Any, seed: int) -> str:
+    """At which probability it fires."""
+    return f"fires at {float(run.model.threshold):.3f}"
