@@ -388,6 +388,46 @@ def evaluate() -> click.Command:
     return click.Command("evaluate", callback=go, params=params, help=help)
 
 
+def listen() -> click.Command:
+    pages = _pages_with("Listen")
+
+    def go(run: str, sound: str, as_json: bool, **values: Any) -> None:
+        from . import api
+
+        model = _of_task(tuple(pages), api.load(run))
+        for event in model.task.listen(model, sound, _options_of(model, "Listen", pages, given(values))):
+            click.echo(_line(event) if as_json else "  ".join(str(tables.number(value)) for value in event.values()))
+            sys.stdout.flush()
+
+    params = [
+        _run_argument(),
+        click.Argument(["sound"], metavar="FILE|-|mic"),
+        *_flags_of(pages, "Listen"),
+        _json_flag(),
+    ]
+    help = "Listen for a run's word: in a file, in raw sound through standard input (-), at the microphone (mic)."
+    return click.Command("listen", callback=go, params=params, help=help)
+
+
+def record() -> click.Command:
+    def go(folder: str, takes: int | None, hertz: int, raw: bool) -> None:
+        from . import recorder
+        from .data import sound
+        from .progress import Progress
+
+        heard = sound.pcm(sys.stdin.buffer, hertz, hertz) if raw else sound.microphone(hertz)
+        click.echo(len(recorder.record(Path(folder), heard, hertz, takes, Progress(False))))
+
+    params = [
+        click.Argument(["folder"]),
+        click.Option(["--takes"], type=int, help="stop after so many  [at Ctrl-C, or where the sound ends]"),
+        click.Option(["--hertz"], type=int, default=16_000, help="samples a second  [16000]"),
+        click.Option(["--raw"], is_flag=True, help="read raw sound of 16 bits from standard input, not the microphone"),
+    ]
+    help = "Record takes of a word one after another, cut to the word, each checked for its level."
+    return click.Command("record", callback=go, params=params, help=help)
+
+
 def look() -> click.Command:
     def go(run: str, text: str, out: str | None, as_json: bool) -> None:
         from . import api
@@ -592,6 +632,8 @@ VERBS = {
     "predict": ("answer texts: a label, names, and why", predict),
     "evaluate": ("how well a run does on other data", evaluate),
     "look": ("look inside: what a net believes word by word, where it looks", look),
+    "listen": ("hear a word: in a file, a stream, at the microphone", listen),
+    "record": ("record takes of a word, one after another", record),
     "score": ("how surprised a language run is by a text", score),
     "vectors": ("words and their vectors: neighbours, analogies, a map", vectors),
     "info": ("what a run is and what it reached", info),

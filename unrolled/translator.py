@@ -55,14 +55,14 @@ class Translator:
         if model.combine.weight.device.type != "cpu":
             model = copy.deepcopy(model).cpu()
         E, first = model.combine.out_features, model.decoder.cells[0]
-        self.embed = (model.embed.weight * model.scale).float().numpy()
+        self.embed = (model.embed.weight).float().numpy()
         self.directions, self.states = model.encoder.directions, first.states
         self.steppers = [Stepper([cell]) for cell in model.encoder.cells]
         self.memory, self.bridge = Linear.of(model.memory), [Linear.of(layer) for layer in model.bridge]
         attention = model.attention
         self.keys = None if attention is None or attention.key is None else Linear.of(attention.key)
         no_matrix, no_vector = pack(torch.zeros(E, 0)), np.zeros(0, np.float32)
-        table = nn.functional.linear(model.embed_target.weight * model.scale, first.W[:, :E], first.b)
+        table = nn.functional.linear(model.embed_target.weight, first.W[:, :E], first.b)
         self.decoder = Decoder(
             KINDS[type(first)], stack(list(model.decoder.cells)), table.float().contiguous().numpy(),
             pack(first.W[:, E:].float().t()) if model.feed else no_matrix,

@@ -53,6 +53,9 @@ look(run, text)                      what is to be seen
 VIEW                                 the module that shows it: ENDINGS {".html": to bytes, …}, table(…) for a person to
                                      read, whole(…) for programs
 
+A page that hears (the verb listen):
+Listen, listen(run, source, options) options; events as dicts, as they come
+
 A page that trains by a loop of its own:
 begin(config, folder, start_from, …)  read the data and leave a run at step 0 in `folder`
 go_on(folder, config, codec, …)      train from the last saved step to the end, write report.json

@@ -284,15 +284,14 @@ class Model(nn.Module):
         self.output = nn.Linear(E, V)
         self.apply(initialise)
         for table in (self.embed, self.embed_target):
-            nn.init.normal_(table.weight, std=E**-0.5)
+            nn.init.normal_(table.weight, std=0.1)
         if config.tied:
             self.output.weight = self.embed_target.weight
         self.feed, self.steps_alone = config.feed, config.feed or config.coverage
-        self.scale = E**0.5  # a tied table is small for the output's sake; what reads it wants ones
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """ids (B, S) -> the memory (B, S, H), and the decoder's first state."""
-        x = drop(self.embed(source) * self.scale, self.dropout, self.training, variational=False)
+        x = drop(self.embed(source), self.dropout, self.training, variational=False)
         hidden, last = self.encoder(x, lengths=lengths)
         return self.memory(hidden), self.first_state(last)
 
@@ -320,7 +319,7 @@ class Model(nn.Module):
         return self._written(target, batch, memory, state)
 
     def _written(self, target: Tensor, batch: Batch, memory: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
-        x = drop(self.embed_target(target) * self.scale, self.dropout, self.training, variational=False)
+        x = drop(self.embed_target(target), self.dropout, self.training, variational=False)
         keys = memory if self.attention is None else self.attention.keys(memory)
         if self.steps_alone:
             return self._step_by_step(x, state, memory, keys, batch.source_lengths)

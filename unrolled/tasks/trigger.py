@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,8 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import detection, fit, formants, rehearsal, sound_alikes, voices
-from .. import run as folders
+from .. import capture, detection, fit, formants, rehearsal, sound_alikes, voices
 from ..cells import CELLS
 from ..config import agree, fill, option
 from ..data import marks, mixing, sound
@@ -669,6 +669,33 @@ def shown(answer: Answer, coloured: bool) -> str:
     """An answer as a person reads it."""
     times = ", ".join(f"{event['time']:.2f} s ({event['probability']:.3f})" for event in answer.events)
     return times or f"not heard (highest probability {answer.probability:.3f})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Listen:
+    """Options of listening."""
+
+    threshold: float | None = option(None, "probability from which on it fires  [the run's own]", minimum=0, maximum=1)
+    exec: str | None = option(None, "a command to start at each event; {time} and {probability} are filled in")
+    capture: str | None = option(None, "keep the sound around each event in this folder, to train on: --negative FOLDER")
+    hertz: int = option(16_000, "of raw sound (16 bits, mono) through standard input", minimum=1_000, maximum=768_000)
+
+
+def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
+    """Events as they come, from a sound file, raw sound through standard input (`-`) or the microphone (`mic`)."""
+    net = at_threshold(detector(run.model), options.threshold)
+    start = capture.Runner(capture.command(options.exec)) if options.exec is not None else None
+    if source == "mic":
+        heard = sound.microphone(net.rate)
+    elif source == "-":
+        heard = sound.pcm(sys.stdin.buffer, options.hertz, net.rate)
+    else:
+        heard = sound.blocks(Path(source), net.rate)
+    folder = None if options.capture is None else Path(options.capture)
+    for event, path in capture.kept(net, heard, folder):
+        if start is not None:
+            start(event)
+        yield event._asdict() | ({} if path is None else {"sound": str(path)})
 
 
 @dataclasses.dataclass(frozen=True)
