@@ -139,6 +139,16 @@ def _covered(recording: Recording, hop: float, tolerance: float) -> float:
     return float(np.maximum(latest - earliest, 0).sum())
 
 
+def by_label(recordings: Sequence[Recording], found: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
+    """Hits and words of each label, which may be a voice, a room, a distance: who is not understood?"""
+    counts: dict[str, tuple[int, int]] = {}
+    for each, outcome in zip(recordings, found, strict=True):
+        for w, mark in enumerate(sorted(each.marks)):
+            hits, words = counts.get(mark.label, (0, 0))
+            counts[mark.label] = hits + (w in outcome.words), words + 1
+    return dict(sorted(counts.items()))
+
+
 # --- thresholds
 
 
