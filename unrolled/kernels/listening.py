@@ -1,0 +1,217 @@
+"""Sound in, answers out, in one compiled call for a piece of any length: log-mel frames, a convolution over time, a recurrent net.
+
+Every frame and every step is computed by itself, with sums in one order, so that the answers do not depend, to the last bit, on how
+the sound is cut into pieces. All weights lie in one array and all sizes in another, since a call of compiled code takes a tenth of a
+microsecond for each array handed to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import logmel
+from .jit import compiled, pasted
+from .loops import copy
+from .product import columns, pack, panel_width, product
+from .stepping import KINDS, advance, one, stack
+
+WIDTH = panel_width(4)
+LINE = 16  # float32 of a cache line, on which every matrix begins
+AT_ONCE = 16  # frames taken together, where so many have come
+SIZES = 11  # of a net, before those of logmel's plan
+UNEQUAL, NO_NUMBER = -1, -2  # what `listen` says instead of a count
+
+State = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # the cell's kind, sizes, weights
+
+
+def packed(
+    hop: int,
+    hann: np.ndarray,
+    bank: np.ndarray,
+    mean: Tensor,
+    scale: Tensor,
+    convolution: tuple[Tensor, Tensor] | None,
+    stride: int,
+    cells: Sequence[nn.Module],
+    linear: nn.Linear,
+) -> Arrays:
+    """A net for `listen`: its kind, all sizes (int64), all weights (float32).
+
+    sizes    hop, window (samples), frames of the convolution, its stride, its channels (0: there is none), layers, G·H, H,
+             rows of U that are packed apart from V's, classes, how many numbers logmel.tables gives; then its plan
+    weights  each from a multiple of LINE on: logmel.tables' numbers; mean, scale; convolution, its bias; the first layer's W;
+             stack()'s W, U, V, b, d; the linear layer, its bias
+    """
+    plan, numbers = logmel.tables(hann, bank)
+    (W, _), (U, _), (V, _), b, d = stack(cells)
+    (layers, G), H = b.shape, cells[0].hidden_size
+    split = G if not V.size else 2 * H
+    frames, channels, filters = 1, 0, []
+    if convolution is not None:
+        weight, bias = (part.detach().float() for part in convolution)
+        channels, _, frames = weight.shape
+        filters = [pack(weight.permute(2, 1, 0).reshape(-1, channels))[0], bias.numpy()]
+    last = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach().float()
+    sizes = [hop, len(hann), frames, stride, channels, layers, G, H, split, linear.out_features, numbers.size, *plan]
+    arrays = [numbers, mean.detach().float().numpy(), scale.detach().float().numpy(), *filters]
+    arrays += [pack(cells[0].W.float().t())[0], W, U, V, b, d, pack(linear.weight.float().t())[0], last.numpy()]
+    return KINDS[type(cells[0])], np.array(sizes, np.int64), _joined(arrays)
+
+
+def _joined(arrays: list[np.ndarray]) -> np.ndarray:
+    """One array after another, each from a multiple of LINE on; the first one on a cache line."""
+    begins = np.cumsum([0, *(-(-array.size // LINE) * LINE for array in arrays)])
+    room = np.zeros(begins[-1] + LINE, np.float32)
+    joined = room[-(room.ctypes.data // 4) % LINE :][: begins[-1]]
+    for array, begin in zip(arrays, begins, strict=False):
+        joined[begin : begin + array.size] = array.ravel()
+    return joined
+
+
+def start(arrays: Arrays, states: int) -> State:
+    """The state of a stream before its first sample, for a net whose cells have so many states in all.
+
+    The samples of the frame that is not full yet; the frames that further steps look at; the recurrent state (states, 1, H);
+    and how many samples and frames those are.
+    """
+    _, sizes, _ = arrays
+    window, bands = sizes[SIZES + 1], sizes[SIZES + 2]
+    frames = np.zeros((sizes[2] - 1 + AT_ONCE, bands), np.float32)
+    return np.zeros(window, np.float32), frames, np.zeros((states, 1, sizes[7]), np.float32), np.zeros(2, np.int64)
+
+
+@pasted
+def vector(weights, at, size):
+    """The next `size` weights, and where what follows begins."""
+    return weights[at : at + size], at + (size + LINE - 1) // LINE * LINE
+
+
+@pasted
+def matrices(weights, at, count, rows, width):
+    """The next `count` packed matrices (rows, width), with empty scales, and where what follows begins."""
+    panels = (width + WIDTH - 1) // WIDTH
+    size = count * panels * rows * WIDTH
+    found = weights[at : at + size].reshape((count, panels, rows, WIDTH)), np.empty((count, 0), weights.dtype)
+    return found, at + (size + LINE - 1) // LINE * LINE
+
+
+@pasted
+def unpacked(sizes, weights):
+    """The packed net as compiled code uses it: logmel's part, the convolution, the first layer's W, a Stack, the last layer."""
+    k, channels, L, G, H, split, classes, count = sizes[2], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10]
+    bands = sizes[SIZES + 2]
+    numbers, at = vector(weights, 0, count)
+    mean, at = vector(weights, at, bands)
+    scale, at = vector(weights, at, bands)
+    filters, at = matrices(weights, at, min(1, channels), k * bands, channels)
+    bias, at = vector(weights, at, channels)
+    first, at = matrices(weights, at, 1, channels if channels else bands, G)
+    W, at = matrices(weights, at, L - 1, H, G)
+    U, at = matrices(weights, at, L, H, split)
+    V, at = matrices(weights, at, L, H, G - split)
+    b, at = vector(weights, at, L * G)
+    d, at = vector(weights, at, L * H)
+    last, at = matrices(weights, at, 1, H, classes)
+    last_bias, at = vector(weights, at, classes)
+    net = W, U, V, b.reshape((L, G)), d.reshape((L, H))
+    return (numbers, mean, scale), (filters, bias), first, net, (last, last_bias)
+
+
+@compiled
+def fits(sizes, samples, out, sound, frames, state, counts):
+    """Whether these arrays are of this net."""
+    held = sound.size == sizes[SIZES + 1] and frames.shape == (sizes[2] - 1 + AT_ONCE, sizes[SIZES + 2])
+    recurrent = state.shape[0] % sizes[5] == 0 and state.shape[1:] == (1, sizes[7])
+    counted = counts.size == 2 and 0 <= counts[0] < sizes[1] and 0 <= counts[1] < sizes[2] - 1 + AT_ONCE
+    return held and recurrent and counted and out.shape[1] == sizes[9] and out.shape[0] > samples.size // sizes[0]
+
+
+@compiled
+def hear(sizes, numbers, mean, scale, samples, taken, sound, frames, counts, work):
+    """Take samples from `taken` on until `frames` is full or none is left; how many have been taken then."""
+    hop, window, held = sizes[0], sizes[1], counts[0]
+    while counts[1] < frames.shape[0]:
+        more = min(window - held, samples.size - taken)
+        copy(sound[held : held + more], samples[taken : taken + more])
+        held, taken = held + more, taken + more
+        if held < window:
+            break
+        features = frames[counts[1]]
+        logmel.frame(sizes[SIZES:], numbers, sound, work, features)
+        for j in range(features.size):
+            features[j] = (features[j] - mean[j]) * scale[j]
+        counts[1] += 1
+        held = window - hop
+        for i in range(held):
+            sound[i] = sound[i + hop]
+    counts[0] = held
+    return taken
+
+
+@compiled
+def filtered(frames, steps, k, stride, filters, bias):
+    """relu(filters · the k frames from each stride-th on + bias) (steps, C)."""
+    inputs, found = np.empty((steps, k * frames.shape[1]), frames.dtype), np.empty((steps, bias.size), frames.dtype)
+    wide = np.empty((steps, columns(filters)), frames.dtype)
+    for t in range(steps):
+        copy(inputs[t], frames[t * stride : t * stride + k].reshape(k * frames.shape[1]))
+    product(inputs, steps, filters, wide)
+    for t in range(steps):
+        for j in range(bias.size):
+            found[t, j] = max(wide[t, j] + bias[j], frames.dtype.type(0))
+    return found
+
+
+@compiled
+def answer(dimensions, x, steps, first, net, end, state, out):
+    """Steps of the net: x (steps or more, I), out (steps, classes)."""
+    last, last_bias = end
+    (L, G), H = net[3].shape, state.shape[2]
+    wide, A, hidden = np.empty((steps, columns(first)), x.dtype), np.empty((1, G), x.dtype), np.empty((1, L * H), x.dtype)
+    tops, logits = np.empty((steps, H), x.dtype), np.empty((steps, columns(last)), x.dtype)
+    rows, length = np.zeros(1, np.int64), np.ones(1, np.int64)
+    product(x, steps, first, wide)
+    for t in range(steps):
+        for j in range(G):
+            A[0, j] = wide[t, j] + net[3][0, j]
+        advance(dimensions, net, rows, length, A, state, hidden)
+        copy(tops[t], hidden[0, (L - 1) * H :])
+    product(tops, steps, last, logits)
+    for t in range(steps):
+        for j in range(last_bias.size):
+            out[t, j] = logits[t, j] + last_bias[j]
+
+
+@compiled
+def listen(kind, sizes, weights, samples, out, sound, frames, state, counts):
+    """Write the answers that these samples complete into out (samples // hop + 1 or more, classes), and say how many they are:
+    or that nothing was done, the state being UNEQUAL to the net's or NO_NUMBER among the samples. The state becomes the next."""
+    if not fits(sizes, samples, out, sound, frames, state, counts):
+        return UNEQUAL
+    silence = samples.dtype.type(0)
+    for i in range(samples.size):
+        silence += samples[i] * 0
+    if silence != 0:
+        return NO_NUMBER
+    (numbers, mean, scale), (filters, bias), first, net, end = unpacked(sizes, weights)
+    k, stride = sizes[2], sizes[3]
+    work = np.zeros(logmel.room(sizes[SIZES:]), weights.dtype)
+    taken = made = 0
+    while True:
+        taken = hear(sizes, numbers, mean, scale, samples, taken, sound, frames, counts, work)
+        heard = counts[1]
+        steps = (heard - k) // stride + 1 if heard >= k else 0
+        if steps:
+            x = filtered(frames, steps, k, stride, one(filters, 0), bias) if bias.size else frames
+            answer(kind.ndim, x, steps, one(first, 0), net, (one(end[0], 0), end[1]), state, out[made:])
+            for i in range(heard - steps * stride):
+                copy(frames[i], frames[i + steps * stride])
+            counts[1] = heard - steps * stride
+            made += steps
+        if taken == samples.size and heard < frames.shape[0]:
+            return made
