@@ -146,7 +146,7 @@ def test_hours_leave_out_the_words_once():
     words = [Mark(1.0, 1.5, ""), Mark(1.8, 2.5, ""), Mark(5.0, 5.5, ""), Mark(9.8, 12.0, "")]
     assert hours_without_words([Recording(seconds, words)], HOP, 0.5) * 3600 == pytest.approx(10 - 2.0 - 1.0 - 0.2)
     assert hours_without_words([Recording(seconds, [])] * 2, HOP, 0.5) * 3600 == pytest.approx(20)
-    nested = [Mark(1.0, 4.0, ""), Mark(2.0, 2.1, "")]
+    nested = [Mark(1.0, 4.0, ""), Mark(2.0, 2.1, ""), Mark(3.0, 3.2, "")]
     assert hours_without_words([Recording(seconds, nested)], HOP, 0.5) * 3600 == pytest.approx(10 - 3.5)
 
 

@@ -73,16 +73,8 @@ def click(seconds: float, height: float) -> np.ndarray:
 
 def test_a_word_is_found_between_clicks_and_knocks_in_a_noisy_room():
     said = [sine(0.3, 8000) * 0.3, noise(0.2, -50), sine(0.2, 8000) * 0.3]
-    around = [
-        click(0.02, 0.9),
-        noise(0.5, -50),
-        *said,
-        noise(0.6, -50),
-        click(0.05, 0.9),
-        noise(0.5, -50),
-        sine(0.3, 8000) * 0.03,
-    ]
-    sound = np.concatenate(around)
+    after = [noise(0.6, -50), click(0.05, 0.9), noise(0.5, -50), sine(0.3, 8000) * 0.03]
+    sound = np.concatenate([click(0.02, 0.9), noise(0.5, -50), *said, *after])
     begin, end = samples.word(sound, 8000)
     assert (begin / 8000, end / 8000) == (pytest.approx(0.52, abs=0.031), pytest.approx(1.22, abs=0.031))
     begin, end = samples.sounding(sound, 8000)
@@ -103,6 +95,5 @@ def test_a_clip_that_is_all_word_stays_whole(decibels):
 
 def test_where_nothing_is_said_there_is_no_word():
     assert samples.word(np.zeros(1000), 8000) == samples.word(np.empty(0), 8000) == (0, 0)
-    assert samples.word(np.append(click(0.02, 0.5), np.zeros(800)), 8000) == samples.sounding(
-        np.append(click(0.02, 0.5), np.zeros(800)), 8000
-    )
+    click_alone = np.append(click(0.02, 0.5), np.zeros(800))
+    assert samples.word(click_alone, 8000) == samples.sounding(click_alone, 8000) == (0, 160)

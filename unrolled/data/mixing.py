@@ -55,7 +55,8 @@ class Sources(NamedTuple):
 def sources(
     words: Sequence[np.ndarray], others: Sequence[np.ndarray], backgrounds: Sequence[np.ndarray], mixture: Mixture, seed: int
 ) -> Sources:
-    """Clips (N,) made ready: of one of the word, the word alone. UserError where there is no word, or one that is silent or longer than half an example."""
+    """Clips (N,) made ready: of one of the word, the word alone. UserError where there is none, or one that is silent or longer
+    than half an example."""
     if not words:
         raise UserError("there is no clip of the word to train on", fix="record some, name their folder, or have them spoken")
     longest = mixture.seconds / 2 / mixture.speed[0]
