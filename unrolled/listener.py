@@ -73,7 +73,9 @@ def _taken(samples: np.ndarray) -> np.ndarray:
     """Samples as compiled code knows arrays: float32, in one piece, writeable."""
     if not isinstance(samples, np.ndarray) or samples.ndim != 1 or samples.dtype.kind != "f":
         shown = f"{samples.dtype} {samples.shape}" if isinstance(samples, np.ndarray) else type(samples).__name__
-        raise UserError(f"samples got {shown}; needed is an array (N,) of floats, full scale 1", fix="divide 16-bit samples by 32768")
+        raise UserError(
+            f"samples got {shown}; needed is an array (N,) of floats, full scale 1", fix="divide 16-bit samples by 32768"
+        )
     return np.require(samples, np.float32, ("C", "A", "W"))
 
 
