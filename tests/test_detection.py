@@ -19,6 +19,7 @@ from unrolled.detection import (
     Point,
     Recording,
     Rule,
+    by_label,
     choose,
     curve,
     events,
@@ -145,8 +146,15 @@ def test_hours_leave_out_the_words_once():
     words = [Mark(1.0, 1.5, ""), Mark(1.8, 2.5, ""), Mark(5.0, 5.5, ""), Mark(9.8, 12.0, "")]
     assert hours_without_words([Recording(seconds, words)], HOP, 0.5) * 3600 == pytest.approx(10 - 2.0 - 1.0 - 0.2)
     assert hours_without_words([Recording(seconds, [])] * 2, HOP, 0.5) * 3600 == pytest.approx(20)
-    nested = [Mark(1.0, 4.0, ""), Mark(2.0, 2.1, "")]
+    nested = [Mark(1.0, 4.0, ""), Mark(2.0, 2.1, ""), Mark(3.0, 3.2, "")]
     assert hours_without_words([Recording(seconds, nested)], HOP, 0.5) * 3600 == pytest.approx(10 - 3.5)
+
+
+def test_each_label_has_its_own_misses():
+    first = Recording(np.zeros(9), [Mark(3, 4, "far"), Mark(1, 2, "near"), Mark(5, 6, "far")])
+    second = Recording(np.zeros(9), [Mark(1, 2, "far")])
+    found = [Outcome(np.array([1.5, 4.5, 5.5]), np.array([0, -1, 2])), Outcome(np.empty(0), np.empty(0, int))]
+    assert by_label([first, second], found) == {"far": (1, 3), "near": (1, 1)}
 
 
 # --- curves

@@ -125,11 +125,10 @@ def test_clips_never_overlap(lengths, seed):
     assert len(begins) == len(lengths) or sum(lengths[: len(begins) + 1]) > 1000
 
 
-def test_every_place_is_as_likely():
+def test_clips_come_to_lie_anywhere():
     drawn = np.array([mixing._places([10, 20], 40, np.random.default_rng(i)) for i in range(6000)])
-    assert (
-        len(np.unique(drawn, axis=0)) == 66 and drawn[:, 0].min() == 0 and drawn[:, 1].max() == 20
-    )  # ordered places of two gaps from 0 to 10
+    assert len(np.unique(drawn, axis=0)) == 66  # a begin from 0 to 10, the other from 10 after it to 20
+    assert drawn[:, 0].min() == 0 and drawn[:, 1].max() == 20
     assert drawn[:, 0].mean() == pytest.approx(10 / 3, abs=0.3)
 
 
@@ -257,7 +256,7 @@ def test_samples_stay_within_full_scale_and_some_are_clipped(given_sounds):
 def test_sources_are_trimmed_and_silent_others_left_out():
     padded = np.concatenate((np.zeros(4000, np.float32), burst(500), np.zeros(4000, np.float32)))
     found = mixing.sources([padded], [np.zeros(100, np.float32), padded], [np.empty(0, np.float32)], PLAIN, seed=1)
-    assert len(found.words[0]) == pytest.approx(3200, abs=80) and len(found.others) == 1 and found.backgrounds == []
+    assert len(found.words[0]) == pytest.approx(3360, abs=200) and len(found.others) == 1 and found.backgrounds == []
     assert len(found.rooms) == mixing.ROOMS
 
 

@@ -61,3 +61,39 @@ def test_a_tone_keeps_its_frequency_at_another_rate(was, rate):
 def test_what_the_lower_rate_cannot_hold_is_gone():
     high = (sine(0.5, 16000, 6000.0) * np.hanning(8000)).astype(np.float32)
     assert np.abs(samples.resampled(high, 16000, 8000)).max() < 1e-3
+
+
+def noise(seconds: float, level: float) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal(round(seconds * 8000)) * 10 ** (level / 20)
+
+
+def click(seconds: float, height: float) -> np.ndarray:
+    return np.full(round(seconds * 8000), height)
+
+
+def test_a_word_is_found_between_clicks_and_knocks_in_a_noisy_room():
+    said = [sine(0.3, 8000) * 0.3, noise(0.2, -50), sine(0.2, 8000) * 0.3]
+    after = [noise(0.6, -50), click(0.05, 0.9), noise(0.5, -50), sine(0.3, 8000) * 0.03]
+    sound = np.concatenate([click(0.02, 0.9), noise(0.5, -50), *said, *after])
+    begin, end = samples.word(sound, 8000)
+    assert (begin / 8000, end / 8000) == (pytest.approx(0.52, abs=0.031), pytest.approx(1.22, abs=0.031))
+    begin, end = samples.sounding(sound, 8000)
+    assert begin == 0 and end == len(sound)
+
+
+def test_a_pause_that_is_too_long_divides_words():
+    sound = np.concatenate((sine(0.3, 8000) * 0.1, np.zeros(2000), sine(0.4, 8000) * 0.1, np.zeros(8000)))
+    assert samples.word(sound, 8000) == (0, 2400 + 2000 + 3200 + 160)
+    assert samples.word(sound, 8000, pause=0.2) == (2400 + 2000 - 160, 2400 + 2000 + 3200 + 160)
+
+
+@pytest.mark.parametrize("decibels", [0.0, -30.0])
+def test_a_clip_that_is_all_word_stays_whole(decibels):
+    sound = sine(0.5, 8000) * 10 ** (decibels / 20)
+    assert samples.word(sound, 8000) == (0, 4000)
+
+
+def test_where_nothing_is_said_there_is_no_word():
+    assert samples.word(np.zeros(1000), 8000) == samples.word(np.empty(0), 8000) == (0, 0)
+    click_alone = np.append(click(0.02, 0.5), np.zeros(800))
+    assert samples.word(click_alone, 8000) == samples.sounding(click_alone, 8000) == (0, 160)

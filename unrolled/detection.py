@@ -101,7 +101,7 @@ def matched(times: np.ndarray, marks: Sequence[Mark], tolerance: float = TOLERAN
     """Events (n,), ascending, put to words: each word has at most one, from its begin to `tolerance` seconds after its end."""
     begins, ends = _bounds(marks)
     words = np.empty(len(times), np.int64)
-    match(times, begins, ends + tolerance, np.zeros(len(begins), np.int8), words)
+    match(times, np.array([0, len(times)]), begins, ends + tolerance, np.array([0, len(begins)]), words)
     return Outcome(times, words)
 
 
@@ -139,6 +139,16 @@ def _covered(recording: Recording, hop: float, tolerance: float) -> float:
     return float(np.maximum(latest - earliest, 0).sum())
 
 
+def by_label(recordings: Sequence[Recording], found: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
+    """Hits and words of each label, which may be a voice, a room, a distance: who is not understood?"""
+    counts: dict[str, tuple[int, int]] = {}
+    for each, outcome in zip(recordings, found, strict=True):
+        for w, mark in enumerate(sorted(each.marks)):
+            hits, words = counts.get(mark.label, (0, 0))
+            counts[mark.label] = hits + (w in outcome.words), words + 1
+    return dict(sorted(counts.items()))
+
+
 # --- thresholds
 
 
@@ -151,17 +161,32 @@ def curve(recordings: Sequence[Recording], rule: Rule, hop: float, tolerance: fl
     _check(rule)
     if not any(len(each.probabilities) for each in recordings):
         raise UserError("there is no sound to measure a detector on", fix="give it recordings, with or without the word")
-    levels = _thresholds(recordings, most)
     hours = hours_without_words(recordings, hop, tolerance)
-    parts = [(np.asarray(each.probabilities, np.float32), np.arange(len(each.probabilities))) for each in recordings]
+    probabilities, frames, starts = _joined(recordings, round(rule.refractory / hop))
+    begins, ends = (np.concatenate(bounds) for bounds in zip(*(_bounds(each.marks) for each in recordings), strict=True))
+    marked = np.cumsum([0, *(len(each.marks) for each in recordings)])
     points = []
-    for threshold in levels.tolist():
+    for threshold in _thresholds(recordings, most).tolist():
         at = rule._replace(threshold=threshold)
-        parts = [_thinned(*part, np.float32(rule.release) * np.float32(threshold)) for part in parts]  # what a lower one needed
-        times = [(_fired(*part, at, hop, START)[0] + 1) * hop for part in parts]
-        found = [matched(each, recording.marks, tolerance) for each, recording in zip(times, recordings, strict=True)]
-        points.append(total(threshold, recordings, found, hours))
+        probabilities, frames = _thinned(probabilities, frames, np.float32(rule.release) * np.float32(threshold))
+        found = _fired(probabilities, frames, at, hop, START)[0]
+        fired = np.searchsorted(found, starts)
+        times = (found - np.repeat(starts[:-1], np.diff(fired)) + 1) * hop
+        words = np.empty(len(times), np.int64)
+        match(times, fired, begins, ends + tolerance, marked, words)
+        delays = (times - ends[words])[words >= 0] if len(ends) else np.empty(0)
+        points.append(Point(threshold, len(delays), len(ends), len(times) - len(delays), hours, delays))
     return points
+
+
+def _joined(recordings: Sequence[Recording], wait: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All recordings' probabilities and their frames on one line, and where each recording begins (R + 1,). Behind each lies a
+    frame below any threshold and a gap of `wait` frames, so that the next begins with a detector that remembers nothing."""
+    below = np.full(1, -1, np.float32)
+    sizes = np.array([len(each.probabilities) + 1 for each in recordings])
+    starts = np.concatenate(([0], np.cumsum(sizes + wait)))
+    probabilities = np.concatenate([part for each in recordings for part in (each.probabilities, below)], dtype=np.float32)
+    return probabilities, np.concatenate([start + np.arange(size) for start, size in zip(starts, sizes, strict=False)]), starts
 
 
 def _thresholds(recordings: Sequence[Recording], most: int) -> np.ndarray:

@@ -15,10 +15,10 @@ WORDS = {
         a new coat|the front door|some coffee|the letter|a cup of tea|the car keys|her piano|the washing machine|the blue bag|
         a good book|the dishes|my glasses|the old radio|a train ticket|the birthday cake|the ladder|some apples|the light|
         the heating|a bottle of water|the report|the invoice|our holiday photos|the dog|a chicken|the television|the camera|
-        the last page|a pair of shoes|the music|her drawing|the fence|two eggs|the bill|a map of the city|the hammer|the cheese""",
+        the last page|a pair of shoes|the music|her drawing|the fence|two eggs|the bill|a map of the city|the hammer""",
     "place": """at the station|in the kitchen|behind the house|by the river|at work|in the city|on the bus|upstairs|outside|
         near the school|in the park|at the market|under the bridge|on the roof|in the garage|at the hotel|across the street|
-        in the mountains|on the beach|at the office|in the cellar|next to the church|at the airport|in the hall|on the second floor""",
+        in the mountains|on the beach|at the office|in the cellar|next to the church|at the airport|in the hall|on the stairs""",
     "when": """yesterday|last week|this morning|tomorrow|on Friday|in the evening|at half past seven|after lunch|before breakfast|
         every day|twice a month|in the summer|at noon|on the weekend|a moment ago|in an hour|last winter|all afternoon|
         at midnight|next year|now and then|in March|on Tuesday|for ten minutes|once again""",
@@ -36,7 +36,7 @@ WORDS = {
         I am not sure but|they say|as far as I know|okay|no|yes|sorry|right|in the end|hello|hey|hi""",
 }
 SENTENCES = """
-    {person} {did} {thing} {place}|{person} {did} {thing} {when}|{opening}, {person} {did} {thing}|did {person} {do} {thing} {when}?|
+    {person} {did} {thing} {place}|{person} {did} {thing} {when}|{opening}, {person} {did} {thing}|did {person} {do} {thing}?|
     why would {person} {do} {thing}?|please {do} {thing} {when}|can you {do} {thing} {place}?|{thing} was {how}|
     {opening}, {thing} is {how}|{when} {person} {did} {thing} and {did} {thing}|where is {thing}?|it cost {number} euros|
     we have {number} of them {place}|there were {number} people {place} {when}|I would rather {do} {thing} than {do} {thing}|

@@ -14,7 +14,7 @@ from .voices import espeak, says
 
 VOWELS = "aeiouyäöüáéíóúàèìòùâêîôûãõåæø"
 STARTS = ("b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "w", "st", "tr", "fl", "sh")
-STARTS_ALIKE = ("bp", "dt", "cgkqx", "fv", "csz", "mn", "vw")
+STARTS_ALIKE = ("bp", "dt", "cgkqx", "fpv", "csz", "kmn", "rw", "vw")
 BESIDE = 6  # common words put in place of one of the phrase's
 EDITS = 3  # of each phoneme
 # Sounds that accents take for one another: to be quiet at these would be to miss the phrase in such an accent.

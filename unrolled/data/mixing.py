@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from .samples import SILENCE, level, smooth, trimmed
+from .samples import SILENCE, level, smooth, trimmed, word
 
 MASKED = -1  # a label that the loss passes over
 LONGEST_OTHER = 3.0  # seconds; of other speech that lasts longer, a piece
@@ -55,11 +55,12 @@ class Sources(NamedTuple):
 def sources(
     words: Sequence[np.ndarray], others: Sequence[np.ndarray], backgrounds: Sequence[np.ndarray], mixture: Mixture, seed: int
 ) -> Sources:
-    """Clips (N,) made ready. UserError where there is no word, or one that is silent or longer than half an example."""
+    """Clips (N,) made ready: of one of the word, the word alone. UserError where there is none, or one that is silent or longer
+    than half an example."""
     if not words:
         raise UserError("there is no clip of the word to train on", fix="record some, name their folder, or have them spoken")
     longest = mixture.seconds / 2 / mixture.speed[0]
-    ready = [trimmed(clip, mixture.rate).astype(np.float32) for clip in words]
+    ready = [clip[slice(*word(clip, mixture.rate))].astype(np.float32) for clip in words]
     for number, clip in enumerate(ready, 1):
         if not len(clip):
             raise UserError(f"clip {number} of the word is silent")
@@ -186,7 +187,7 @@ def _microphone(hertz: np.ndarray, highest: float, rng: np.random.Generator) -> 
 
 
 def _places(lengths: list[int], size: int, rng: np.random.Generator) -> list[int]:
-    """Where clips begin, in their order, so that none overlaps; as many of them as there is room for. Every way is as likely."""
+    """Where clips begin, in their order, so that none overlaps; as many of them as there is room for."""
     while sum(lengths) > size:
         lengths = lengths[:-1]
     free = np.sort(rng.integers(size - sum(lengths) + 1, size=len(lengths)))

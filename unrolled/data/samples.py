@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 SILENCE = -120.0  # decibels; what is softer counts as this
+CLICK, KNOCK = 0.03, 0.15  # seconds; what sounds for less is a click, and a stretch of less no word
 EVERY = 0.01  # seconds; of the frames that `levels` measures
 SMOOTH = np.unique([2**a * 3**b * 5**c for a in range(25) for b in range(9) for c in range(5)])  # sizes whose FFT is fast
 
@@ -42,6 +43,32 @@ def trimmed(samples: np.ndarray, rate: int, below: float = 40.0) -> np.ndarray:
     """The samples without the silence around them."""
     begin, end = sounding(samples, rate, below)
     return samples[begin:end]
+
+
+def word(samples: np.ndarray, rate: int, pause: float = 0.3) -> tuple[int, int]:
+    """Where a recording of one word, or a phrase, has it: the stretch with the most energy among those that lie more than `pause`
+    seconds apart. What is softer than the recording's own noise, and clicks, are no part of any. (0, 0) where there is none."""
+    found = levels(samples, rate)
+    heard = found[found > SILENCE]
+    if not len(heard):
+        return 0, 0
+    noise, peak = np.quantile(heard, 0.1), heard.max()
+    stretches = _runs(found > max(peak - 40, min(noise + 10, peak - 20)))
+    stretches = stretches[np.diff(stretches)[:, 0] * EVERY >= CLICK]
+    if not len(stretches):
+        return sounding(samples, rate)
+    apart = np.flatnonzero((stretches[1:, 0] - stretches[:-1, 1]) * EVERY > pause)
+    begins, ends = stretches[np.append(0, apart + 1), 0], stretches[np.append(apart, -1), 1]
+    energy = np.append(0, np.cumsum(10 ** (found / 10)))
+    best = np.where((ends - begins) * EVERY >= KNOCK, energy[ends] - energy[begins], 0).argmax()
+    size, margin = max(1, round(rate * EVERY)), 2  # frames, for what is soft at its ends
+    return max(0, int(begins[best]) - margin) * size, min(len(samples), (int(ends[best]) + margin) * size)
+
+
+def _runs(true: np.ndarray) -> np.ndarray:
+    """Where true begins and ends (n, 2)."""
+    edges = np.diff(np.concatenate(([0], true.astype(np.int8), [0])))
+    return np.flatnonzero(edges).reshape(-1, 2)
 
 
 def smooth(size: float) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .jit import compiled
 
 
@@ -25,22 +27,25 @@ def fire(probabilities, frames, threshold, low, refractory, state, found):
 
 
 @compiled
-def match(times, begins, latest, taken, word):
+def match(times, fired, begins, latest, marked, word):
     """Which word each event is a hit of, into word (events,): -1 for none.
 
-    An event at `times[i]` can be a hit of word w if begins[w] <= times[i] <= latest[w] and no event before is. Of several it
-    takes the one whose time is up first, which leaves the most to the events that follow. begins ascend; taken (words,) is 0.
+    Recording r has the events fired[r] … fired[r + 1] - 1, whose times ascend, and the words marked[r] … marked[r + 1] - 1, whose
+    begins ascend. An event can be a hit of word w if begins[w] <= its time <= latest[w] and no event before it is. Of several it
+    takes the one whose time is up first, which leaves the most to the events that follow.
     """
-    first = 0
-    for i in range(times.shape[0]):
-        while first < begins.shape[0] and latest[first] < times[i]:
-            first += 1
-        best = -1
-        w = first
-        while w < begins.shape[0] and begins[w] <= times[i]:
-            if taken[w] == 0 and latest[w] >= times[i] and (best < 0 or latest[w] < latest[best]):
-                best = w
-            w += 1
-        word[i] = best
-        if best >= 0:
-            taken[best] = 1
+    taken = np.zeros(begins.shape[0], np.bool_)
+    for r in range(fired.shape[0] - 1):
+        first, last = marked[r], marked[r + 1]
+        for i in range(fired[r], fired[r + 1]):
+            while first < last and latest[first] < times[i]:
+                first += 1
+            best = -1
+            w = first
+            while w < last and begins[w] <= times[i]:
+                if not taken[w] and latest[w] >= times[i] and (best < 0 or latest[w] < latest[best]):
+                    best = w
+                w += 1
+            word[i] = best
+            if best >= 0:
+                taken[best] = True

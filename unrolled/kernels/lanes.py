@@ -127,7 +127,7 @@ def _arithmetic(operation, instruction: str) -> None:
 
         return lanes(a, b), generate
 
-    @overload(operation, inline="always")
+    @overload(operation)
     def _compute(a, b):
         if isinstance(a, Lanes) and isinstance(b, Lanes):
             return lambda a, b: compute(a, b)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from . import logmel
-from .jit import compiled, pasted
+from .jit import compiled, inner
 from .loops import copy
 from .product import columns, pack, panel_width, product
 from .stepping import KINDS, advance, one, stack
@@ -85,13 +85,13 @@ def start(arrays: Arrays, states: int) -> State:
     return np.zeros(window, np.float32), frames, np.zeros((states, 1, sizes[7]), np.float32), np.zeros(2, np.int64)
 
 
-@pasted
+@inner
 def vector(weights, at, size):
     """The next `size` weights, and where what follows begins."""
     return weights[at : at + size], at + (size + LINE - 1) // LINE * LINE
 
 
-@pasted
+@inner
 def matrices(weights, at, count, rows, width):
     """The next `count` packed matrices (rows, width), with empty scales, and where what follows begins."""
     panels = (width + WIDTH - 1) // WIDTH
@@ -100,7 +100,7 @@ def matrices(weights, at, count, rows, width):
     return found, at + (size + LINE - 1) // LINE * LINE
 
 
-@pasted
+@inner
 def unpacked(sizes, weights):
     """The packed net as compiled code uses it: logmel's part, the convolution, the first layer's W, a Stack, the last layer."""
     k, channels, L, G, H, split, classes, count = sizes[2], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10]
@@ -122,7 +122,7 @@ def unpacked(sizes, weights):
     return (numbers, mean, scale), (filters, bias), first, net, (last, last_bias)
 
 
-@compiled
+@inner
 def fits(sizes, samples, out, sound, frames, state, counts):
     """Whether these arrays are of this net."""
     held = sound.size == sizes[SIZES + 1] and frames.shape == (sizes[2] - 1 + AT_ONCE, sizes[SIZES + 2])
@@ -131,7 +131,7 @@ def fits(sizes, samples, out, sound, frames, state, counts):
     return held and recurrent and counted and out.shape[1] == sizes[9] and out.shape[0] > samples.size // sizes[0]
 
 
-@compiled
+@inner
 def hear(sizes, numbers, mean, scale, samples, taken, sound, frames, counts, work):
     """Take samples from `taken` on until `frames` is full or none is left; how many have been taken then."""
     hop, window, held = sizes[0], sizes[1], counts[0]
@@ -153,7 +153,7 @@ def hear(sizes, numbers, mean, scale, samples, taken, sound, frames, counts, wor
     return taken
 
 
-@compiled
+@inner
 def filtered(frames, steps, k, stride, filters, bias):
     """relu(filters · the k frames from each stride-th on + bias) (steps, C)."""
     inputs, found = np.empty((steps, k * frames.shape[1]), frames.dtype), np.empty((steps, bias.size), frames.dtype)
@@ -167,10 +167,10 @@ def filtered(frames, steps, k, stride, filters, bias):
     return found
 
 
-@compiled
-def answer(dimensions, x, steps, first, net, end, state, out):
+@inner
+def answer(kind, x, steps, first, net, end, state, out):
     """Steps of the net: x (steps or more, I), out (steps, classes)."""
-    last, last_bias = end
+    dimensions, (last, last_bias) = kind.ndim, end
     (L, G), H = net[3].shape, state.shape[2]
     wide, A, hidden = np.empty((steps, columns(first)), x.dtype), np.empty((1, G), x.dtype), np.empty((1, L * H), x.dtype)
     tops, logits = np.empty((steps, H), x.dtype), np.empty((steps, columns(last)), x.dtype)
@@ -201,14 +201,14 @@ def listen(kind, sizes, weights, samples, out, sound, frames, state, counts):
     (numbers, mean, scale), (filters, bias), first, net, end = unpacked(sizes, weights)
     k, stride = sizes[2], sizes[3]
     work = np.zeros(logmel.room(sizes[SIZES:]), weights.dtype)
-    taken = made = 0
+    taken = made = counts[0] * 0  # int64: Numba would compile `hear` once more for a literal
     while True:
         taken = hear(sizes, numbers, mean, scale, samples, taken, sound, frames, counts, work)
         heard = counts[1]
         steps = (heard - k) // stride + 1 if heard >= k else 0
         if steps:
             x = filtered(frames, steps, k, stride, one(filters, 0), bias) if bias.size else frames
-            answer(kind.ndim, x, steps, one(first, 0), net, (one(end[0], 0), end[1]), state, out[made:])
+            answer(kind, x, steps, one(first, 0), net, (one(end[0], 0), end[1]), state, out[made:])
             for i in range(heard - steps * stride):
                 copy(frames[i], frames[i + steps * stride])
             counts[1] = heard - steps * stride

@@ -17,7 +17,7 @@ f32 = np.float32
 ROWS = 16
 FLOOR = f32(1e-6)  # as in unrolled/logmel.py
 LN2 = f32(np.log(2))
-ONE, TWO, FOUR = f32(1), f32(2), f32(4)
+ZERO, ONE, TWO, FOUR = f32(0), f32(1), f32(2), f32(4)
 THIRD, FIFTH, SEVENTH, NINTH = f32(1 / 3), f32(1 / 5), f32(1 / 7), f32(1 / 9)
 PLAN = 4  # numbers in front of a plan: n, window rounded up, bands, bands rounded up
 
@@ -87,7 +87,7 @@ def frame(plan, numbers, sound, work, features):
     turn_over(x, y, n, numbers, at)
     at += 2 * n
     x, y = y, x
-    s = ROWS
+    s = n // row
     while n // s >= 4:
         four(x, y, n, s, numbers, at)
         at += 6 * (n // (4 * s))
@@ -187,9 +187,13 @@ def take_apart(x, power, n, factors, at):
 
 @inner
 def logarithm(x):
-    """ln of lanes of positive numbers: ln m 2^e = e ln 2 + 2 artanh((m - 1) / (m + 1)), whose series ends at 7e-10."""
+    """ln of lanes of positive numbers: ln m 2^e = e ln 2 + 2 artanh((m - 1) / (m + 1)), whose series ends at 7e-10.
+
+    nan where x is infinite or nan, whose bits would pass for a number.
+    """
     m = mantissa(x)
     t = (m - spread(ONE)) / (m + spread(ONE))
     u = t * t
     series = fma(fma(fma(fma(spread(NINTH), u, spread(SEVENTH)), u, spread(FIFTH)), u, spread(THIRD)), u, spread(ONE))
-    return fma(exponent(x), spread(LN2), spread(TWO) * t * series)
+    found = fma(exponent(x), spread(LN2), spread(TWO) * t * series)
+    return fma(x, spread(ZERO), found)
