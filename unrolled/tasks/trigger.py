@@ -28,8 +28,8 @@ from .. import capture, detection, fit, formants, rehearsal, sound_alikes, voice
 from ..cells import CELLS
 from ..config import agree, fill, option
 from ..data import marks, mixing, sound
+from ..data import samples as of_samples
 from ..data.batch import Rows, open_map, write
-from ..data.samples import trimmed
 from ..data.vocab import Codec
 from ..detection import Point, Recording, Rule
 from ..detector import Detector
@@ -40,6 +40,7 @@ from ..logmel import LogMel
 from ..recurrent import Recurrent, drop
 from ..rehearsal import Stream
 
+RARE = -2.5  # the logit of one step in thirteen
 MEASURE = "missing"
 MEASURING = fit.Measuring("seconds", probe=120, few=1800, many=1_000_000, warming=0)
 TRY = ("predict {run} word.wav", "listen {run} room.wav")
@@ -183,13 +184,15 @@ def _of(name: Path, kind: str, config: Config) -> Iterator[tuple[np.ndarray, str
 
 
 def _word(samples: np.ndarray, path: Path, config: Config) -> np.ndarray:
-    clip, most = trimmed(samples, config.hertz), config.example / 2.5
-    if not len(clip):
+    """The word alone, cut out of a recording of it."""
+    begin, end = of_samples.word(samples, config.hertz)
+    if begin == end:
         raise UserError(f"`{path}` is silent: it should hold the word", str(path), "take it out, or record it again")
-    if len(clip) > most * config.hertz:
-        said = f"`{path}` lasts {len(clip) / config.hertz:.1f} s without the silence around it; a word may last {most:.1f}"
+    most = config.example / 2.5
+    if end - begin > most * config.hertz:
+        said = f"the word in `{path}` lasts {(end - begin) / config.hertz:.1f} s; at most {most:.1f} are mixed"
         raise UserError(said, str(path), "cut it to the word alone, or give a longer --example")
-    return clip
+    return samples[begin:end]
 
 
 def _split(config: Config, found: dict[str, Found]) -> dict[str, dict[str, Found]]:
@@ -378,6 +381,12 @@ def plan(config: Config, data: Data) -> Config:
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     """There are none of sounds."""
     return []
+
+
+@torch.no_grad()
+def prime(model: Model, data: Data) -> None:
+    """The net begins with the answer that the word is hardly ever said."""
+    model.output.bias.fill_(RARE)
 
 
 STRUCTURE = ("cell", "hidden", "layers", "channels", "frames", "stride", "hertz", "bands", "window", "hop")
