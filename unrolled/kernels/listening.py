@@ -1,8 +1,8 @@
-"""Sound in, answers out, in one compiled call for a piece of any length: log-mel frames, a convolution over time, a recurrent net.
+"""Sound in, answers out, one compiled call for a piece of any length: log-mel frames, a convolution over time, a recurrent net.
 
-Every frame and every step is computed by itself, with sums in one order, so that the answers do not depend, to the last bit, on how
-the sound is cut into pieces. All weights lie in one array and all sizes in another, since a call of compiled code takes a tenth of a
-microsecond for each array handed to it.
+Every number of a frame or step is a sum in one order, whatever is computed with it, so that the answers do not depend, to the
+last bit, on how the sound is cut into pieces. All weights lie in one array and all sizes in another, since a call of compiled
+code takes a tenth of a microsecond for each array handed to it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .stepping import KINDS, advance, one, stack
 WIDTH = panel_width(4)
 LINE = 16  # float32 of a cache line, on which every matrix begins
 AT_ONCE = 16  # frames taken together, where so many have come
-SIZES = 11  # of a net, before those of logmel's plan
+SIZES = 12  # of a net, before those of logmel's plan
 UNEQUAL, NO_NUMBER = -1, -2  # what `listen` says instead of a count
 
 State = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -43,7 +43,8 @@ def packed(
     """A net for `listen`: its kind, all sizes (int64), all weights (float32).
 
     sizes    hop, window (samples), frames of the convolution, its stride, its channels (0: there is none), layers, G·H, H,
-             rows of U that are packed apart from V's, classes, how many numbers logmel.tables gives; then its plan
+             rows of U that are packed apart from V's, classes, logmel.tables' numbers, states of all layers;
+             then the plan of logmel.tables
     weights  each from a multiple of LINE on: logmel.tables' numbers; mean, scale; convolution, its bias; the first layer's W;
              stack()'s W, U, V, b, d; the linear layer, its bias
     """
@@ -57,7 +58,21 @@ def packed(
         channels, _, frames = weight.shape
         filters = [pack(weight.permute(2, 1, 0).reshape(-1, channels))[0], bias.numpy()]
     last = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach().float()
-    sizes = [hop, len(hann), frames, stride, channels, layers, G, H, split, linear.out_features, numbers.size, *plan]
+    sizes = [
+        hop,
+        len(hann),
+        frames,
+        stride,
+        channels,
+        layers,
+        G,
+        H,
+        split,
+        linear.out_features,
+        numbers.size,
+        len(cells) * cells[0].states,
+        *plan,
+    ]
     arrays = [numbers, mean.detach().float().numpy(), scale.detach().float().numpy(), *filters]
     arrays += [pack(cells[0].W.float().t())[0], W, U, V, b, d, pack(linear.weight.float().t())[0], last.numpy()]
     return KINDS[type(cells[0])], np.array(sizes, np.int64), _joined(arrays)
@@ -73,8 +88,8 @@ def _joined(arrays: list[np.ndarray]) -> np.ndarray:
     return joined
 
 
-def start(arrays: Arrays, states: int) -> State:
-    """The state of a stream before its first sample, for a net whose cells have so many states in all.
+def start(arrays: Arrays) -> State:
+    """The state of a stream before its first sample.
 
     The samples of the frame that is not full yet; the frames that further steps look at; the recurrent state (states, 1, H);
     and how many samples and frames those are.
@@ -82,7 +97,7 @@ def start(arrays: Arrays, states: int) -> State:
     _, sizes, _ = arrays
     window, bands = sizes[SIZES + 1], sizes[SIZES + 2]
     frames = np.zeros((sizes[2] - 1 + AT_ONCE, bands), np.float32)
-    return np.zeros(window, np.float32), frames, np.zeros((states, 1, sizes[7]), np.float32), np.zeros(2, np.int64)
+    return np.zeros(window, np.float32), frames, np.zeros((sizes[11], 1, sizes[7]), np.float32), np.zeros(2, np.int64)
 
 
 @inner
@@ -126,7 +141,7 @@ def unpacked(sizes, weights):
 def fits(sizes, samples, out, sound, frames, state, counts):
     """Whether these arrays are of this net."""
     held = sound.size == sizes[SIZES + 1] and frames.shape == (sizes[2] - 1 + AT_ONCE, sizes[SIZES + 2])
-    recurrent = state.shape[0] % sizes[5] == 0 and state.shape[1:] == (1, sizes[7])
+    recurrent = state.shape == (sizes[11], 1, sizes[7])
     counted = counts.size == 2 and 0 <= counts[0] < sizes[1] and 0 <= counts[1] < sizes[2] - 1 + AT_ONCE
     return held and recurrent and counted and out.shape[1] == sizes[9] and out.shape[0] > samples.size // sizes[0]
 
@@ -189,8 +204,9 @@ def answer(kind, x, steps, first, net, end, state, out):
 
 @compiled
 def listen(kind, sizes, weights, samples, out, sound, frames, state, counts):
-    """Write the answers that these samples complete into out (samples // hop + 1 or more, classes), and say how many they are:
-    or that nothing was done, the state being UNEQUAL to the net's or NO_NUMBER among the samples. The state becomes the next."""
+    """Write the answers that these samples complete into out (samples // hop + 1 or more, classes); say how many they are, or
+    that nothing was done, since the state is UNEQUAL to the net's or NO_NUMBER among the samples. The state becomes the next one.
+    """
     if not fits(sizes, samples, out, sound, frames, state, counts):
         return UNEQUAL
     silence = samples.dtype.type(0)
