@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import crf, curves, gpu, language, reading, recurrent, start, stepping, translating, words, writing
+from . import crf, curves, gpu, language, listening, reading, recurrent, start, stepping, translating, words, writing
 
 BENCHES = {
     "start": start.run,
@@ -13,6 +13,7 @@ BENCHES = {
     "ragged": recurrent.run_ragged,
     "stepping": stepping.run,
     "int8": writing.run_int8,
+    "listening": listening.run,
     "curves": curves.run,
     "gpu": gpu.run,
     "first-use": start.run_first_use,

@@ -186,7 +186,7 @@ def test_other_floats_are_taken_and_whole_numbers_refused():
     message = r"^samples got int16 \(4000,\); needed is an array \(N,\) of floats.*\n.*divide 16-bit samples by 32768"
     with pytest.raises(UserError, match=message):
         listener((samples * 32768).astype(np.int16), listener.start())
-    with pytest.raises(UserError, match="^samples got list"):
+    with pytest.raises(UserError, match=r"^samples got list"):
         listener([0.0], listener.start())
 
 

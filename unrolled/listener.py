@@ -1,7 +1,7 @@
-"""A net that listens: a log-mel spectrogram, a convolution over time, recurrent layers and a linear one, packed for streams on the CPU.
+"""A net that listens, packed for streams on the CPU: log-mel frames, a convolution over time, recurrent layers, a linear one.
 
-One Listener holds the weights of any number of streams. A stream is its state, a tuple of arrays made by start(): a few kilobytes that
-do not grow.
+One Listener holds the weights of any number of streams. A stream is its state, a tuple of arrays made by start(): a few kilobytes
+that do not grow.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Listener:
         self.arrays = listening.packed(
             logmel.hop_samples, logmel.hann(), logmel.bank(), mean, scale, convolution, stride, cells, linear
         )
-        self.hop, self.classes, self.states = logmel.hop_samples, linear.out_features, cells[0].states * len(cells)
+        self.hop, self.classes = logmel.hop_samples, linear.out_features
 
     def start(self) -> State:
         """The state before the first sample."""
-        return listening.start(self.arrays, self.states)
+        return listening.start(self.arrays)
 
     def __call__(self, samples: np.ndarray, state: State) -> np.ndarray:
         """Any number of samples (N,), full scale 1, at the log-mel's rate -> the answers they complete (n, classes), float32.

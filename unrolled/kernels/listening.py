@@ -1,8 +1,8 @@
-"""Sound in, answers out, in one compiled call for a piece of any length: log-mel frames, a convolution over time, a recurrent net.
+"""Sound in, answers out, one compiled call for a piece of any length: log-mel frames, a convolution over time, a recurrent net.
 
-Every frame and every step is computed by itself, with sums in one order, so that the answers do not depend, to the last bit, on how
-the sound is cut into pieces. All weights lie in one array and all sizes in another, since a call of compiled code takes a tenth of a
-microsecond for each array handed to it.
+Every number of a frame or step is a sum in one order, whatever is computed with it, so that the answers do not depend, to the
+last bit, on how the sound is cut into pieces. All weights lie in one array and all sizes in another, since a call of compiled
+code takes a tenth of a microsecond for each array handed to it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import logmel
+from . import logmel, loops
 from .jit import compiled, inner
 from .loops import copy
 from .product import columns, pack, panel_width, product
-from .stepping import KINDS, advance, one, stack
+from .stepping import KINDS, one, stack
 
 WIDTH = panel_width(4)
 LINE = 16  # float32 of a cache line, on which every matrix begins
 AT_ONCE = 16  # frames taken together, where so many have come
-SIZES = 11  # of a net, before those of logmel's plan
+SIZES = 12  # of a net, before those of logmel's plan
 UNEQUAL, NO_NUMBER = -1, -2  # what `listen` says instead of a count
 
 State = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -43,7 +43,8 @@ def packed(
     """A net for `listen`: its kind, all sizes (int64), all weights (float32).
 
     sizes    hop, window (samples), frames of the convolution, its stride, its channels (0: there is none), layers, G·H, H,
-             rows of U that are packed apart from V's, classes, how many numbers logmel.tables gives; then its plan
+             rows of U that are packed apart from V's, classes, logmel.tables' numbers, states of all layers;
+             then the plan of logmel.tables
     weights  each from a multiple of LINE on: logmel.tables' numbers; mean, scale; convolution, its bias; the first layer's W;
              stack()'s W, U, V, b, d; the linear layer, its bias
     """
@@ -57,7 +58,21 @@ def packed(
         channels, _, frames = weight.shape
         filters = [pack(weight.permute(2, 1, 0).reshape(-1, channels))[0], bias.numpy()]
     last = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach().float()
-    sizes = [hop, len(hann), frames, stride, channels, layers, G, H, split, linear.out_features, numbers.size, *plan]
+    sizes = [
+        hop,
+        len(hann),
+        frames,
+        stride,
+        channels,
+        layers,
+        G,
+        H,
+        split,
+        linear.out_features,
+        numbers.size,
+        len(cells) * cells[0].states,
+        *plan,
+    ]
     arrays = [numbers, mean.detach().float().numpy(), scale.detach().float().numpy(), *filters]
     arrays += [pack(cells[0].W.float().t())[0], W, U, V, b, d, pack(linear.weight.float().t())[0], last.numpy()]
     return KINDS[type(cells[0])], np.array(sizes, np.int64), _joined(arrays)
@@ -73,8 +88,8 @@ def _joined(arrays: list[np.ndarray]) -> np.ndarray:
     return joined
 
 
-def start(arrays: Arrays, states: int) -> State:
-    """The state of a stream before its first sample, for a net whose cells have so many states in all.
+def start(arrays: Arrays) -> State:
+    """The state of a stream before its first sample.
 
     The samples of the frame that is not full yet; the frames that further steps look at; the recurrent state (states, 1, H);
     and how many samples and frames those are.
@@ -82,7 +97,7 @@ def start(arrays: Arrays, states: int) -> State:
     _, sizes, _ = arrays
     window, bands = sizes[SIZES + 1], sizes[SIZES + 2]
     frames = np.zeros((sizes[2] - 1 + AT_ONCE, bands), np.float32)
-    return np.zeros(window, np.float32), frames, np.zeros((states, 1, sizes[7]), np.float32), np.zeros(2, np.int64)
+    return np.zeros(window, np.float32), frames, np.zeros((sizes[11], 1, sizes[7]), np.float32), np.zeros(2, np.int64)
 
 
 @inner
@@ -92,31 +107,31 @@ def vector(weights, at, size):
 
 
 @inner
-def matrices(weights, at, count, rows, width):
-    """The next `count` packed matrices (rows, width), with empty scales, and where what follows begins."""
+def matrices(weights, at, count, rows, width, scales):
+    """The next `count` packed matrices (rows, width), and where what follows begins; `scales` are empty, as of floats."""
     panels = (width + WIDTH - 1) // WIDTH
     size = count * panels * rows * WIDTH
-    found = weights[at : at + size].reshape((count, panels, rows, WIDTH)), np.empty((count, 0), weights.dtype)
-    return found, at + (size + LINE - 1) // LINE * LINE
+    found = weights[at : at + size].reshape((count, panels, rows, WIDTH))
+    return (found, scales), at + (size + LINE - 1) // LINE * LINE
 
 
 @inner
 def unpacked(sizes, weights):
     """The packed net as compiled code uses it: logmel's part, the convolution, the first layer's W, a Stack, the last layer."""
     k, channels, L, G, H, split, classes, count = sizes[2], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10]
-    bands = sizes[SIZES + 2]
+    bands, scales = sizes[SIZES + 2], np.empty((max(L, 1), 0), weights.dtype)
     numbers, at = vector(weights, 0, count)
     mean, at = vector(weights, at, bands)
     scale, at = vector(weights, at, bands)
-    filters, at = matrices(weights, at, min(1, channels), k * bands, channels)
+    filters, at = matrices(weights, at, min(1, channels), k * bands, channels, scales)
     bias, at = vector(weights, at, channels)
-    first, at = matrices(weights, at, 1, channels if channels else bands, G)
-    W, at = matrices(weights, at, L - 1, H, G)
-    U, at = matrices(weights, at, L, H, split)
-    V, at = matrices(weights, at, L, H, G - split)
+    first, at = matrices(weights, at, 1, channels if channels else bands, G, scales)
+    W, at = matrices(weights, at, L - 1, H, G, scales)
+    U, at = matrices(weights, at, L, H, split, scales)
+    V, at = matrices(weights, at, L, H, G - split, scales)
     b, at = vector(weights, at, L * G)
     d, at = vector(weights, at, L * H)
-    last, at = matrices(weights, at, 1, H, classes)
+    last, at = matrices(weights, at, 1, H, classes, scales)
     last_bias, at = vector(weights, at, classes)
     net = W, U, V, b.reshape((L, G)), d.reshape((L, H))
     return (numbers, mean, scale), (filters, bias), first, net, (last, last_bias)
@@ -126,7 +141,7 @@ def unpacked(sizes, weights):
 def fits(sizes, samples, out, sound, frames, state, counts):
     """Whether these arrays are of this net."""
     held = sound.size == sizes[SIZES + 1] and frames.shape == (sizes[2] - 1 + AT_ONCE, sizes[SIZES + 2])
-    recurrent = state.shape[0] % sizes[5] == 0 and state.shape[1:] == (1, sizes[7])
+    recurrent = state.shape == (sizes[11], 1, sizes[7])
     counted = counts.size == 2 and 0 <= counts[0] < sizes[1] and 0 <= counts[1] < sizes[2] - 1 + AT_ONCE
     return held and recurrent and counted and out.shape[1] == sizes[9] and out.shape[0] > samples.size // sizes[0]
 
@@ -168,29 +183,56 @@ def filtered(frames, steps, k, stride, filters, bias):
 
 
 @inner
+def add_bias(target, wide, bias):
+    """target (T, N) = the first N columns of wide + bias."""
+    for t in range(target.shape[0]):
+        for j in range(bias.size):
+            target[t, j] = wide[t, j] + bias[j]
+
+
+@inner
+def upward(kind, net, A, state, hidden):
+    """All steps of one layer, then of the next: A (T, G·H) the first one's W x + b (spent); hidden (1, T, H) receives the last
+    one's h. As stepping.advance for one step; here a layer's W is read once for all steps.
+    """
+    dimensions = kind.ndim
+    W, U, V, b, d = net
+    (L, _), (T, _), states = b.shape, A.shape, state.shape[0] // b.shape[0]
+    rows, length = np.zeros(1, np.int64), np.full(1, T)
+    nothing, wide = np.empty((0, state.shape[2]), A.dtype), np.empty((T, W[0].shape[1] * WIDTH), A.dtype)
+    for layer in range(L):
+        if layer:
+            product(hidden[0], T, one(W, layer - 1), wide)
+            add_bias(A, wide, b[layer])
+        h, c = state[layer * states], state[layer * states + states - 1]
+        if dimensions == 1:
+            loops.rnn_forward(rows, rows, length, A, one(U, layer), h, hidden, h, nothing)
+        elif dimensions == 2:
+            loops.gru_forward(rows, rows, length, A, one(U, layer), one(V, layer), h, hidden, h, nothing, nothing)
+        elif dimensions == 3:
+            loops.gru_after_forward(rows, rows, length, A, one(U, layer), d[layer], h, hidden, h, nothing, nothing)
+        else:
+            loops.lstm_forward(rows, rows, length, A, one(U, layer), h, c, hidden, h, c, nothing, nothing)
+
+
+@inner
 def answer(kind, x, steps, first, net, end, state, out):
-    """Steps of the net: x (steps or more, I), out (steps, classes)."""
-    dimensions, (last, last_bias) = kind.ndim, end
-    (L, G), H = net[3].shape, state.shape[2]
-    wide, A, hidden = np.empty((steps, columns(first)), x.dtype), np.empty((1, G), x.dtype), np.empty((1, L * H), x.dtype)
-    tops, logits = np.empty((steps, H), x.dtype), np.empty((steps, columns(last)), x.dtype)
-    rows, length = np.zeros(1, np.int64), np.ones(1, np.int64)
+    """Steps of the net: x (steps or more, I), out (steps or more, classes)."""
+    last, last_bias = end
+    A, hidden = np.empty((steps, net[3].shape[1]), x.dtype), np.empty((1, steps, state.shape[2]), x.dtype)
+    wide, logits = np.empty((steps, columns(first)), x.dtype), np.empty((steps, columns(last)), x.dtype)
     product(x, steps, first, wide)
-    for t in range(steps):
-        for j in range(G):
-            A[0, j] = wide[t, j] + net[3][0, j]
-        advance(dimensions, net, rows, length, A, state, hidden)
-        copy(tops[t], hidden[0, (L - 1) * H :])
-    product(tops, steps, last, logits)
-    for t in range(steps):
-        for j in range(last_bias.size):
-            out[t, j] = logits[t, j] + last_bias[j]
+    add_bias(A, wide, net[3][0])
+    upward(kind, net, A, state, hidden)
+    product(hidden[0], steps, last, logits)
+    add_bias(out[:steps], logits, last_bias)
 
 
 @compiled
 def listen(kind, sizes, weights, samples, out, sound, frames, state, counts):
-    """Write the answers that these samples complete into out (samples // hop + 1 or more, classes), and say how many they are:
-    or that nothing was done, the state being UNEQUAL to the net's or NO_NUMBER among the samples. The state becomes the next."""
+    """Write the answers that these samples complete into out (samples // hop + 1 or more, classes); say how many they are, or
+    that nothing was done, since the state is UNEQUAL to the net's or NO_NUMBER among the samples. The state becomes the next one.
+    """
     if not fits(sizes, samples, out, sound, frames, state, counts):
         return UNEQUAL
     silence = samples.dtype.type(0)

@@ -1,8 +1,8 @@
 """The log-mel spectrogram one frame at a time, compiled: a microsecond a frame of 400 samples. In torch: `unrolled/logmel.py`.
 
 The transform of 2n real samples is that of n complex ones x_2i + i x_(2i+1), taken apart afterwards. Those are transformed in two
-stages (Bailey 1990): n = 16 n₂ numbers lie as 16 rows; all columns are transformed at once, rotated, and turned over so that the n₂
-parts of each row lie below each other, and then those. Each stage is Stockham's (Cochran et al. 1967), four parts into one at a time:
+stages (Bailey 1990): n numbers lie as 16 rows; all columns are transformed at once and rotated; then the rectangle is turned
+over, rows into columns, and these are transformed. Each stage is Stockham's (Cochran et al. 1967), four parts into one at a time:
 it needs no reordering and, with a row as its innermost loop, reads and writes whole vectors throughout.
 """
 
@@ -23,7 +23,7 @@ PLAN = 4  # numbers in front of a plan: n, window rounded up, bands, bands round
 
 
 def tables(hann: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What `frame` reads: a plan, int64, and numbers, float32. Of the window (M,) and the triangles (n + 1, bands), n = 128, 256, ….
+    """What `frame` reads: a plan, int64, and numbers, float32; of a window (M,) and triangles (n + 1, bands), n = 128, 256, ….
 
     plan      n, M rounded up to 16, bands, bands rounded up to 8; for each band its first bin and its number of vectors
     numbers   the window, even then odd places; factors of the first stage; rotations; factors of the second stage;
