@@ -30,7 +30,8 @@ def listen(phrases: Sequence[Sequence[int]], symbols: int, space: int | None, bo
     tree.link(moves)
     award, pending = tree.worth()
     gains[:] = bonus * (award[moves] + pending[moves] - pending[:, None])
-    last = gains[:, space].copy() if space is not None else -bonus * pending
+    whole = 0.0 if space is None else award[moves[:, space]]  # the end of a text ends a word; nothing is lent any more
+    last = bonus * (whole - pending)
     return Listener(moves, gains, last)
 
 

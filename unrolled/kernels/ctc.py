@@ -69,10 +69,11 @@ def push(rules: Rules, state: State, frames: np.ndarray, least: float, threshold
 
 def _with_room(state: State, more: int) -> State:
     """The state with space for so many nodes more: what no open prefix begins with is forgotten first."""
-    if state.counts[USED] + more > len(state.tree):
-        compact(*state)
+    if state.counts[USED] + more <= len(state.tree):
+        return state
+    compact(*state)
     room = len(state.tree)
-    while state.counts[USED] + more > room // 2:
+    while state.counts[USED] + more > room // 2:  # half of it free: sweeping costs little
         room *= 2
     if room == len(state.tree):
         return state
