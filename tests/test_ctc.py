@@ -394,8 +394,8 @@ def test_a_packed_arpa_file_is_read_too(tmp_path, model_file):
         ("ngram 2=4", "ngram 2=5", "4 2-grams stand here, and the head speaks of 5", 20),
         ("ngram 2=4", "ngram zwei", "is no line of an ARPA file's head", 4),
         ("\\end\\", "", "the file is cut off: it ends within its 3-grams", None),
-        ("\\data\\", "data", "is no ARPA file", None),
-        ("</s>", "</S>x", "does not know how a sentence ends", None),
+        ("\\data\\", "data", "is no ARPA file: its head is missing", None),
+        ("</s>", "</S>x", "the model has no `</s>`, which ends a sentence", None),
     ],
 )
 def test_a_file_that_is_none_is_refused_with_its_line(tmp_path, old, new, message, line):

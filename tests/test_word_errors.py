@@ -83,7 +83,7 @@ def test_what_cannot_be_measured_is_said():
     with pytest.raises(UserError, match="there are 1 hypotheses and 2 references"):
         word_errors.word_error_rate(["a"], ["a", "b"])
     for ask in (word_errors.word_error_rate, word_errors.character_error_rate, word_errors.interval):
-        with pytest.raises(UserError, match="the references are empty"):
+        with pytest.raises(UserError, match="the references are empty: there is nothing"):
             ask(["a", "b"], ["", "  "])
 
 

@@ -40,7 +40,7 @@ def read(path: Path) -> Model:
     levels = _levels(path, numbers)
     known = {word.lower(): number for word, number in numbers.items() if word.startswith("<")}
     if "</s>" not in known:
-        raise UserError("the model has no `</s>`: it does not know how a sentence ends", str(path))
+        raise UserError("the model has no `</s>`, which ends a sentence", str(path))
     states = {gram: i for i, gram in enumerate([(), *(gram for level in levels[:-1] for gram in level.words)])}
     backoffs = [0.0 if "<unk>" in known else UNSEEN, *(price for level in levels[:-1] for price in level.backoffs)]
     froms, symbols, nats, to = [], [], [], []
@@ -99,7 +99,7 @@ def _counts(path: Path, lines: Iterator[tuple[int, str]]) -> list[int]:
             counts.append(int(found[2]))
         elif head and line and line != "\\data\\":
             raise UserError(f"`{line[:40]}` is no line of an ARPA file's head", f"{path}:{number}", "ngram 1=…, then \\1-grams:")
-    raise UserError(f"`{path}` is no ARPA file: no \\data\\ and \\1-grams: stand in it", str(path))
+    raise UserError(f"`{path}` is no ARPA file: its head is missing", str(path))
 
 
 def _add(level: Grams, line: str, size: int, numbers: dict[str, int], where: str) -> None:

@@ -1,0 +1,146 @@
+"""Prefix beam search on one thread: ours beside the same in plain Python, and beside pyctcdecode where that is installed.
+
+pip install --no-deps pyctcdecode "pygtrie<3"        (its numpy < 2 is not needed; without kenlm it has no language model)
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from unrolled import backoff, ctc
+
+from .harness import beside, save
+
+LETTERS = "\0 abcdefghijklmnopqrstuvwxyz'-"  # the blank first: V = 30
+A_SECOND = 33  # frames
+SECONDS, SHORT = 30, 3  # of speech that ours reads, and plain Python
+TALK = "the of and to in that was his he it with is for as had you not be her on at by which have or from this him but all"
+WORDS = TALK.split()
+
+
+def run(data: str | None) -> None:
+    """Frames as a trained net gives them (most are blanks, a symbol has one or two, some are in doubt), and flat ones."""
+    model = backoff.of_texts([encode(sentence(seed)) for seed in range(1000)], len(LETTERS), 6)
+    rows = []
+    for kind, frames in (("speech", speech(SECONDS)), ("flat", flat(SECONDS))):
+        for name, settings in (
+            ("no model", {}),
+            ("6-gram", {"model": model}),
+            ("6-gram, all symbols", {"model": model, "least": None}),
+        ):
+            rows.append(row(kind, name, frames, settings))
+    save("ctc", rows)
+
+
+def row(kind: str, name: str, frames: np.ndarray, settings: dict[str, Any]) -> dict[str, Any]:
+    short, search = frames[: SHORT * A_SECOND], ctc.Search(len(LETTERS), space=1, width=32, **settings)
+    found = beside(lambda: search.read(short), {"python": lambda: plain(short, 32, **settings)}, 3)
+    long = beside(lambda: search.read(frames), peers(frames) if name == "no model" else {}, 5)
+    figures = {"frames": kind, "model": name, "times_real_time": SECONDS / long["ours"]["seconds"]}
+    figures["us_a_frame"] = 1e6 * long["ours"]["seconds"] / len(frames)
+    for peer, of in (("python", found), ("pyctcdecode", long)):
+        if peer in of:
+            figures[f"times_{peer}"] = "{ratio:.1f} ({ratio_min:.1f}-{ratio_max:.1f})".format(**of[peer])
+    same = search.read(short)[0].ids.tolist() == list(plain(short, 32, **settings))
+    return figures | {"equal_to_python": "yes" if same else "no"}
+
+
+def peers(frames: np.ndarray) -> dict[str, Callable[[], Any]]:
+    if not importlib.util.find_spec("pyctcdecode"):
+        return {}
+    import pyctcdecode
+
+    decoder = pyctcdecode.build_ctcdecoder(["", *LETTERS[1:]])
+    return {
+        "pyctcdecode": lambda: decoder.decode(frames.astype(np.float32), beam_width=32, token_min_logp=-9.0, beam_prune_logp=-1e9)
+    }
+
+
+def sentence(seed: int) -> str:
+    rng = np.random.default_rng(seed)
+    return " ".join(rng.choice(WORDS, 10))
+
+
+def encode(text: str) -> np.ndarray:
+    return np.array([LETTERS.index(letter) for letter in text])
+
+
+def speech(seconds: int) -> np.ndarray:
+    """About 14 symbols a second: a frame or two of each, then blanks; a tenth of the frames are noise."""
+    rng, path = np.random.default_rng(0), []
+    while len(path) < seconds * A_SECOND:
+        for symbol in encode(sentence(len(path)) + " "):
+            path += [symbol] * rng.integers(1, 3) + [0] * rng.integers(0, 3)
+    path = path[: seconds * A_SECOND]
+    logits = rng.normal(size=(len(path), len(LETTERS)))
+    logits[np.arange(len(path)), path] += np.where(rng.random(len(path)) < 0.1, 0.0, 9.0)
+    return log_softmax(logits)
+
+
+def flat(seconds: int) -> np.ndarray:
+    return log_softmax(np.random.default_rng(0).normal(size=(seconds * A_SECOND, len(LETTERS))))
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    return logits - np.log(np.exp(logits).sum(1, keepdims=True))
+
+
+# --- the same search in plain Python
+
+
+def plain(
+    frames: np.ndarray, width: int, model: backoff.Model | None = None, weight: float = 0.5, least: float | None = -9.0
+) -> tuple[int, ...]:
+    """The best text; what a prefix earns and the model's state after it are kept by prefix."""
+    begin, symbol, nats, to, backoffs, shorter = (each.tolist() for each in (model or NOTHING).automaton)
+    arcs = [{symbol[i]: (nats[i], to[i]) for i in range(a, b)} for a, b in pairwise(begin)]
+    earned: dict[tuple[int, ...], tuple[float, int]] = {(): (0.0, model.start if model else 0)}
+
+    def look(state: int, x: int) -> tuple[float, int]:
+        price = 0.0
+        while x not in arcs[state]:
+            price += backoffs[state]
+            if state == 0:
+                return price, 0
+            state = shorter[state]
+        more, after = arcs[state][x]
+        return price + more, after
+
+    def score(item: tuple[tuple[int, ...], list[float]]) -> float:
+        text, ends = item
+        if text not in earned:
+            before, state = earned[text[:-1]]
+            more, state = look(state, text[-1])
+            earned[text] = before + weight * more, state
+        return add(*ends) + earned[text][0]
+
+    beam = {(): [0.0, -math.inf]}
+    for frame in frames.tolist():
+        best = max(range(len(frame)), key=frame.__getitem__)
+        chosen = [x for x in range(1, len(frame)) if least is None or frame[x] >= least or x == best]
+        after: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [-math.inf, -math.inf])
+        for text, (with_blank, without) in beam.items():
+            total = add(with_blank, without)
+            after[text][0] = add(after[text][0], total + frame[0])
+            if text:
+                after[text][1] = add(after[text][1], without + frame[text[-1]])
+            for x in {*chosen, *(other[-1] for other in beam if other[:-1] == text and other)}:
+                longer = (*text, x)
+                after[longer][1] = add(after[longer][1], (with_blank if text and text[-1] == x else total) + frame[x])
+        beam = dict(sorted(after.items(), key=score, reverse=True)[:width])
+    return max(beam, key=lambda text: score((text, beam[text])) + (weight * look(earned[text][1], model.end)[0] if model else 0))
+
+
+NOTHING = backoff.Model(backoff.backoff.NOTHING, 0, 0)
+
+
+def add(a: float, b: float) -> float:
+    high, low = (a, b) if a > b else (b, a)
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
