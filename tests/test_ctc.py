@@ -215,6 +215,14 @@ def test_a_long_stream_keeps_no_more_than_the_text_and_the_beam():
     assert longest > 1000 and len(state.tree) < 8 * longest and state.counts[kernel.READ] == 4000
 
 
+def test_many_are_read_as_each_alone():
+    search, batch = ctc.Search(5, width=4), [frames(i, 10 * i, 5) for i in range(6)]
+    for together, x in zip(search.read_each(batch, 3), batch, strict=True):
+        alone = search.read(x, 3)
+        assert [(one.ids.tolist(), one.score) for one in together] == [(one.ids.tolist(), one.score) for one in alone]
+    assert search.read_each([]) == []
+
+
 def by_dictionaries(x, width, model, weight):
     """Prefix beam search as it is written down, prefix by prefix."""
     beam = {(): (0.0, -math.inf)}
@@ -371,6 +379,10 @@ def test_texts_are_put_in_order_by_a_net():
     after = ctc.rescore(found, step, (np.zeros((1, 2)),), first=3, end=3, weight=0.7, insertion=0.3)
     wanted = {tuple(one.ids): one.score + 0.7 * model.nats(one.ids).sum() + 0.3 * len(one.ids) for one in found}
     same(after, wanted)
+    turned = np.array([0, 2, 1])  # the frames' 1 is the net's 2
+    other = {text: one + 0.7 * (model.nats([turned[x] for x in text]) - model.nats(text)).sum() for text, one in wanted.items()}
+    same(ctc.rescore(found, step, (np.zeros((1, 2)),), 3, 3, 0.7, 0.3, turned), other)
+    assert ctc.rescore([], step, (np.zeros((1, 2)),), 3, 3, 0.7) == []
 
 
 # --- ARPA files

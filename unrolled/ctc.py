@@ -21,6 +21,7 @@ from .hot_words import listen
 from .kernels import backoff
 from .kernels import ctc as kernel
 from .kernels.ctc import State
+from .kernels.threads import in_shares
 
 
 class Found(NamedTuple):
@@ -134,21 +135,34 @@ class Search:
         """The best texts of frames (T, V) that are all there."""
         return self.best(self.push(self.start(), log_probabilities), number)
 
+    def read_each(self, batch: Sequence[np.ndarray], number: int = 1) -> list[list[Found]]:
+        """`read` of many, on the threads that torch has; each is found as if it were alone."""
+        found: list[list[Found]] = [[] for _ in batch]
+
+        def work(i: int) -> None:
+            found[i] = self.read(batch[i], number)
+
+        in_shares(work, len(batch))
+        return found
+
 
 def rescore(
-    found: Sequence[Found], step: Step, state: NetState, first: int, end: int | None, weight: float, insertion: float = 0.0
-) -> list[Found]:
+    found: Sequence[Found], step: Step, state: NetState, first: int, end: int | None, weight: float, insertion: float = 0.0,
+    numbers: np.ndarray | None = None,
+) -> list[Found]:  # fmt: skip
     """The texts in the order of score + weight · ln p(text | net) + insertion · symbols, best first.
 
-    step, state    as decode.py has them, over the same ids: the state (of one row) before the symbol `first`, which is read first
+    step, state    as decode.py has them: the state (of one row) before the symbol `first`, which is read first
     end            the symbol that ends a text, or None
+    numbers        (V,) the net's number of each symbol of the frames; None: the same
     """
-    texts = [np.append(one.ids, [] if end is None else end).astype(np.int64) for one in found]
-    longest = max(map(len, texts), default=0)
-    padded = np.array([np.pad(text, (0, longest - len(text))) for text in texts]).reshape(len(texts), longest)
+    spelled = [one.ids if numbers is None else numbers[one.ids] for one in found]
+    texts = [np.append(ids, [] if end is None else end).astype(np.int64) for ids in spelled]
     lengths, nats = np.array([len(text) for text in texts]), np.zeros(len(texts))
+    longest = int(lengths.max(initial=0))
+    padded = np.array([np.pad(text, (0, longest - len(text)), constant_values=first) for text in texts])
     ids, state = np.full(len(texts), first), tuple(np.repeat(np.asarray(part), len(texts), 0) for part in state)
-    for t in range(longest):
+    for t in range(longest):  # all texts side by side
         logits, state = step(ids, state)
         ids = padded[:, t]
         nats += np.where(t < lengths, log_softmax(logits)[np.arange(len(texts)), ids], 0.0)
