@@ -9,14 +9,17 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_ngram import Slow
 
 from unrolled import backoff, ctc, ngram
 from unrolled.data import arpa
+from unrolled.data.vocab import END, Codec
 from unrolled.errors import UserError
 from unrolled.kernels import ctc as kernel
+from unrolled.tasks import language
 
 few = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -186,6 +189,7 @@ def test_a_phrase_within_another_earns_what_it_is_worth():
     assert worth([*new_york, SPACE, 5], [new_york_city, york]) == 1  # york stands, though the longer one broke off
     assert worth([2, 5], [new]) == 0 and worth([5, 2], [new]) == 0  # within other words
     assert worth([5, SPACE, 2, SPACE, 2], [new]) == 2
+    assert worth([SPACE, 2], [[SPACE, 2, SPACE], [], [SPACE]]) == 1  # blanks around a phrase are none of it
 
 
 @few
@@ -285,6 +289,8 @@ def test_what_does_not_fit_together_is_said(model_file):
         ctc.Search(3).read(frames(0, 2, 4))
     with pytest.raises(UserError, match="a model of words needs to know"):
         ctc.Search(3, model=arpa.read(model_file))
+    with pytest.raises(UserError, match="`width` got 0; a beam holds at least 1 prefix"):
+        ctc.Search(3, width=0)
     with pytest.raises(UserError, match="a language model has a weight of at least 0"):
         ctc.Search(3, weight=-1.0)
 
@@ -383,6 +389,26 @@ def test_texts_are_put_in_order_by_a_net():
     other = {text: one + 0.7 * (model.nats([turned[x] for x in text]) - model.nats(text)).sum() for text, one in wanted.items()}
     same(ctc.rescore(found, step, (np.zeros((1, 2)),), 3, 3, 0.7, 0.3, turned), other)
     assert ctc.rescore([], step, (np.zeros((1, 2)),), 3, 3, 0.7) == []
+
+
+@torch.no_grad()
+def test_texts_are_put_in_order_by_a_language_net():
+    """Side by side through compiled steps as each alone through the net."""
+    codec = Codec("characters", " abc\n", records=True)
+    net = language.Model(language.Config(hidden=16, layers=2, embedding=8), codec).eval()
+    x = frames(2, 20, codec.size)
+    x[:, END] = -np.inf  # the frames' blank is the codec's unknown, which no text holds
+    found = ctc.Search(codec.size, width=8).read(x, 8)
+    wanted = {}
+    for one in found:
+        state, nats = net.start(1), 0.0
+        for before, symbol in itertools.pairwise([codec.start, *one.ids, END]):
+            logits, state = net.step(torch.tensor([int(before)]), state)
+            nats += float(torch.log_softmax(logits.double(), 1)[0, int(symbol)])
+        wanted[tuple(one.ids)] = one.score + nats
+    after = ctc.rescore(found, *language.stepper(net, None), codec.start, END, 1.0)
+    np.testing.assert_allclose([one.score for one in after], sorted(wanted.values(), reverse=True), rtol=1e-6)
+    assert all(wanted[tuple(one.ids)] == pytest.approx(one.score, rel=1e-6) for one in after)
 
 
 # --- ARPA files

@@ -97,6 +97,8 @@ class Search:
         kind = kernel.NO_MODEL if model is None else kernel.OF_SYMBOLS if model.words is None else kernel.OF_WORDS
         if kind == kernel.OF_WORDS and space is None:
             raise UserError("a model of words needs to know which symbol stands between words", fix="give `space`")
+        if width < 1:
+            raise UserError(f"`width` got {width}; a beam holds at least 1 prefix")
         if weight < 0:
             raise UserError(f"`weight` got {weight:g}; a language model has a weight of at least 0")
         hot_phrases = listen(hot, symbols, space, bonus)

@@ -23,8 +23,13 @@ class Listener(NamedTuple):
 def listen(phrases: Sequence[Sequence[int]], symbols: int, space: int | None, bonus: float) -> Listener:
     """For phrases of ids below `symbols`; space is the symbol between words, if there is one; bonus in nats a symbol."""
     tree = Tree(space)
-    for phrase in phrases:
-        tree.add([*phrase, space] if space is not None else list(phrase))
+    for phrase in map(list, phrases):
+        while space is not None and phrase[:1] == [space]:
+            del phrase[0]
+        while space is not None and phrase[-1:] == [space]:
+            del phrase[-1]
+        if phrase:
+            tree.add(phrase if space is None else [*phrase, space])
     S = len(tree.children)
     moves, gains = np.zeros((S, symbols), np.int64), np.zeros((S, symbols))
     tree.link(moves)
