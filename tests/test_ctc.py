@@ -147,7 +147,7 @@ def test_a_model_of_words_counts_as_each_word_ends(model_file, seed, weight, ins
         words = ["".join(letters[i] for i in word) for word in words_of(text)]
         earned = sum(insertion - 3.0 * (word not in ("aa", "b")) for word in words)
         wanted[text] = nats[text] + weight * math.log(10) * by_dictionary(words) + earned
-    spelling = [[2, 2] if word == "aa" else [3] if word == "b" else None for word in model.words]
+    spelling = [np.array([2, 2]) if word == "aa" else [3] if word == "b" else None for word in model.words]
     settings = {"model": model, "spelling": spelling, "weight": weight, "insertion": insertion, "unknown": -3.0}
     same(ctc.Search(4, space=SPACE, width=1100, least=None, **settings).read(x, 1100), wanted)
 

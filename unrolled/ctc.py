@@ -184,7 +184,7 @@ def _frames(log_probabilities: np.ndarray) -> np.ndarray:
 
 def _lexicon(spelling: Sequence[Sequence[int] | None]) -> tuple[np.ndarray, np.ndarray]:
     """The hashes of words, ascending, and which word each is."""
-    numbers = np.array([i for i, ids in enumerate(spelling) if ids], np.int64)
+    numbers = np.array([i for i, ids in enumerate(spelling) if ids is not None and len(ids)], np.int64)
     borders = np.cumsum([0, *(len(spelling[i]) for i in numbers)])
     symbols, found = np.array([x for i in numbers for x in spelling[i]], np.int64), np.empty(len(numbers), np.int64)
     kernel.hashes(symbols, borders, found)
