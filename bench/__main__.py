@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import crf, curves, gpu, language, listening, reading, recurrent, start, stepping, translating, words, writing
+from . import crf, ctc, curves, gpu, language, listening, reading, recurrent, start, stepping, translating, words, writing
 
 BENCHES = {
     "start": start.run,
@@ -28,6 +28,7 @@ BENCHES = {
     "map": words.run_map,
     "vectors-in-a-task": words.run_choices,
     "crf": crf.run,
+    "ctc": ctc.run,
     "sst2": reading.run_sst2,
     "sst2-vectors": reading.run_sst2_vectors,
     "sst5": reading.run_sst5,

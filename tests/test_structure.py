@@ -381,7 +381,14 @@ def test_the_tables_of_the_performance_page_are_those_of_the_results():
     place = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     generate = importlib.util.module_from_spec(place)
     place.loader.exec_module(generate)
-    for name, tables in (("performance.md", 7), ("embed.md", 7), ("classify.md", 2), ("tag.md", 3), ("translate.md", 3)):
+    for name, tables in (
+        ("performance.md", 7),
+        ("embed.md", 7),
+        ("classify.md", 2),
+        ("tag.md", 3),
+        ("translate.md", 3),
+        ("speech.md", 1),
+    ):
         page = (ROOT / "docs" / name).read_text()
         assert generate.with_tables(page) == page and len(re.findall(r"^`python -m bench .*commit", page, re.M)) == tables
     assert generate.command_line() == (ROOT / "docs" / "command-line.md").read_text()

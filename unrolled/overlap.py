@@ -100,7 +100,7 @@ def examples(sources: Sequence[str], hypotheses: Sequence[str], references: Sequ
 def interval(hypotheses: Sequence[str], references: Sequence[str], seed: int) -> tuple[float, float]:
     """The 95 % interval of BLEU, by the bootstrap over sentences."""
     _check(hypotheses, references)
-    return _middle(bleu(_drawn(statistics(hypotheses, references), seed)))
+    return middle(bleu(draws(statistics(hypotheses, references), seed)))
 
 
 def compare(first: Sequence[str], second: Sequence[str], references: Sequence[str], seed: int) -> Comparison:
@@ -117,9 +117,9 @@ def compare(first: Sequence[str], second: Sequence[str], references: Sequence[st
         one, other = np.split(sums, 2, axis=-1)
         return bleu(other) - bleu(one)
 
-    measured, drawn = float(difference(rows.sum(0))), difference(_drawn(rows, seed))
+    measured, drawn = float(difference(rows.sum(0))), difference(draws(rows, seed))
     far = np.abs(drawn - drawn.mean()) >= abs(measured)
-    return Comparison(measured, *_middle(drawn), (int(far.sum()) + 1) / (DRAWS + 1))
+    return Comparison(measured, *middle(drawn), (int(far.sum()) + 1) / (DRAWS + 1))
 
 
 # --- BLEU from sums
@@ -152,13 +152,13 @@ def bleu(sums: np.ndarray) -> np.ndarray:
     return np.where(measured, 100 * penalty * np.exp(np.log(precision).mean(-1)), 0.0)
 
 
-def _drawn(rows: np.ndarray, seed: int) -> np.ndarray:
+def draws(rows: np.ndarray, seed: int) -> np.ndarray:
     """Sums of N rows drawn with replacement, DRAWS times: (DRAWS, M)."""
     rng, count = np.random.default_rng(seed), len(rows)
     return np.stack([np.bincount(rng.integers(count, size=count), minlength=count) @ rows for _ in range(DRAWS)])
 
 
-def _middle(drawn: np.ndarray) -> tuple[float, float]:
+def middle(drawn: np.ndarray) -> tuple[float, float]:
     """Where the middle 95 % of the draws lie."""
     low, high = np.quantile(drawn, (0.025, 0.975))
     return float(low), float(high)
