@@ -393,7 +393,9 @@ def plan(config: Config, data: Data) -> Config:
     config = config if config.steps else fill(config, minutes=10.0)
     width = word_input.width(config.vectors, config.embedding, data.codec.size)
     through = config.minutes * 60 * PACE / (len(data.train.target.ids) + len(data.train)) if config.minutes else 0
-    sizes = {"hidden": 256, "embedding": width or 256, "vocabulary": data.codec.size, "rate": 3e-3}
+    hidden = config.hidden or 256
+    rate = 8e-3 * min(1.0, 256 / hidden)
+    sizes = {"hidden": hidden, "embedding": width or 256, "vocabulary": data.codec.size, "rate": rate}
     return fill(config, batch=64 if through > 16 else 32, **sizes)
 
 

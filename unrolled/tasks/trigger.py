@@ -1,6 +1,7 @@
 """Listening for a word (the lecture's many to many): a probability for every step of a sound, and an event when the word is said.
 
-In:  recordings of the word, of other speech, of rooms and noise (folders of WAV, FLAC, OGG, MP3), or a phrase that a program speaks.
+In:  recordings of the word, of other speech, of rooms and noise (folders of WAV, FLAC, OGG, MP3); or a phrase, to be spoken by a
+     program.
 Out: when it was said, from files, from streams, from the microphone.
 
     samples (B, N) -> log-mel (B, F, M) -> convolution over time, relu (B, T, C) -> recurrent layers, forward only (B, T, H)
@@ -13,9 +14,9 @@ import dataclasses
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,14 +25,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import capture, detection, fit, formants, rehearsal, sound_alikes, voices
+from .. import capture, detection, detection_tables, fit, formants, rehearsal, sound_alikes, voices
 from ..cells import CELLS
 from ..config import agree, fill, option
 from ..data import marks, mixing, sound
 from ..data import samples as of_samples
 from ..data.batch import Rows, open_map, write
 from ..data.vocab import Codec
-from ..detection import Point, Recording, Rule
+from ..detection import Point, Rule
 from ..detector import Detector
 from ..errors import UserError
 from ..layers import initialise
@@ -216,6 +217,7 @@ def _spaced(size: int, number: int) -> set[int]:
 
 
 FEW = 10  # recordings of the word to validate on; where there are fewer, spoken ones are added
+TALK = 1.5  # seconds of talk to train on for each clip that is spoken
 
 
 def _speak(config: Config, parts: dict[str, dict[str, Found]]) -> str:
@@ -223,19 +225,16 @@ def _speak(config: Config, parts: dict[str, dict[str, Found]]) -> str:
     size = config.spoken or int(np.clip(300 * (config.minutes or 10), 200, 3000))
     options = {"rate": config.hertz, "language": config.language, "command": config.voice}
     near = [text for phrase in config.say for text in sound_alikes.near(phrase, config.language, config.voice is None)]
-    avoid = config.say[0]
     dev = max(0, 100 - len(parts["dev"]["words"])) if len(parts["dev"]["words"]) < FEW else 0
     origin = "spoken"
+    told, seed = partial(voices.say, **options), config.seed
+    talk = partial(voices.talk, avoid=config.say[0], **options)
     said = {
-        ("train", "words"): voices.say(config.say, size, config.seed, **options),
-        ("dev", "words"): voices.say(config.say, dev, config.seed + 1, **options) if dev else [],
-        ("train", "others"): [
-            *voices.say(near, size, config.seed + 2, **options), *_pieces(voices.talk(size / 3, config.seed + 3, avoid=avoid, **options), config)
-        ],
-        ("dev", "others"): [
-            *voices.say(near, len(near), config.seed + 4, **options), *voices.talk(config.talk * 3600, config.seed + 5, avoid=avoid, **options)
-        ],
-    }  # fmt: skip
+        ("train", "words"): told(config.say, size, seed),
+        ("dev", "words"): told(config.say, dev, seed + 1),
+        ("train", "others"): [*told(near, size, seed + 2), *_pieces(talk(size * TALK, seed + 3), config)],
+        ("dev", "others"): [*told(near, len(near), seed + 4), *talk(config.talk * 3600, seed + 5)],
+    }
     for (part, kind), clips in said.items():
         parts[part][kind] = parts[part][kind] + [(clip, origin) for clip in clips]
     hours = sum(map(len, said["dev", "others"])) / config.hertz / 3600
@@ -252,13 +251,9 @@ def _pieces(passages: Iterator[np.ndarray], config: Config) -> Iterator[np.ndarr
 
 
 def _told(found: dict[str, Found]) -> str:
-    seconds = {kind: sum(len(clip) for clip, _ in clips) for kind, clips in found.items()}
     names = {"words": "the word", "others": "other speech", "backgrounds": "rooms and noise"}
-    return (
-        "read: " + ", ".join(f"{len(found[kind]):,} pieces of {name}" for kind, name in names.items() if seconds[kind])
-        if any(seconds.values())
-        else "nothing recorded was given"
-    )
+    parts = [f"{len(found[kind]):,} pieces of {name}" for kind, name in names.items() if found[kind]]
+    return "read " + (", ".join(parts) or "no recording")
 
 
 def _keep(path: Path, clips: Found) -> dict[str, Any]:
@@ -532,100 +527,14 @@ def _told_of(point: Point) -> dict[str, float]:
 def evaluate(model: Model, codec: Codec, part: list[Stream], limit: int | None = None) -> dict[str, float]:
     """The measures at the model's threshold."""
     net = detector(model)
-    point = _point(net, rehearsal.heard(net, _some(part, net.rate, limit)))
+    point = detection_tables.point(net, rehearsal.heard(net, _some(part, net.rate, limit)))
     return _told_of(point) | {MEASURE: 1 - point.hits / max(1, point.words)}
-
-
-def _point(net: Detector, recordings: Sequence[Recording]) -> Point:
-    hours = detection.hours_without_words(recordings, net.hop)
-    return detection.total(net.rule.threshold, recordings, detection.outcomes(recordings, net.rule, net.hop), hours)
-
-
-FIRED = 20  # false accepts that are told
 
 
 def examine(run: Any, part: list[Stream]) -> dict[str, list[dict[str, Any]]]:
     """Everything that is told of streams: measures with intervals, the curve, misses by level and origin, what fires it."""
     net = detector(run.model)
-    recordings = rehearsal.heard(net, part)
-    outcomes = detection.outcomes(recordings, net.rule, net.hop)
-    point = _point(net, recordings)
-    found, bounds = detection.measures(point), detection.intervals(point)
-    protocol = {
-        "miss_rate": "of words; an event must lie between a word's begin and half a second after its end",
-        "false_accepts_per_hour": f"{point.false_accepts} in {point.hours:.2f} hours without the word",
-    }
-    if not point.false_accepts and point.hours:
-        protocol["false_accepts_per_hour"] += f": below {bounds['false_accepts_per_hour'][1]:.3g} an hour at 95 %"
-    rows = [
-        {"measure": name, "value": value, "from": (bounds.get(name) or (None, None))[0], "to": (bounds.get(name) or (None, None))[1],
-         "protocol": protocol.get(name, "")}
-        for name, value in found.items() if value is not None
-    ]  # fmt: skip
-    told = {"measures": rows, "curve": _curve(detection.curve(recordings, net.rule, net.hop))}
-    by = {"levels": lambda stream, mark: stream.kind, "origins": lambda stream, mark: mark.label}
-    told |= {title: _misses(part, recordings, outcomes, key) for title, key in by.items()}
-    fired = [
-        {"sound": stream.name, "seconds": float(time + net.offset), "probability": _height(recording, time, net.hop)}
-        for stream, recording, outcome in zip(part, recordings, outcomes, strict=True)
-        for time, word in zip(outcome.times, outcome.words, strict=True)
-        if word < 0
-    ]
-    hours = _hours(part, recordings, outcomes, net.hop)
-    return told | {"sounds": hours, "fired": sorted(fired, key=lambda row: -row["probability"])[:FIRED]}
-
-
-def _height(recording: Recording, time: float, hop: float) -> float:
-    return float(recording.probabilities[round(time / hop) - 1])
-
-
-def _curve(points: list[Point]) -> list[dict[str, Any]]:
-    """About a dozen Points, evenly in the logarithm of false accepts."""
-    distinct = list({point.false_accepts: point for point in points}.values())
-    chosen = np.unique(np.geomspace(1, len(distinct), 12).round().astype(int)) - 1
-    return [
-        {
-            "threshold": point.threshold,
-            "miss_rate": 1 - point.hits / max(1, point.words),
-            "false_accepts_per_hour": point.false_accepts / point.hours if point.hours else None,
-        }
-        for point in (distinct[::-1][i] for i in chosen)
-    ]
-
-
-def _misses(
-    streams: Sequence[Stream], recordings: Sequence[Recording], outcomes: Sequence[detection.Outcome], key: Callable
-) -> list[dict[str, Any]]:
-    """How many words of each kind were missed."""
-    there, hits = Counter(), Counter()
-    for stream, recording, outcome in zip(streams, recordings, outcomes, strict=True):
-        found = set(outcome.words[outcome.words >= 0].tolist())
-        for i, mark in enumerate(sorted(recording.marks)):
-            there[key(stream, mark)] += 1
-            hits[key(stream, mark)] += i in found
-    rows = []
-    for name, number in sorted(there.items()):
-        low, high = detection.clopper_pearson(number - hits[name], number)
-        rows.append({"of": name, "words": number, "miss_rate": 1 - hits[name] / number, "from": low, "to": high})
-    return rows
-
-
-def _hours(
-    streams: Sequence[Stream], recordings: Sequence[Recording], outcomes: Sequence[detection.Outcome], hop: float
-) -> list[dict[str, Any]]:
-    """False accepts of each kind of sound, and how long it was heard."""
-    hours, accepts = Counter(), Counter()
-    for stream, recording, outcome in zip(streams, recordings, outcomes, strict=True):
-        name = f"words, {stream.kind}" if stream.marks else f"{stream.kind}, {stream.name}"
-        hours[name] += detection.hours_without_words([recording], hop)
-        accepts[name] += int((outcome.words < 0).sum())
-    rows = []
-    for name, time in sorted(hours.items()):
-        low, high = detection.poisson(accepts[name])
-        rows.append({"sound": name, "hours": time, "false_accepts": accepts[name],
-                     "an_hour": accepts[name] / time if time else None, "from": low / time if time else None,
-                     "to": high / time if time else None})  # fmt: skip
-    return rows
+    return detection_tables.tables(net, part, rehearsal.heard(net, part))
 
 
 # --- answering

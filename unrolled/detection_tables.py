@@ -1,0 +1,127 @@
+"""What a detector did, as tables a person reads: measures with intervals, misses and false accepts by kind, what fires it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import detection
+from .detection import Outcome, Point, Recording
+from .detector import Detector
+from .metrics import clopper_pearson, poisson
+from .rehearsal import Stream
+
+Row = dict[str, Any]
+FIRED = 20  # false accepts that are told
+CURVE = 12  # points of it that are told
+PROTOCOL = "an event is a hit from a word's begin to half a second after its end; of {words:,} words"
+
+
+class Case(NamedTuple):
+    """A stream, what was heard in it, and what the detector did."""
+
+    stream: Stream
+    recording: Recording
+    outcome: Outcome
+
+
+def point(net: Detector, recordings: Sequence[Recording]) -> Point:
+    """What the detector did in all of them, at its threshold."""
+    hours = detection.hours_without_words(recordings, net.hop)
+    return detection.total(net.rule.threshold, recordings, detection.outcomes(recordings, net.rule, net.hop), hours)
+
+
+def tables(net: Detector, streams: Sequence[Stream], recordings: Sequence[Recording]) -> dict[str, list[Row]]:
+    """All tables, by title."""
+    cases = [Case(*case) for case in zip(streams, recordings, detection.outcomes(recordings, net.rule, net.hop), strict=True)]
+    return {
+        "measures": _measures(point(net, recordings)),
+        "curve": _curve(detection.curve(recordings, net.rule, net.hop)),
+        "levels": _misses([(case.stream.kind, case) for case in cases]),
+        "origins": _misses([(None, case) for case in cases]),
+        "sounds": _sounds(cases, net.hop),
+        "fired": _fired(cases, net),
+    }
+
+
+def _measures(found: Point) -> list[Row]:
+    bounds, hours = detection.intervals(found), f"{found.false_accepts:,} in {found.hours:.2f} hours without the word"
+    if not found.false_accepts and found.hours:
+        hours += f": below {bounds['false_accepts_per_hour'][1]:.3g} an hour at 95 %"
+    protocol = {"miss_rate": PROTOCOL.format(words=found.words), "false_accepts_per_hour": hours}
+    return [
+        {"measure": name, "value": value, **_ends(bounds.get(name)), "protocol": protocol.get(name, "")}
+        for name, value in detection.measures(found).items()
+        if value is not None
+    ]
+
+
+def _ends(interval: tuple[float, float] | None) -> Row:
+    return dict(zip(("from", "to"), interval or (None, None), strict=True))
+
+
+def _curve(points: list[Point]) -> list[Row]:
+    """CURVE points, evenly in the logarithm of false accepts."""
+    distinct = list({one.false_accepts: one for one in points}.values())[::-1]  # of equally many, the fewest misses
+    chosen = np.unique(np.geomspace(1, len(distinct), CURVE).round().astype(int)) - 1
+    return [
+        {
+            "threshold": one.threshold,
+            "miss_rate": 1 - one.hits / max(1, one.words),
+            "false_accepts_per_hour": one.false_accepts / one.hours if one.hours else None,
+        }
+        for one in (distinct[i] for i in chosen)
+    ]
+
+
+def _misses(cases: list[tuple[str | None, Case]]) -> list[Row]:
+    """How many words were missed, by the kind given or, for None, by where each word came from."""
+    there, hits = Counter(), Counter()
+    for kind, case in cases:
+        found = set(case.outcome.words.tolist())
+        for i, mark in enumerate(sorted(case.recording.marks)):
+            there[kind or mark.label] += 1
+            hits[kind or mark.label] += i in found
+    return [
+        {"of": name, "words": n, "miss_rate": 1 - hits[name] / n, **_ends(clopper_pearson(n - hits[name], n))}
+        for name, n in sorted(there.items())
+    ]
+
+
+def _sounds(cases: list[Case], hop: float) -> list[Row]:
+    """How long each kind of sound was heard, and its false accepts."""
+    hours, accepts = Counter(), Counter()
+    for stream, recording, outcome in cases:
+        name = f"words, {stream.kind}" if stream.marks else f"{stream.kind}, {stream.name}"
+        hours[name] += detection.hours_without_words([recording], hop)
+        accepts[name] += int((outcome.words < 0).sum())
+    rows = []
+    for name, time in sorted(hours.items()):
+        low, high = poisson(accepts[name])
+        rates = (accepts[name] / time, low / time, high / time) if time else (None, None, None)
+        rows.append(
+            dict(
+                zip(
+                    ("sound", "hours", "false_accepts", "an_hour", "from", "to"), (name, time, accepts[name], *rates), strict=True
+                )
+            )
+        )
+    return rows
+
+
+def _fired(cases: list[Case], net: Detector) -> list[Row]:
+    """What fired it that is not the word, the surest first."""
+    rows = [
+        {
+            "sound": case.stream.name,
+            "seconds": float(time + net.offset),
+            "probability": float(case.recording.probabilities[round(time / net.hop) - 1]),
+        }
+        for case in cases
+        for time, word in zip(case.outcome.times, case.outcome.words, strict=True)
+        if word < 0
+    ]
+    return sorted(rows, key=lambda row: -row["probability"])[:FIRED]
