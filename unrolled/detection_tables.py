@@ -95,7 +95,7 @@ def _sounds(cases: list[Case], hop: float) -> list[Row]:
     """How long each kind of sound was heard, and its false accepts."""
     hours, accepts = Counter(), Counter()
     for stream, recording, outcome in cases:
-        name = f"words, {stream.kind}" if stream.marks else f"{stream.kind}, {stream.name}"
+        name = f"around words, {stream.kind}" if stream.marks else stream.kind
         hours[name] += detection.hours_without_words([recording], hop)
         accepts[name] += int((outcome.words < 0).sum())
     rows = []

@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
@@ -109,10 +109,35 @@ class Clips(NamedTuple):
         return self.sounds.ids[self.sounds.bounds[i] : self.sounds.bounds[i + 1]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """Streams to measure on; as many as they have seconds."""
+
+    streams: list[Stream]
+    rate: int
+
+    def __len__(self) -> int:
+        return sum(len(stream.sound) for stream in self.streams) // self.rate
+
+    def some(self, seconds: float | None) -> list[Stream]:
+        """Streams of about so many seconds in all, always the same ones, half of that with the word; None: all."""
+        if seconds is None or seconds >= len(self):
+            return self.streams
+        found = []
+        for wanted in (True, False):
+            those = [stream for stream in self.streams if bool(stream.marks) == wanted]
+            left = seconds / 2
+            for i in np.random.default_rng(0).permutation(len(those)):
+                if left > 0:
+                    found.append(those[i])
+                    left -= len(those[i].sound) / self.rate
+        return found
+
+
 class Data(NamedTuple):
     codec: Codec
     train: dict[str, Clips]  # of KINDS
-    dev: list[Stream]
+    dev: Heard
     accounts: dict[str, Any]
 
 
@@ -220,24 +245,28 @@ FEW = 10  # recordings of the word to validate on; where there are fewer, spoken
 TALK = 1.5  # seconds of talk to train on for each clip that is spoken
 
 
+SPOKEN = ("spoken", "spoken, alike", "spoken talk")
+
+
 def _speak(config: Config, parts: dict[str, dict[str, Found]]) -> str:
     """Add what a program speaks; a line for the user."""
     size = config.spoken or int(np.clip(300 * (config.minutes or 10), 200, 3000))
     options = {"rate": config.hertz, "language": config.language, "command": config.voice}
     near = [text for phrase in config.say for text in sound_alikes.near(phrase, config.language, config.voice is None)]
     dev = max(0, 100 - len(parts["dev"]["words"])) if len(parts["dev"]["words"]) < FEW else 0
-    origin = "spoken"
     told, seed = partial(voices.say, **options), config.seed
     talk = partial(voices.talk, avoid=config.say[0], **options)
     said = {
-        ("train", "words"): told(config.say, size, seed),
-        ("dev", "words"): told(config.say, dev, seed + 1),
-        ("train", "others"): [*told(near, size, seed + 2), *_pieces(talk(size * TALK, seed + 3), config)],
-        ("dev", "others"): [*told(near, len(near), seed + 4), *talk(config.talk * 3600, seed + 5)],
+        ("train", "words", "spoken"): told(config.say, size, seed),
+        ("dev", "words", "spoken"): told(config.say, dev, seed + 1),
+        ("train", "others", "spoken, alike"): told(near, size, seed + 2),
+        ("train", "others", "spoken talk"): list(_pieces(talk(size * TALK, seed + 3), config)),
+        ("dev", "others", "spoken, alike"): told(near, len(near), seed + 4),
+        ("dev", "others", "spoken talk"): list(talk(config.talk * 3600, seed + 5)),
     }
-    for (part, kind), clips in said.items():
+    for (part, kind, origin), clips in said.items():
         parts[part][kind] = parts[part][kind] + [(clip, origin) for clip in clips]
-    hours = sum(map(len, said["dev", "others"])) / config.hertz / 3600
+    hours = sum(map(len, said["dev", "others", "spoken talk"])) / config.hertz / 3600
     return (
         f"spoken: {size:,} times {' or '.join(f'`{phrase}`' for phrase in config.say)}, {size:,} times what sounds like it; "
         f"to validate on {hours:.2f} hours of made-up talk" + (f", and {dev} clips of the word" if dev else "")
@@ -270,7 +299,8 @@ def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
         part: {kind: _clips(folder / f"{part}.{kind}", accounts[f"{part}_{kind}"]) for kind in KINDS} for part in ("train", "dev")
     }
     config = accounts["config"]
-    return Data(codec, parts["train"], _streams(parts["dev"], config["hertz"], config["seed"]), accounts)
+    streams = _streams(parts["dev"], config["hertz"], config["seed"])
+    return Data(codec, parts["train"], Heard(streams, config["hertz"]), accounts)
 
 
 def _clips(path: Path, account: dict[str, Any]) -> Clips:
@@ -415,12 +445,12 @@ class Batches:
 
     @cached_property
     def sources(self) -> mixing.Sources:
-        words, others, backgrounds = ([self.clips[kind][i] for i in range(len(self.clips[kind]))] for kind in KINDS)
-        repeated = _balanced(self.clips["words"].origins)
-        floats = rehearsal.as_floats
-        return mixing.sources(
-            [floats(words[i]) for i in repeated], [*map(floats, others)], backgrounds, self.mixture, self.config.seed
-        )
+        """What is mixed. Where there are recordings and spoken clips, as much is drawn of the ones as of the others."""
+        words, others = (_by_origin(self.clips[kind]) for kind in ("words", "others"))
+        recorded = words.get(RECORDED, [])
+        groups = [*others.values(), [part for clip in recorded for part in _broken(clip)]]
+        backgrounds = [self.clips["backgrounds"][i] for i in range(len(self.clips["backgrounds"]))]
+        return mixing.sources(_evenly(words.values()), _evenly(groups), backgrounds, self.mixture, self.config.seed)
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -441,11 +471,33 @@ class Batches:
         return mixing.batch(self.sources, self.mixture, self.config.batch, self.config.seed, step)
 
 
-def _balanced(origins: Sequence[str]) -> list[int]:
-    """Every clip's number, those of recordings so often that there are as many as of what was spoken."""
-    spoken = sum(origin == "spoken" for origin in origins)
-    often = max(1, round(spoken / max(1, len(origins) - spoken)))
-    return [i for i, origin in enumerate(origins) for _ in range(1 if origin == "spoken" else often)]
+RECORDED = "recorded"
+
+
+def _by_origin(clips: Clips) -> dict[str, list[np.ndarray]]:
+    """Clips of each thing that was spoken, and those that were recorded."""
+    groups: dict[str, list[np.ndarray]] = {}
+    for i, origin in enumerate(clips.origins):
+        groups.setdefault(origin if origin in SPOKEN else RECORDED, []).append(rehearsal.as_floats(clips[i]))
+    return groups
+
+
+def _broken(word: np.ndarray) -> list[np.ndarray]:
+    """What is no longer the word, in the same voice: else a net may learn that whoever speaks like a recording says it."""
+    size = len(word)
+    return [
+        word[: size * 11 // 20],
+        word[size * 9 // 20 :],
+        np.concatenate((word[size // 2 :], word[: size // 2])),
+        word[::-1].copy(),
+    ]
+
+
+def _evenly(groups: Iterable[list[np.ndarray]]) -> list[np.ndarray]:
+    """All clips, those of smaller groups so often that each group has about as many."""
+    groups = [group for group in groups if group]
+    most = max((len(group) for group in groups), default=0)
+    return [clip for group in groups for clip in group * round(most / len(group))]
 
 
 def batches(config: Config, data: Data) -> Batches:
@@ -463,15 +515,15 @@ def settings(config: Config, data: Data) -> fit.Settings:
 def describe(config: Config, data: Data, model: Model) -> list[str]:
     """What was read and what will be trained, for the user before the wait."""
     count = Counter({kind: len(clips) for kind, clips in data.train.items()})
-    words = sum(len(stream.marks) for stream in data.dev) // len(LEVELS)
-    hours = sum(len(stream.sound) for stream in data.dev) / config.hertz / 3600
+    words = sum(len(stream.marks) for stream in data.dev.streams) // len(LEVELS)
+    hours = len(data.dev) / 3600
     weights = sum(p.numel() for p in model.parameters())
+    clips = f"{count['words']:,} clips of the word, {count['others']:,} of other speech, {count['backgrounds']:,} of rooms"
+    every = f"an answer every {model.step / config.hertz * 1000:.0f} ms"
     return [
         *data.accounts["said"],
-        f"to train on {count['words']:,} clips of the word, {count['others']:,} of other speech, {count['backgrounds']:,} of rooms; "
-        f"to validate on {words:,} of the word, {hours:.2f} hours in all",
-        f"model: {config.cell}, {config.layers} x {config.hidden} units, an answer every {model.step / config.hertz * 1000:.0f} ms; "
-        f"{weights:,} weights",
+        f"to train on {clips}; to validate on {words:,} of the word, {hours:.2f} hours in all",
+        f"model: {config.cell}, {config.layers} x {config.hidden} units, {every}; {weights:,} weights",
     ]
 
 
@@ -483,31 +535,16 @@ def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
     return {"never fires": {"miss_rate": 1.0, "false_accepts_per_hour": 0.0}}
 
 
-def calibrate(model: Model, codec: Codec, part: list[Stream], limit: int) -> None:
+def calibrate(model: Model, codec: Codec, part: Heard, limit: int) -> None:
     """Nothing is done here: `watch` chooses the threshold from the probabilities that it needs anyway."""
-
-
-def _some(streams: list[Stream], rate: int, seconds: float | None) -> list[Stream]:
-    """Streams of about so many seconds in all, always the same ones, half of them with the word."""
-    if seconds is None:
-        return streams
-    found = []
-    for wanted in (True, False):
-        some = [stream for stream in streams if bool(stream.marks) == wanted]
-        left = seconds / 2
-        for i in np.random.default_rng(0).permutation(len(some)):
-            if left > 0:
-                found.append(some[i])
-                left -= len(some[i].sound) / rate
-    return found
 
 
 BUDGETS = (0.0, 1.0, 4.0)  # times the budget; misses at all of these choose between steps that are alike at one
 
 
-def watch(model: Model, codec: Codec, part: list[Stream], limit: int | None = None) -> dict[str, float]:
+def watch(model: Model, codec: Codec, part: Heard, limit: int | None = None) -> dict[str, float]:
     """Choose the model's threshold on the streams, and measure them at it."""
-    points = _points(model, _some(part, model.logmel.rate, limit))
+    points = _points(model, part.some(limit))
     chosen = detection.choose(points, model.budget)
     model.threshold.fill_(chosen.threshold)
     misses = [1 - detection.choose(points, model.budget * times).hits / max(1, chosen.words) for times in BUDGETS]
@@ -524,10 +561,10 @@ def _told_of(point: Point) -> dict[str, float]:
     return found | {"seconds": point.hours * 3600}
 
 
-def evaluate(model: Model, codec: Codec, part: list[Stream], limit: int | None = None) -> dict[str, float]:
+def evaluate(model: Model, codec: Codec, part: Heard, limit: int | None = None) -> dict[str, float]:
     """The measures at the model's threshold."""
     net = detector(model)
-    point = detection_tables.point(net, rehearsal.heard(net, _some(part, net.rate, limit)))
+    point = detection_tables.point(net, rehearsal.heard(net, part.some(limit)))
     return _told_of(point) | {MEASURE: 1 - point.hits / max(1, point.words)}
 
 
@@ -641,12 +678,12 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     if words:
         found += rehearsal.with_words(words, behind, options.snr, config.hertz, config.seed)
     found += [
-        Stream(str(path), "given", path, []) for name in options.negative for path in sound.files(Path(name))
+        Stream(str(path), name, path, []) for name in options.negative for path in sound.files(Path(name))
     ]  # fmt: skip
     if options.talk:
         avoid = config.say[0] if config.say else ""
         passages = voices.talk(options.talk * 3600, config.seed + 99, config.hertz, config.language, config.voice, avoid=avoid)
-        found += [Stream("made-up talk", "spoken", (passage * 32767).astype(np.int16), []) for passage in passages]
+        found += [Stream("made-up talk", "made-up talk", (passage * 32767).astype(np.int16), []) for passage in passages]
     if not found:
         raise UserError("there is nothing to listen to", fix="name recordings of the word, --stream and --events, or --negative")
     return found
@@ -665,7 +702,7 @@ def _marked(options: Evaluate) -> list[Stream]:
 
 def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
     """What the report holds beside the measures: the tables, and the curve as a picture."""
-    told = examine(run, _some(data.dev, run.config.hertz, limit))
+    told = examine(run, data.dev.some(limit))
     return {"tables": told}
 
 

@@ -1,0 +1,193 @@
+"""The trigger task: from clips to a detector, and what it does in files and streams."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from unrolled import api, capture, formants, rehearsal, voices
+from unrolled.data import sound
+from unrolled.errors import UserError
+from unrolled.tasks import trigger
+
+SMALL = {"hidden": 48, "layers": 1, "channels": 32, "stride": 5, "example": 4.0, "batch": 8, "rate": 0.01, "device": "cpu"}
+RATE = formants.RATE
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    trigger.demo(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(clips, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "kamito"
+    return api.train("trigger", clips, out=out, steps=400, evaluations=2, quiet=True, **SMALL)
+
+
+def spoken(words, seed=1, pause=1.0):
+    """Words after one another, with quiet between them, and where each ends."""
+    rng = np.random.default_rng(seed)
+    parts, ends, size = [np.zeros(RATE, np.float32)], [], RATE
+    for word in words:
+        clip = formants.say(word, formants.voice(rng), rng)
+        parts += [clip, np.zeros(round(pause * RATE), np.float32)]
+        ends.append((size + len(clip)) / RATE)
+        size += len(clip) + round(pause * RATE)
+    samples = np.concatenate(parts)
+    return samples + 1e-3 * rng.standard_normal(len(samples)).astype(np.float32), ends
+
+
+def test_the_demo_is_learnt_in_few_steps(run):
+    report = json.loads((run.folder / "report.json").read_text())
+    assert report["dev"]["miss_rate"] < 0.2
+    assert report["baselines"]["never fires"]["miss_rate"] == 1
+    assert {row["of"] for row in report["tables"]["levels"]} == {"clean", "20 dB", "10 dB", "5 dB"}
+    (words,) = {row["words"] for row in report["tables"]["levels"]}
+    assert words == 30
+
+
+def test_it_fires_at_the_word_and_not_at_others(run, tmp_path):
+    samples, ends = spoken(["sulo", "kamito", "rahi", "kamito", "tenu"])
+    sound.write(tmp_path / "a.wav", samples, RATE)
+    (answer,) = trigger.predict(run, [tmp_path / "a.wav"], trigger.Predict())
+    times = [event["time"] for event in answer.events]
+    assert len(times) == 2
+    assert all(-0.3 < time - ends[i] < 0.6 for time, i in zip(times, (1, 3), strict=True))
+    assert trigger.shown(answer, False).startswith(f"{times[0]:.2f} s (")
+    quiet = trigger.predict(run, [tmp_path / "a.wav"], trigger.Predict(threshold=1.0))[0]
+    assert quiet.events == [] and trigger.shown(quiet, False).startswith("not heard (highest probability ")
+
+
+@pytest.mark.parametrize("size", [37, 160, 4000])
+def test_a_stream_in_pieces_is_what_torch_says_of_the_whole(run, size):
+    samples, _ = spoken(["kamito", "sulo"])
+    net = trigger.detector(run.model)
+    state, found, events = net.start(), [], []
+    for begin in range(0, len(samples), size):
+        probabilities, some, state = net(samples[begin : begin + size], state)
+        found.append(probabilities)
+        events += some
+    with torch.no_grad():
+        batch = trigger.Batch(torch.from_numpy(samples)[None], None)
+        whole = run.model.eval()(batch, ())[0][0].sigmoid().numpy()
+    np.testing.assert_allclose(np.concatenate(found), whole, atol=1e-5)
+    assert events == list(net.events([samples]))
+    assert len(events) == 1
+    for event in events:
+        at = round((event.time * RATE - net.lead) / (net.hop * RATE))
+        assert event.probability == pytest.approx(whole[at], abs=1e-5) and event.probability >= net.rule.threshold
+
+
+def test_a_stream_begun_anew_remembers_nothing(run):
+    samples, _ = spoken(["kamito"])
+    net = trigger.detector(run.model)
+    first = net(samples, net.start())
+    again = net(samples, net.start())
+    np.testing.assert_array_equal(first[0], again[0])
+    assert first[1] == again[1]
+
+
+def test_events_are_kept_and_programs_started(run, tmp_path, monkeypatch):
+    samples, ends = spoken(["kamito", "sulo", "kamito"])
+    raw = (samples * 32767).astype("<i2").tobytes()
+    monkeypatch.setattr(sys, "stdin", type("In", (), {"buffer": io.BytesIO(raw)}))
+    script = tmp_path / "note.py"
+    script.write_text("import sys; open(sys.argv[1], 'a').write(sys.argv[2] + '\\n')")
+    options = trigger.Listen(
+        capture=str(tmp_path / "kept"), exec=f"{sys.executable} {script} {tmp_path / 'said'} {{time}}", hertz=RATE
+    )
+    events = list(trigger.listen(run, "-", options))
+    assert len(events) == 2
+    for event, end in zip(events, (ends[0], ends[2]), strict=True):
+        kept = sound.read(tmp_path / "kept" / event["sound"].rpartition("/")[2], RATE)
+        assert len(kept) == pytest.approx((min(capture.BEFORE, event["time"]) + capture.AFTER) * RATE, abs=0.4 * RATE)
+        begin = round((event["time"] - min(capture.BEFORE, event["time"])) * RATE)
+        np.testing.assert_allclose(kept[: RATE // 2], samples[begin : begin + RATE // 2], atol=2e-4)
+        assert abs(event["time"] - end) < 0.6
+
+
+def test_what_is_no_program_is_told(run, tmp_path):
+    sound.write(tmp_path / "a.wav", np.zeros(RATE, np.float32), RATE)
+    for line, message in (("no-such-program {time}", "names no program that is there"), ("a 'b", "is not read as a command")):
+        with pytest.raises(UserError, match=f"`--exec {line}` {message}"):
+            list(trigger.listen(run, str(tmp_path / "a.wav"), trigger.Listen(exec=line)))
+
+
+def test_it_is_measured_on_words_streams_and_other_sound(run, clips, tmp_path):
+    samples, ends = spoken(["sulo", "kamito"])
+    sound.write(tmp_path / "a.wav", samples, RATE)
+    (tmp_path / "a.tsv").write_text(f"{ends[1] - 0.5:.3f}\t{ends[1]:.3f}\tkamito\n")
+    options = trigger.Evaluate(
+        stream=(str(tmp_path / "a.wav"),), events=(str(tmp_path / "a.tsv"),), negative=(str(clips / "background"),)
+    )
+    told = trigger.examine(run, trigger.part(run, [str(clips / "positive")], tmp_path, options))
+    assert {row["of"]: row["words"] for row in told["levels"]} == {"10 dB": 150, "stream": 1}
+    measures = {row["measure"]: row for row in told["measures"]}
+    assert measures["words"]["value"] == 151
+    assert measures["miss_rate"]["from"] <= measures["miss_rate"]["value"] <= measures["miss_rate"]["to"]
+    rooms = [row for row in told["sounds"] if row["sound"].startswith("given, ")]
+    assert sum(row["hours"] for row in rooms) == pytest.approx(120 / 3600, rel=0.01)
+    assert told["curve"][-1]["miss_rate"] <= told["curve"][0]["miss_rate"]
+
+
+def test_words_stand_in_their_streams_at_the_level_asked_for():
+    rng = np.random.default_rng(1)
+    clip = rng.standard_normal(RATE // 2).astype(np.float32)
+    (stream,) = rehearsal.with_words([(clip, "here")] * 5, [], 10.0, RATE, 1)
+    assert stream.kind == "10 dB" and [mark.label for mark in stream.marks] == ["here"] * 5
+    for mark in stream.marks:
+        inside = stream.sound[round(mark.begin * RATE) : round(mark.end * RATE)]
+        before = stream.sound[round(mark.begin * RATE) - RATE // 2 : round(mark.begin * RATE)]
+        assert 10 * np.log10(np.mean(inside**2) / np.mean(before**2)) == pytest.approx(10.4, abs=1.5)  # with what is behind it
+
+
+# --- what is refused
+
+
+def train(folder, **settings):
+    return api.train("trigger", settings.pop("data", ()), out=folder / "run", steps=1, quiet=True, **settings)
+
+
+def test_nothing_to_learn_is_told(tmp_path):
+    with pytest.raises(UserError, match="there is no recording of the word, and no phrase"):
+        train(tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_positive_is_told(tmp_path):
+    (tmp_path / "clips").mkdir()
+    with pytest.raises(UserError, match=r"the folder `.*clips` has no folder `positive` in it"):
+        train(tmp_path, data=tmp_path / "clips")
+
+
+def test_silent_and_overlong_words_are_told(tmp_path):
+    for name, samples, message in (
+        ("silent", np.zeros(RATE, np.float32), "is silent: it should hold the word"),
+        ("long", np.random.default_rng(1).uniform(-0.5, 0.5, 6 * RATE).astype(np.float32), r"lasts 6.0 s; at most 3.2 are mixed"),
+    ):
+        (tmp_path / name).mkdir()
+        sound.write(tmp_path / name / "a.wav", samples, RATE)
+        with pytest.raises(UserError, match=message):
+            train(tmp_path, positive=(str(tmp_path / name),))
+
+
+def test_nothing_to_evaluate_on_and_tables_without_streams_are_told(run, tmp_path):
+    with pytest.raises(UserError, match="there is nothing to listen to"):
+        trigger.part(run, [], tmp_path)
+    with pytest.raises(UserError, match="`--events` names 1 tables, `--stream` 0 recordings"):
+        trigger.part(run, [], tmp_path, trigger.Evaluate(events=("a.tsv",)))
+
+
+@pytest.mark.skipif(not voices.shutil.which(voices.ESPEAK), reason="espeak-ng is not installed")
+def test_a_phrase_alone_is_spoken_and_learnt_from(tmp_path):
+    settings = SMALL | {"say": ("hey robin",), "spoken": 12, "talk": 0.01}
+    found = api.train("trigger", (), out=tmp_path / "run", steps=2, evaluations=1, quiet=True, **settings)
+    about = json.loads((found.folder / "config.json").read_text())
+    assert any(line.startswith("spoken: 12 times `hey robin`") for line in about["data"]["said"])
+    assert json.loads((found.folder / "report.json").read_text())["dev"]["words"] == 400
