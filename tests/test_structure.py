@@ -11,13 +11,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 import unrolled
-from unrolled import cli, fit, tasks
+from unrolled import cli, fit, formants, tasks
 from unrolled.cells import CELLS
 from unrolled.config import build
-from unrolled.tasks import classify, embed, language, tag
+from unrolled.data import sound
+from unrolled.tasks import classify, embed, language, tag, trigger
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unrolled"
@@ -288,7 +290,7 @@ def test_the_pages_show_every_verb():
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_a_command_line_of_the_pages_parses(line):
     command, values = parse(line)
-    pages = {"language": language, "embed": embed, "classify": classify, "tag": tag}
+    pages = {"language": language, "embed": embed, "classify": classify, "tag": tag, "trigger": trigger}
     configs = {name: page.Config for name, page in pages.items()} | {"sample": language.Sample, "score": language.Score}
     settings = configs.get(command.name)
     if settings is not None:  # choices and ranges are checked here, not by click
@@ -351,13 +353,21 @@ def book(tmp_path, monkeypatch):
     for name in ("train", "val", "test"):
         Path(f"{name}.en").write_text("".join(f"the {i} cats sleep\n" for i in range(60)))
         Path(f"{name}.de").write_text("".join(f"die {i} Katzen schlafen\n" for i in range(60)))
+    monkeypatch.setattr(trigger, "MOST_STEPS", 10)
+    generator = np.random.default_rng(1)
+    for name, words in (("alexa", ["kamito"] * 5), ("other", ["sulo", "rahi"])):
+        Path("clips", name).mkdir(parents=True)
+        for i, word in enumerate(words):
+            clip = formants.say(word, formants.voice(generator), generator)
+            sound.write(Path("clips", name, f"{i}.wav"), clip, formants.RATE)
+    sound.write(Path("room.wav"), np.zeros(3 * formants.RATE, np.float32), formants.RATE)
     Path("questions-words.txt").write_text(": family\nman king woman queen\n")
     Path("wordsim353.tsv").write_text("man\tking\t6\nking\tqueen\t8\nrome\tparis\t7\nof\tthe\t1\n")
 
 
 def test_the_commands_of_the_readme_run_in_its_order(book, capsys):
     blocks = [block for block in fenced(ROOT / "README.md") if block.startswith("unrolled train")]
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for line in "".join(blocks).splitlines():
         code = cli.run(shlex.split(line)[1:])
         error = capsys.readouterr().err

@@ -422,9 +422,12 @@ def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
     return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {"rate": base.rate / 4}
 
 
+MOST_STEPS = 1_000_000  # examples are mixed without end
+
+
 def most_steps(config: Config, data: Data) -> int:
-    """What --minutes may become: examples are mixed without end."""
-    return 1_000_000
+    """What --minutes may become."""
+    return MOST_STEPS
 
 
 def passes(config: Config, data: Data, steps: int) -> str:
