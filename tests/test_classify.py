@@ -514,6 +514,11 @@ def test_evaluate_tells_measures_with_intervals(reviews, tmp_path, capsys):
     assert evaluate(reviews.model, reviews.codec, part)["accuracy"] == tables["measures"][0]["value"] == 1.0
 
 
+def test_evaluating_on_nothing_is_told(reviews, capsys):
+    assert cli.run(["evaluate", str(reviews.folder)]) == 2
+    assert "there is no data to evaluate on" in capsys.readouterr().err
+
+
 def test_evaluate_names_a_label_it_does_not_know(reviews, tmp_path, capsys):
     data = table(tmp_path / "test.csv", 5, labels=("good", "unclear"))
     assert cli.run(["evaluate", str(reviews.folder), str(data)]) == 2

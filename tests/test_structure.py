@@ -202,8 +202,8 @@ def test_every_message_to_the_user_is_read_by_a_test():
 @pytest.mark.parametrize("task", tasks.TASKS)
 def test_a_task_is_a_page_with_the_names_the_registry_lists(task):
     page = tasks.load(task)
-    _, every, by_fit, answering, scoring, more, looking, by_itself = re.split(r"^(?:Every|A) page.*:$", tasks.__doc__, flags=re.M)
-    parts = every, by_fit, answering, looking, by_itself, scoring
+    _, every, by_fit, answering, scoring, more, looking, hearing, by_itself = re.split(r"^(?:Every|A) page.*:$", tasks.__doc__, flags=re.M)
+    parts = every, by_fit, answering, looking, by_itself, scoring, hearing
     promised = [re.findall(r"^(\w+)(?:\(.*?\))?  +", part, re.M) for part in parts]
     assert "compared" in more
     assert {"Config", "demo", "read", "Model", "baselines"} <= set(promised[0])
@@ -212,6 +212,7 @@ def test_a_task_is_a_page_with_the_names_the_registry_lists(task):
     names += promised[2] if hasattr(page, "predict") else []
     names += promised[3] if hasattr(page, "look") else []
     names += promised[5] if hasattr(page, "Score") else []
+    names += promised[6] if hasattr(page, "Listen") else []
     assert [name for name in names if not hasattr(page, name)] == []
 
 

@@ -54,7 +54,8 @@ VIEW                                 the module that shows it: ENDINGS {".html":
                                      read, whole(…) for programs
 
 A page that hears (the verb listen):
-Listen, listen(run, source, options) options; events as dicts, as they come
+Listen                               options
+listen(run, source, options)         what is heard, as dicts, as it comes
 
 A page that trains by a loop of its own:
 begin(config, folder, start_from, …)  read the data and leave a run at step 0 in `folder`
