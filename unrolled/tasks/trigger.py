@@ -43,7 +43,7 @@ from ..rehearsal import Stream
 
 RARE = -2.5  # the logit of one step in thirteen
 MEASURE = "missing"
-MEASURING = fit.Measuring("seconds", probe=120, few=1800, many=1_000_000, warming=0)
+MEASURING = fit.Measuring("seconds", probe=120, few=4000, many=1_000_000, warming=0)
 TRY = ("predict {run} word.wav", "listen {run} room.wav")
 NEEDS_DATA = False  # recordings come with --positive, or are spoken
 TAKES = "sound"
@@ -86,7 +86,7 @@ class Config:
     weight_decay: float = option(0.01, "pull of matrices towards zero", minimum=0, maximum=10)
     average: float = option(0.05, "part of the steps that the weights kept are averaged over", minimum=0, maximum=0.5)
     clip: float = option(1.0, "longest gradient", minimum=1e-6)
-    evaluations: int = option(10, "how often to validate and save", minimum=1)
+    evaluations: int = option(6, "how often to validate and save", minimum=1)
     patience: int | None = option(None, "stop after so many evaluations without a better one", minimum=1)
     seed: int = option(1, "of weights, data order and dropout", minimum=0, maximum=2**62)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
@@ -242,7 +242,7 @@ def _spaced(size: int, number: int) -> set[int]:
 
 
 FEW = 10  # recordings of the word to validate on; where there are fewer, spoken ones are added
-TALK = 1.5  # seconds of talk to train on for each clip that is spoken
+TALK = 2.0  # seconds of talk to train on for each clip that is spoken
 
 
 SPOKEN = ("spoken", "spoken, alike", "spoken talk")
