@@ -63,17 +63,26 @@ def _ends(interval: tuple[float, float] | None) -> Row:
     return dict(zip(("from", "to"), interval or (None, None), strict=True))
 
 
+def efficient(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats in misses and in false accepts, those with the fewest false accepts first."""
+    found: list[Point] = []
+    for one in sorted(points, key=lambda one: (one.false_accepts, -one.hits)):
+        if not found or one.hits > found[-1].hits:
+            found.append(one)
+    return found
+
+
 def _curve(points: list[Point]) -> list[Row]:
-    """CURVE points, evenly in the logarithm of false accepts."""
-    distinct = list({one.false_accepts: one for one in points}.values())[::-1]  # of equally many, the fewest misses
-    chosen = np.unique(np.geomspace(1, len(distinct), CURVE).round().astype(int)) - 1
+    """About CURVE points of it, from few false accepts to many."""
+    best = efficient(points)
+    chosen = np.unique(np.linspace(0, len(best) - 1, min(CURVE, len(best))).round().astype(int))
     return [
         {
             "threshold": one.threshold,
             "miss_rate": 1 - one.hits / max(1, one.words),
             "false_accepts_per_hour": one.false_accepts / one.hours if one.hours else None,
         }
-        for one in (distinct[i] for i in chosen)
+        for one in (best[i] for i in chosen)
     ]
 
 
@@ -125,3 +134,19 @@ def _fired(cases: list[Case], net: Detector) -> list[Row]:
         if word < 0
     ]
     return sorted(rows, key=lambda row: -row["probability"])[:FIRED]
+
+
+def picture(net: Detector, recordings: Sequence[Recording], kind: str = "png") -> bytes:
+    """Misses against false accepts as a picture, png or svg; what `tables` tells in numbers. ImportError without matplotlib."""
+    from . import plot
+
+    found = point(net, recordings)
+    best = efficient(detection.curve(recordings, net.rule, net.hop))
+    rates = np.array([one.false_accepts / one.hours for one in best])
+    misses = np.array([100 * (1 - one.hits / one.words) for one in best])
+    measured, (low, high) = detection.measures(found), detection.intervals(found)["miss_rate"]
+    heard = f"{found.words:,} words, {found.hours:.2f} hours"
+    note = f"dot: threshold {found.threshold:.3f}, 95 % interval of misses; {heard}; the left edge is no false accept"
+    chosen = (measured["false_accepts_per_hour"], 100 * measured["miss_rate"])
+    drawn = plot.trade_off(rates, misses, chosen, (100 * low, 100 * high), 0.5 / found.hours, note)
+    return {"png": plot.png, "svg": plot.svg}[kind](drawn)

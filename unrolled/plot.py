@@ -89,6 +89,41 @@ def attention(
     return figure
 
 
+def trade_off(
+    false_accepts: np.ndarray,
+    misses: np.ndarray,
+    chosen: tuple[float, float],
+    interval: tuple[float, float],
+    least: float,
+    small: str,
+) -> Figure:
+    """Misses (n,) in percent against false accepts an hour (n,), and the point chosen with the interval of its misses.
+
+    Rates below `least`, none among them, stand at the left edge.
+    """
+    figure = Figure(figsize=(6.4, 4.4), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    axes, fonts = figure.add_axes((0.11, 0.18, 0.86, 0.78)), _installed()
+    axes.set_xscale("log")
+    axes.step(np.maximum(false_accepts, least), misses, where="post", color=ONE, linewidth=1.6)
+    at = max(chosen[0], least)
+    axes.vlines(at, *interval, color=COLOURS[1], linewidth=2.2)
+    axes.plot([at], [chosen[1]], "o", color=COLOURS[1], markersize=6)
+    axes.set(
+        xlim=(least * 0.8, max(100 * least, float(false_accepts.max(initial=0)) * 1.2)),
+        ylim=(0, min(103, max(10, 3 * interval[1]))),
+    )
+    axes.set_xlabel("false accepts an hour", family=fonts, color=INK)
+    axes.set_ylabel("words missed, %", family=fonts, color=INK)
+    axes.grid(color="#e3e5ec", linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(colors=SOFT, labelsize=9)
+    figure.text(0.012, 0.03, small, fontsize=7.5, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
 def _short(name: str, most: int) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 

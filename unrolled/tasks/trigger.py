@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import capture, detection, detection_tables, fit, formants, rehearsal, sound_alikes, voices
+from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
 from ..data import marks, mixing, sound
@@ -704,9 +706,13 @@ def _marked(options: Evaluate) -> list[Stream]:
 
 
 def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
-    """What the report holds beside the measures: the tables, and the curve as a picture."""
-    told = examine(run, data.dev.some(limit))
-    return {"tables": told}
+    """What the report holds beside the measures: tables, and the curve as a picture where it can be drawn."""
+    net, streams = detector(run.model), data.dev.some(limit)
+    recordings = rehearsal.heard(net, streams)
+    if find_spec("matplotlib") is not None:
+        (run.folder / "samples").mkdir(exist_ok=True)
+        folders.write_bytes(run.folder / "samples" / "curve.png", detection_tables.picture(net, recordings))
+    return {"tables": detection_tables.tables(net, streams, recordings)}
 
 
 def glimpse(run: Any, seed: int) -> str:
