@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import argparse
 
-from . import crf, ctc, curves, gpu, language, listening, reading, recurrent, start, stepping, translating, words, writing
+from . import (
+    crf,
+    ctc,
+    curves,
+    gpu,
+    language,
+    listening,
+    reading,
+    recurrent,
+    start,
+    stepping,
+    translating,
+    trigger,
+    words,
+    writing,
+)
 
 BENCHES = {
     "start": start.run,
@@ -40,12 +55,16 @@ BENCHES = {
     "translation-60": translating.run_60,
     "translation-others": translating.run_others,
     "translator": translating.run_speed,
+    "trigger-alexa": trigger.run_alexa,
+    "trigger-computer": trigger.run_computer,
+    "trigger-alexa-spoken": trigger.run_alexa_spoken,
+    "trigger-computer-spoken": trigger.run_computer_spoken,
 }
 QUICK = ("start", "writing", "recurrent", "ragged", "stepping", "curves", "first-use", "int8")
 
 parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
 parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=", ".join(BENCHES))
-parser.add_argument("--data", help="folder with text/, embeddings/, sentiment/, tagging/ and translation/")
+parser.add_argument("--data", help="folder with text/, embeddings/, sentiment/, tagging/, translation/ and audio/")
 chosen = parser.parse_args()
 for name in chosen.names or QUICK:
     print(f"\n{name}")
