@@ -1,8 +1,8 @@
 """A trigger word: whole commands on real recordings of it, tested on others, over noise, and on hours of other sound.
 
-Real clips of the word are drawn by a seed; those not trained on are the test. Negatives of the test are all of audio/speech, music and
-noise, the digits that were not trained on, and made-up talk in voices drawn anew. The digits trained on (indices 5 to 24) are the only
-real speech that training has beside the word.
+Real clips of the word are drawn by a seed; those not trained on are the test. Negatives of the test are all of audio/speech,
+music and noise, the digits that were not trained on, and made-up talk in voices drawn anew. The digits trained on (indices 5
+to 24) are the only real speech that training has beside the word.
 """
 
 from __future__ import annotations
@@ -45,19 +45,18 @@ def on_word(data: str | None, name: str, word: str, real: int, minutes: int = 10
         run = str(place("run"))
         wall = seconds(partial(command, "train", "trigger", "--out", run, *words))
         test = linked([clips[i] for i in order[REAL:]], place("test"))
-        others = [
-            *(str(audio / kind) for kind in ("speech", "music", "noise")),
-            linked([path for path in digits if path not in trained], place("other digits")),
-        ]
+        others = [str(audio / kind) for kind in ("speech", "music", "noise")]
+        others.append(linked([path for path in digits if path not in trained], place("other digits")))
         told = json.loads(command(
             "evaluate", run, test, "--background", str(audio / "noise"), "--snr", "10", "--talk", str(TALK), "--json",
             *(word for other in others for word in ("--negative", other)),
         ))  # fmt: skip
         rows = {row["measure"]: row for row in told["measures"]}
         best = [row for row in told["curve"] if row["false_accepts_per_hour"] <= 0.5]
+        misses = rows["miss_rate"]
         save(name, [{
             "word": word, "real_clips": real, "wall_seconds": wall, "tested_on": int(rows["words"]["value"]),
-            "miss_rate": rows["miss_rate"]["value"], "miss_interval": f"{rows['miss_rate']['from']:.3f}-{rows['miss_rate']['to']:.3f}",
+            "miss_rate": misses["value"], "miss_interval": f"{misses['from']:.3f}-{misses['to']:.3f}",
             "false_accepts_per_hour": rows["false_accepts_per_hour"]["value"],
             "interval": f"{rows['false_accepts_per_hour']['from']:.2f}-{rows['false_accepts_per_hour']['to']:.2f}",
             "hours": rows["hours"]["value"], "miss_rate_at_0.5_an_hour": min((row["miss_rate"] for row in best), default=1.0),
