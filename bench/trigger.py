@@ -61,8 +61,12 @@ def on_word(data: str | None, name: str, word: str, real: int, minutes: int = 10
             "interval": f"{rows['false_accepts_per_hour']['from']:.2f}-{rows['false_accepts_per_hour']['to']:.2f}",
             "hours": rows["hours"]["value"], "miss_rate_at_0.5_an_hour": min((row["miss_rate"] for row in best), default=1.0),
             "delay_median": rows.get("delay_median", {}).get("value"),
-            "sounds": "; ".join(f"{Path(row['sound']).name} {row['hours']:.2f} h: {row['false_accepts']}" for row in told["sounds"]),
+            "sounds": "; ".join(map(of_sound, told["sounds"])),
         }])  # fmt: skip
+
+
+def of_sound(row: dict) -> str:
+    return f"{Path(row['sound']).name} {row['hours']:.2f} h: {row['false_accepts']}"
 
 
 run_alexa = partial(on_word, name="trigger-alexa", word="alexa", real=REAL)

@@ -202,7 +202,9 @@ def test_every_message_to_the_user_is_read_by_a_test():
 @pytest.mark.parametrize("task", tasks.TASKS)
 def test_a_task_is_a_page_with_the_names_the_registry_lists(task):
     page = tasks.load(task)
-    _, every, by_fit, answering, scoring, more, looking, hearing, by_itself = re.split(r"^(?:Every|A) page.*:$", tasks.__doc__, flags=re.M)
+    _, every, by_fit, answering, scoring, more, looking, hearing, by_itself = re.split(
+        r"^(?:Every|A) page.*:$", tasks.__doc__, flags=re.M
+    )
     parts = every, by_fit, answering, looking, by_itself, scoring, hearing
     promised = [re.findall(r"^(\w+)(?:\(.*?\))?  +", part, re.M) for part in parts]
     assert "compared" in more

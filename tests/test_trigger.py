@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unrolled import api, capture, formants, rehearsal, voices
+from unrolled import api, capture, cli, formants, rehearsal, voices
 from unrolled.data import sound
 from unrolled.errors import UserError
 from unrolled.tasks import trigger
@@ -191,3 +191,17 @@ def test_a_phrase_alone_is_spoken_and_learnt_from(tmp_path):
     about = json.loads((found.folder / "config.json").read_text())
     assert any(line.startswith("spoken: 12 times `hey robin`") for line in about["data"]["said"])
     assert json.loads((found.folder / "report.json").read_text())["dev"]["words"] == 400
+
+
+def test_takes_are_recorded_from_a_pipe_and_learnt_from(tmp_path, monkeypatch, capsys):
+    samples, _ = spoken(["kamito"] * 3)
+    raw = (np.concatenate((np.zeros(2 * RATE, np.float32), samples)) * 32767).astype("<i2").tobytes()
+    monkeypatch.setattr(sys, "stdin", type("In", (), {"buffer": io.BytesIO(raw)}))
+    assert cli.run(["record", str(tmp_path / "takes"), "--raw"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "3\n" and "the room has" in said.err
+    assert [path.name for path in sound.files(tmp_path / "takes")] == [f"take-000{i}.wav" for i in (1, 2, 3)]
+
+
+def test_the_report_has_a_picture_of_misses_against_false_accepts(run):
+    assert (run.folder / "samples" / "curve.png").read_bytes().startswith(b"\x89PNG")

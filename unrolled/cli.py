@@ -415,7 +415,7 @@ def record() -> click.Command:
         from .data import sound
         from .progress import Progress
 
-        heard = sound.pcm(sys.stdin.buffer, hertz, hertz) if raw else sound.microphone(hertz)
+        heard = sound.pcm(sys.stdin.buffer, hertz, hertz) if raw else _until_interrupted(sound.microphone(hertz))
         click.echo(len(recorder.record(Path(folder), heard, hertz, takes, Progress(False))))
 
     params = [
@@ -426,6 +426,14 @@ def record() -> click.Command:
     ]
     help = "Record takes of a word one after another, cut to the word, each checked for its level."
     return click.Command("record", callback=go, params=params, help=help)
+
+
+def _until_interrupted(blocks: Iterator[Any]) -> Iterator[Any]:
+    """Ctrl-C is how a recording ends."""
+    try:
+        yield from blocks
+    except KeyboardInterrupt:
+        return
 
 
 def look() -> click.Command:
