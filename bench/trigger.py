@@ -39,9 +39,10 @@ def on_word(data: str | None, name: str, word: str, real: int, minutes: int = 10
     trained = [path for path in digits if int(path.stem.split("_")[2]) <= LAST_DIGIT]
     with tempfile.TemporaryDirectory() as folder:
         place = lambda name: Path(folder) / name  # noqa: E731
-        words = ["--say", word, "--negative", linked(trained, place("digits")), "--minutes", str(minutes)]
-        if real:
+        words = ["--say", word, "--minutes", str(minutes)]
+        if real:  # alone, recordings of other speech would only teach that recordings are not the word
             words += ["--positive", linked([clips[i] for i in order[:real]], place("train"))]
+            words += ["--negative", linked(trained, place("digits"))]
         run = str(place("run"))
         wall = seconds(partial(command, "train", "trigger", "--out", run, *words))
         test = linked([clips[i] for i in order[REAL:]], place("test"))
