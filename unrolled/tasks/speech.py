@@ -126,6 +126,7 @@ class Batch(NamedTuple):
     sizes: Tensor  # (B) samples of each, its tail included
     targets: Tensor  # (B, S)
     target_lengths: Tensor  # (B)
+    ripe: Tensor  # (B) how much of the masks there are, 0 to 1
 
 
 DEMO_WORDS = ("kamito", "solu", "nari", "tefo", "pimu", "hasen", "roka", "lim", "mosa", "fitu")
@@ -294,7 +295,7 @@ class Model(nn.Module):
             inside = torch.arange(heard.shape[1], device=heard.device) < frames.unsqueeze(1)
             features = torch.zeros_like(heard).masked_scatter(inside.unsqueeze(2), self.normalise(heard[inside]))
             if self.training:
-                features = masked(features, frames, self.masks)
+                features = masked(features, frames, self.masks, batch.ripe)
         x = self.convolution(features.transpose(1, 2)).relu().transpose(1, 2)  # (B, T, C)
         x = drop(x, self.dropout, self.training, variational=False)
         hidden, _ = self.recurrent(x, lengths=self.steps(batch.sizes))
@@ -310,14 +311,14 @@ class Model(nn.Module):
 WIDEST, LONGEST_MASK, MASKED_PART = 0.2, 20, 0.15  # of the bands; frames; of the frames
 
 
-def masked(features: Tensor, frames: Tensor, number: int) -> Tensor:
+def masked(features: Tensor, frames: Tensor, number: int, ripe: Tensor) -> Tensor:
     """Features (B, F, M) with `number` stretches of time and as many of bands set to their mean, 0 (Park et al. 2019)."""
     B, _, M = features.shape
     bands = frames.new_full((B,), M)
     for axis, whole, most in ((1, frames, (MASKED_PART * frames).clamp(max=LONGEST_MASK)), (2, bands, WIDEST * bands)):
         at = torch.arange(features.shape[axis], device=features.device)
         for _ in range(number):
-            width = torch.rand(B, device=features.device) * (most + 1)
+            width = torch.rand(B, device=features.device) * (most * ripe + 1)
             begin = torch.rand(B, device=features.device) * (whole - width).clamp(min=0)
             hidden = (at >= begin.floor().unsqueeze(1)) & (at < (begin.floor() + width.floor()).unsqueeze(1))
             features = features.masked_fill(hidden.unsqueeze(2 if axis == 1 else 1), 0.0)
@@ -386,13 +387,14 @@ class Batches:
 
     def _made(self, step: int) -> Batch:
         rows = self.buckets.rows(step)
-        made = [self._example(int(row), np.random.default_rng((self.config.seed, step, i))) for i, row in enumerate(rows)]
-        return batch_of(self.data.codec, *zip(*made, strict=True), round(TAIL * self.config.hertz))
+        ripe = min(1.0, step / (RIPE * (self.config.steps or 1)))
+        made = [self._example(int(row), ripe, np.random.default_rng((self.config.seed, step, i))) for i, row in enumerate(rows)]
+        return batch_of(self.data.codec, *zip(*made, strict=True), round(TAIL * self.config.hertz), ripe)
 
-    def _example(self, row: int, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+    def _example(self, row: int, ripe: float, rng: np.random.Generator) -> tuple[np.ndarray, str]:
         """A recording, others after it where it is short: samples and text."""
         config, clips = self.config, self.data.train
-        rows, wanted = [row], rng.uniform(0, config.join) * config.hertz if rng.random() < JOINED else 0.0
+        rows, wanted = [row], rng.uniform(0, ripe * config.join * config.hertz) if rng.random() < JOINED else 0.0
         while (size := sum(clips.sounds.lengths[rows])) < wanted:
             another = int(rng.integers(len(clips)))
             if size + clips.sounds.lengths[another] > self.most:
@@ -401,23 +403,24 @@ class Batches:
         text, parts = " ".join(clips.texts[i] for i in rows), [clips[i] for i in rows]
         least = 3 * config.stride * config.hop  # the blank and the space between two have room there
         pauses = rng.uniform([0.0] + [least] * (len(rows) - 1) + [0.0], least + 0.25)
-        if rng.random() < config.augment:
+        if rng.random() < ripe * config.augment:
             return mixing.passage(parts, pauses, self.sources, self.mixture, rng), text
         silences = [np.zeros(round(pause * config.hertz), np.float32) for pause in pauses[1:-1]]
         return np.concatenate([parts[0], *(part for pair in zip(silences, parts[1:], strict=True) for part in pair)]), text
 
 
 JOINED = 0.5  # the share of examples that others may follow in
+RIPE = 0.5  # the part of the steps after which examples are as hard as they get; at first each is a recording as it is
 
 
-def batch_of(codec: Codec, sounds: Sequence[np.ndarray], texts: Sequence[str], tail: int) -> Batch:
+def batch_of(codec: Codec, sounds: Sequence[np.ndarray], texts: Sequence[str], tail: int, ripe: float = 0.0) -> Batch:
     """Sounds with their tails, padded, and their texts."""
     targets, target_lengths = Rows.of([codec.encode(text) for text in texts]).padded(np.arange(len(texts)))
     sizes = np.array([len(samples) + tail for samples in sounds])
     samples = np.zeros((len(sounds), sizes.max()), np.float32)
     for row, part in zip(samples, sounds, strict=True):
         row[: len(part)] = part
-    return Batch(torch.from_numpy(samples), torch.from_numpy(sizes), targets, target_lengths)
+    return Batch(torch.from_numpy(samples), torch.from_numpy(sizes), targets, target_lengths, torch.full((len(sounds),), ripe))
 
 
 def batches(config: Config, data: Data) -> Batches:
