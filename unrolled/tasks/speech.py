@@ -261,6 +261,7 @@ class Model(nn.Module):
             config.cell, config.channels, config.hidden, config.layers, dropout=config.dropout, bidirectional=both
         )
         self.output = nn.Linear(config.hidden * self.recurrent.directions, codec.size)
+        nn.init.kaiming_normal_(self.convolution.weight, nonlinearity="relu")
         for part in (self.recurrent, self.output):
             part.apply(initialise)
 
@@ -410,7 +411,7 @@ class Batches:
 
 
 JOINED = 0.5  # the share of examples that others may follow in
-RIPE = 0.5  # the part of the steps after which examples are as hard as they get; at first each is a recording as it is
+RIPE = 0.7  # the part of the steps after which examples are as hard as they get; at first each is a recording as it is
 
 
 def batch_of(codec: Codec, sounds: Sequence[np.ndarray], texts: Sequence[str], tail: int, ripe: float = 0.0) -> Batch:
