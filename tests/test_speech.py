@@ -63,7 +63,7 @@ def report(run) -> dict:
 def test_the_demo_holds_what_its_table_says(tmp_path):
     (path,) = speech.demo(tmp_path)
     found = recordings.find([str(path)], tmp_path)
-    assert len(found) == 400 and {word for one in found for word in one.text.split()} == set(speech.DEMO_WORDS)
+    assert len(found) == 240 and {word for one in found for word in one.text.split()} == set(speech.DEMO_WORDS)
     assert sound.info(found[7].path).seconds > 0.2 * len(found[7].text.split())
 
 
@@ -161,16 +161,15 @@ def test_raw_sound_is_listened_to_through_standard_input(forward, monkeypatch, c
     assert last["final"] and last["text"] == predict(forward, [said(forward)], Predict())[0].text
 
 
-def test_the_loss_is_that_of_all_ways_to_read_the_text(both):
-    """Against the probability that a wide search sums up, of a text without a language model."""
-    clip = sound.read(said(both), both.config.hertz)
-    (frames,) = speech.heard(both.model, [clip])
-    search = ctc.Search(both.codec.size, width=400, least=None)
-    best = search.read(frames, 400)
-    batch = speech.batch_of(both.codec, [clip], [both.codec.decode(best[1].ids.tolist()) or "k"], both.model.tail)
+def test_the_loss_is_that_of_all_ways_to_read_the_text(forward):
+    """Against the probability that a wide search sums up."""
+    clip = sound.read(said(forward), forward.config.hertz)
+    (frames,) = speech.heard(forward.model, [clip])
+    best = ctc.Search(forward.codec.size, width=400, least=None).read(frames)[0]
+    batch = speech.batch_of(forward.codec, [clip], [forward.codec.decode(best.ids.tolist())], forward.model.tail)
     with torch.no_grad():
-        loss = both.model.eval().loss(both.model(batch, None)[0], batch)
-    assert float(loss) * int(batch.target_lengths) == pytest.approx(-best[1].nats, rel=0.02)
+        loss = forward.model.eval().loss(forward.model(batch, None)[0], batch)
+    assert float(loss) * int(batch.target_lengths) == pytest.approx(-best.nats, rel=1e-3)
 
 
 def test_masks_hide_a_part_alone(both):
@@ -189,6 +188,7 @@ def test_an_example_ripens(both, tmp_path):
     assert text == data.train.texts[0] and np.array_equal(first, data.train[0])
     texts = [reader._example(0, 1.0, np.random.default_rng(i))[1] for i in range(40)]
     assert max(len(text.split()) for text in texts) > 1
+    assert all(speech.BLANK not in data.codec.encode(text) for text in texts)
     again = speech.Batches(both.config, data)
     one, other = reader.batch(3), again.batch(3)
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
@@ -200,7 +200,7 @@ def test_weights_of_another_run_take_new_symbols(both, tmp_path):
     run = api.train(
         "speech", table, out=tmp_path / "run", start_from=both.folder, **{"steps": 2, "evaluations": 1, "quiet": True}
     )
-    assert run.codec.symbols == [*both.codec.symbols, "z"]
+    assert run.codec.symbols == [*both.codec.symbols, "z"] and both.codec.symbols[0] == " "
     with pytest.raises(UserError, match="does not fit the weights"):
         api.train("speech", table, out=tmp_path / "more", start_from=both.folder, steps=2, hidden=8, quiet=True)
 
@@ -213,6 +213,8 @@ def test_words_are_symbols_too(tmp_path):
     assert run.codec.kind == "words"
     answer = predict(run, [said(run)], Predict(lm="none", insertion=5.0))[0]
     assert answer.text and [word.word for word in answer.words] == answer.text.split()
+    with pytest.raises(UserError, match="is of words that characters spell; symbols of"):
+        predict(run, [said(run)], Predict(lm=str(run.folder / "config.json")))
 
 
 def test_a_language_model_and_hot_phrases_change_what_is_written(both, tmp_path):
@@ -224,7 +226,7 @@ def test_a_language_model_and_hot_phrases_change_what_is_written(both, tmp_path)
         "hot": Predict(lm="none", hot=("nari",), bonus=20.0),
     }.items():
         texts[name] = both.codec.decode(speech.searcher(both, options).read(frames)[0].ids.tolist())
-    assert texts["hot"].strip() == "nari"
+    assert "nari" in texts["hot"] and "nari" not in texts["none"]
     model = speech.language(both, None)[0]
     assert model.nats(both.codec.encode("nari")).sum() > model.nats(both.codec.encode("inra")).sum()
     assert texts["own"] != texts["hot"]
@@ -387,8 +389,6 @@ def test_what_cannot_be_done_is_said(both, forward):
         predict(both, [said(both)], Predict(hot=("quo",)))
     with pytest.raises(UserError, match="`--lm nowhere` is no file; allowed are"):
         predict(both, [said(both)], Predict(lm="nowhere"))
-    with pytest.raises(UserError, match="is of words, and `.*` has no blank between words among its symbols"):
-        predict(both, [said(both)], Predict(lm=str(both.folder / "config.json")))
     with pytest.raises(UserError, match="does not exist"):
         predict(both, [said(both, "nothing.wav")], Predict())
 

@@ -62,13 +62,13 @@ class Config:
     minutes: float | None = option(None, "wall time of the whole command; becomes a number of steps", minimum=0.05, maximum=1e7)
     steps: int | None = option(None, "training steps, in place of minutes", minimum=1)
     cell: str = option("gru", "the recurrent cell", choices=CELLS)
-    hidden: int = option(128, "units a layer and direction", minimum=1, maximum=100_000)
+    hidden: int = option(192, "units a layer and direction", minimum=1, maximum=100_000)
     layers: int = option(2, "recurrent layers", minimum=1, maximum=100)
     direction: str = option("both", "read both ways, or forward only, as `listen` needs", choices=("both", "forward"))
     symbols: str = option("characters", "what a symbol is", choices=("characters", "words"))
     channels: int = option(128, "of the convolution", minimum=1, maximum=100_000)
     frames: int = option(5, "that the convolution sees", minimum=1, maximum=1000)
-    stride: int = option(2, "frames from one answer to the next", minimum=1, maximum=1000)
+    stride: int = option(3, "frames from one answer to the next", minimum=1, maximum=1000)
     hertz: int | None = option(
         None, "samples a second; other sound is resampled  [the data's, at most 16000]", minimum=4_000, maximum=192_000
     )
@@ -83,7 +83,7 @@ class Config:
     augment: float = option(0.8, "share of examples at another speed, from a room, over noise", minimum=0, maximum=1)
     join: float = option(4.0, "seconds up to which short recordings follow one another in an example", minimum=0, maximum=600)
     masks: int = option(2, "stretches of time, and of bands, that are hidden in each example", minimum=0, maximum=100)
-    dropout: float = option(0.2, "of what the layers and the output read", minimum=0, maximum=0.95)
+    dropout: float = option(0.1, "of what the layers and the output read", minimum=0, maximum=0.95)
     batch: int | None = option(None, "examples a step", minimum=1)
     rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
     weight_decay: float = option(0.01, "pull of matrices towards zero", minimum=0, maximum=10)
@@ -137,7 +137,7 @@ def demo(folder: Path) -> list[Path]:
     rng = np.random.default_rng(1)
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     lines = ["audio\ttext\n"]
-    for i in range(400):
+    for i in range(240):
         words = rng.choice(DEMO_WORDS, rng.integers(1, 5)).tolist()
         speaker, pause = formants.voice(rng), np.zeros(round(0.08 * formants.RATE), np.float32)
         parts = [part for word in words for part in (formants.say(word, speaker, rng), pause)]
@@ -181,7 +181,8 @@ def _held_out(config: Config, found: list[Recording]) -> tuple[list[Recording], 
 
 
 def _codec(config: Config, base: Codec | None, texts: Iterable[str]) -> Codec:
-    learnt = vocab.learn(base.kind if base else config.symbols, texts, maximum=1_000_000)
+    """The symbols of texts, a blank among them, since recordings of single words may be joined."""
+    learnt = vocab.learn(base.kind if base else config.symbols, itertools.chain([" "], texts), maximum=1_000_000)
     return base.extended(learnt.symbols) if base else learnt
 
 
@@ -261,7 +262,7 @@ class Model(nn.Module):
             config.cell, config.channels, config.hidden, config.layers, dropout=config.dropout, bidirectional=both
         )
         self.output = nn.Linear(config.hidden * self.recurrent.directions, codec.size)
-        nn.init.kaiming_normal_(self.convolution.weight, nonlinearity="relu")
+        nn.init.kaiming_normal_(self.convolution.weight, nonlinearity="relu")  # smaller ones learn slowly at first
         for part in (self.recurrent, self.output):
             part.apply(initialise)
 
@@ -332,7 +333,7 @@ def masked(features: Tensor, frames: Tensor, number: int, ripe: Tensor) -> Tenso
 def plan(config: Config, data: Data) -> Config:
     """The config with sizes chosen."""
     config = config if config.steps else fill(config, minutes=10.0)
-    return fill(config, batch=32, rate=3e-3, hertz=data.accounts["hertz"])
+    return fill(config, batch=16, rate=6e-3, hertz=data.accounts["hertz"])
 
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
@@ -580,11 +581,11 @@ def _words(run: Any, ids: np.ndarray, frames: np.ndarray) -> list[Word]:
     if not len(ids):
         return []
     begins, ends = ctc.align(frames, ids)
-    space, model = _space(run.codec), run.model
+    model = run.model
     if run.codec.kind == "words":
         found = [ctc.Word(ids[i : i + 1], begins[i], ends[i]) for i in range(len(ids))]
     else:
-        found = ctc.words(ids, begins, ends, -1 if space is None else space)
+        found = ctc.words(ids, begins, ends, _space(run.codec))
     step = model.step / model.logmel.rate
     middle = ((model.convolution.kernel_size[0] - 1) * model.logmel.hop + model.logmel.window) / 2
     seconds = [[round(float(answer * step + middle), 3) for answer in (word.begin, word.end - 1)] for word in found]
@@ -593,8 +594,7 @@ def _words(run: Any, ids: np.ndarray, frames: np.ndarray) -> list[Word]:
 
 def _space(codec: Codec) -> int | None:
     """The symbol between words, if there is one."""
-    space = int(codec.encode(" ")[0]) if codec.kind == "characters" else BLANK
-    return None if space == BLANK else space
+    return int(codec.encode(" ")[0]) if codec.kind == "characters" else None
 
 
 def listener(model: Model) -> Listener:
@@ -627,9 +627,9 @@ def language(run: Any, name: str | None) -> tuple[backoff.Model | None, list[np.
         return None, []
     if not Path(name).is_file():
         raise UserError(f"`--lm {name}` is no file; allowed are an .arpa file and `none`")
-    if _space(run.codec) is None:
+    if run.codec.kind == "words":
         fix = "--lm none, or leave it out"
-        raise UserError(f"`--lm {name}` is of words, and `{run.folder}` has no blank between words among its symbols", fix=fix)
+        raise UserError(f"`--lm {name}` is of words that characters spell; symbols of `{run.folder}` are words", fix=fix)
     model = arpa.read(Path(name))
     spelled = [run.codec.encode(word) for word in model.words]
     return model, [None if (ids == BLANK).any() else ids for ids in spelled]
