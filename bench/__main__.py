@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import crf, ctc, curves, gpu, language, listening, reading, recurrent, start, stepping, translating, words, writing
+from . import crf, ctc, curves, gpu, language, listening, reading, recurrent, speech, start, stepping, translating, words, writing
 
 BENCHES = {
     "start": start.run,
@@ -29,6 +29,8 @@ BENCHES = {
     "vectors-in-a-task": words.run_choices,
     "crf": crf.run,
     "ctc": ctc.run,
+    "digits": speech.run_digits,
+    "digits-speakers": speech.run_speakers,
     "sst2": reading.run_sst2,
     "sst2-vectors": reading.run_sst2_vectors,
     "sst5": reading.run_sst5,
@@ -45,7 +47,7 @@ QUICK = ("start", "writing", "recurrent", "ragged", "stepping", "curves", "first
 
 parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
 parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=", ".join(BENCHES))
-parser.add_argument("--data", help="folder with text/, embeddings/, sentiment/, tagging/ and translation/")
+parser.add_argument("--data", help="folder with text/, embeddings/, sentiment/, tagging/, translation/ and audio/")
 chosen = parser.parse_args()
 for name in chosen.names or QUICK:
     print(f"\n{name}")

@@ -1,4 +1,4 @@
-"""Writing down what is said: the contract of every task, the same text in pieces of any size, and what is told of bad recordings."""
+"""Writing down what is said: the contract of every task, the same text in pieces of any size, what bad recordings are told."""
 
 import io
 import json

@@ -722,7 +722,7 @@ EVERY = 0.1  # seconds of a file between two looks at what has been said so far
 
 
 def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
-    """What has been said so far, as it changes: in a sound file, raw sound through standard input (`-`), at the microphone (`mic`)."""
+    """What has been said so far, as it changes: in a sound file, raw sound on standard input (`-`), at the microphone (`mic`)."""
     net, rate = transcriber(run, options, options.pause), run.model.logmel.rate
     if source == "mic":
         blocks = sound.microphone(rate)
