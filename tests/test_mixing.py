@@ -136,7 +136,7 @@ def test_clips_come_to_lie_anywhere():
 
 
 def heard(clip: np.ndarray, mixture: Mixture, seed: int = 0) -> tuple[np.ndarray, int]:
-    return mixing._heard(clip, mixing.rooms(RATE, 4, 1), mixture, np.random.default_rng(seed))
+    return mixing.heard(clip, mixing.rooms(RATE, 4, 1), mixture, np.random.default_rng(seed))
 
 
 def test_a_clip_that_nothing_happens_to_is_itself():
@@ -159,7 +159,7 @@ def test_a_room_is_a_convolution_with_its_response():
     clip = quiet(0.3)
     clip -= clip.mean()
     room = mixing.rooms(RATE, 1, 1)[0]
-    found, length = mixing._heard(clip, [room], replace(PLAIN, in_room=1.0), np.random.default_rng(0))
+    found, length = mixing.heard(clip, [room], replace(PLAIN, in_room=1.0), np.random.default_rng(0))
     assert length == len(clip) and len(found) == len(clip) + len(room) - 1
     assert found == pytest.approx(np.convolve(clip, room), abs=5e-4)
 

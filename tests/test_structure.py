@@ -19,7 +19,7 @@ from unrolled import cli, fit, formants, tasks
 from unrolled.cells import CELLS
 from unrolled.config import build
 from unrolled.data import sound
-from unrolled.tasks import classify, embed, language, tag, trigger
+from unrolled.tasks import classify, embed, language, speech, tag, trigger
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unrolled"
@@ -293,7 +293,7 @@ def test_the_pages_show_every_verb():
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_a_command_line_of_the_pages_parses(line):
     command, values = parse(line)
-    pages = {"language": language, "embed": embed, "classify": classify, "tag": tag, "trigger": trigger}
+    pages = {"language": language, "embed": embed, "classify": classify, "tag": tag, "trigger": trigger, "speech": speech}
     configs = {name: page.Config for name, page in pages.items()} | {"sample": language.Sample, "score": language.Score}
     settings = configs.get(command.name)
     if settings is not None:  # choices and ranges are checked here, not by click
@@ -357,12 +357,16 @@ def book(tmp_path, monkeypatch):
         Path(f"{name}.en").write_text("".join(f"the {i} cats sleep\n" for i in range(60)))
         Path(f"{name}.de").write_text("".join(f"die {i} Katzen schlafen\n" for i in range(60)))
     monkeypatch.setattr(trigger, "MOST_STEPS", 10)
+    monkeypatch.setattr(speech, "PASSES", 2)
     generator = np.random.default_rng(1)
     for name, words in (("alexa", ["kamito"] * 5), ("other", ["sulo", "rahi"])):
         Path("clips", name).mkdir(parents=True)
         for i, word in enumerate(words):
             clip = formants.say(word, formants.voice(generator), generator)
             sound.write(Path("clips", name, f"{i}.wav"), clip, formants.RATE)
+    sound.write(Path("hello.wav"), clip, formants.RATE)
+    rows = [f"clips/{name}/{i}.wav\t{name}\n" for name, number in (("alexa", 5), ("other", 2)) for i in range(number)]
+    Path("clips.tsv").write_text("".join(rows))
     sound.write(Path("room.wav"), np.zeros(3 * formants.RATE, np.float32), formants.RATE)
     Path("questions-words.txt").write_text(": family\nman king woman queen\n")
     Path("wordsim353.tsv").write_text("man\tking\t6\nking\tqueen\t8\nrome\tparis\t7\nof\tthe\t1\n")
@@ -370,7 +374,7 @@ def book(tmp_path, monkeypatch):
 
 def test_the_commands_of_the_readme_run_in_its_order(book, capsys):
     blocks = [block for block in fenced(ROOT / "README.md") if block.startswith("unrolled train")]
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for line in "".join(blocks).splitlines():
         code = cli.run(shlex.split(line)[1:])
         error = capsys.readouterr().err

@@ -99,7 +99,7 @@ def batch(given: Sources, mixture: Mixture, size: int, seed: int, step: int) -> 
 
 def _example(given: Sources, mixture: Mixture, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One row: samples (N,), labels (N // hop,)."""
-    samples = _background(given, mixture, rng)
+    samples = background(given, mixture, round(mixture.seconds * mixture.rate), rng)
     clips = _clips(given, mixture, rng)
     begins = _places([length for _, length, _ in clips], len(samples), rng)
     spans = []
@@ -120,6 +120,27 @@ def labels(words: Sequence[tuple[int, int]], size: int, mixture: Mixture) -> np.
     return found
 
 
+def passage(
+    clips: Sequence[np.ndarray], pauses: Sequence[float], given: Sources, mixture: Mixture, rng: np.random.Generator
+) -> np.ndarray:
+    """Clips after one another (N,) float32 within -1 and 1, as one recording: one speed, room, microphone, background.
+
+    Before each clip, and after the last one, a pause of so many seconds. Levels of clips differ by a few decibels.
+    """
+    parts: list[np.ndarray] = []
+    for clip, pause in zip(clips, pauses, strict=False):
+        gain = np.float32(10 ** ((rng.normal(0.0, 2.0) - level(clip)) / 20))
+        parts += [
+            np.zeros(round(pause * mixture.rate), np.float32),
+            _faded(clip, max(1, min(len(clip) // 4, mixture.rate // 200))) * gain,
+        ]
+    parts.append(np.zeros(round(pauses[-1] * mixture.rate), np.float32))
+    spoken, length = heard(np.concatenate(parts), given.rooms, mixture, rng)
+    samples = background(given, mixture, length, rng)
+    _lay(samples, 0, spoken * _gain(spoken[:length], samples, mixture, rng))
+    return _recorded(samples, mixture, rng)
+
+
 # --- clips
 
 
@@ -127,8 +148,8 @@ def _clips(given: Sources, mixture: Mixture, rng: np.random.Generator) -> list[t
     """Clips in random order: samples with their echo, how many of them come before it, whether it is the word."""
     words = _drawn(given.words, rng.integers(mixture.words + 1), rng)
     others = [_piece(clip, mixture, rng) for clip in _drawn(given.others, rng.integers(mixture.others + 1), rng)]
-    clips = [(*_heard(clip, given.rooms, mixture, rng), True) for clip in words]
-    clips += [(*_heard(clip, given.rooms, mixture, rng), False) for clip in others]
+    clips = [(*heard(clip, given.rooms, mixture, rng), True) for clip in words]
+    clips += [(*heard(clip, given.rooms, mixture, rng), False) for clip in others]
     return [clips[i] for i in rng.permutation(len(clips))]
 
 
@@ -154,7 +175,7 @@ def _faded(clip: np.ndarray, size: int) -> np.ndarray:
     return faded
 
 
-def _heard(clip: np.ndarray, rooms: list[np.ndarray], mixture: Mixture, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+def heard(clip: np.ndarray, rooms: list[np.ndarray], mixture: Mixture, rng: np.random.Generator) -> tuple[np.ndarray, int]:
     """The clip at another speed, from a room, through a microphone, and how many samples come before its last echo.
 
     All three in one Fourier transform there and back: with fewer or more samples back than there, it is faster or slower.
@@ -217,9 +238,8 @@ def _recorded(samples: np.ndarray, mixture: Mixture, rng: np.random.Generator) -
 # --- backgrounds
 
 
-def _background(given: Sources, mixture: Mixture, rng: np.random.Generator) -> np.ndarray:
-    """A stretch (N,) of a recorded background, or noise, at a drawn level."""
-    size = round(mixture.seconds * mixture.rate)
+def background(given: Sources, mixture: Mixture, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A stretch (size,) of a recorded background, or noise, at a drawn level."""
     if given.backgrounds and rng.random() < mixture.recorded:
         samples, most = _stretch(given.backgrounds, size, rng), RAISE
     else:

@@ -76,6 +76,7 @@ TASKS = {
     "tag": "find names in text, or any words that are marked",
     "translate": "read a sentence and write it in another language",
     "trigger": "hear a word: in files, in streams, at the microphone",
+    "speech": "write down what is said in a recording",
 }
 
 

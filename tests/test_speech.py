@@ -1,0 +1,399 @@
+"""Writing down what is said: the contract of every task, the same text in pieces of any size, what bad recordings are told."""
+
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from unrolled import api, backoff, cli, ctc, formants
+from unrolled.data import mixing, recordings, sound
+from unrolled.data.recordings import Columns
+from unrolled.errors import UserError
+from unrolled.tasks import speech
+from unrolled.tasks.speech import Evaluate, Listen, Predict, predict
+
+SMALL = {"hidden": 64, "channels": 32, "rate": 0.006, "batch": 16, "evaluations": 2, "device": "cpu", "quiet": True}
+PLAIN = {"augment": 0.0, "join": 0.0, "masks": 0, "dropout": 0.0}
+WORDS = ("kamito", "solu", "nari")
+
+
+def clips(folder, count=48, seed=1):
+    """A table of single words, spoken by two voices each."""
+    (folder / "clips").mkdir(parents=True, exist_ok=True)
+    rng, lines = np.random.default_rng(seed), ["audio\ttext\tspeaker\n"]
+    for i in range(count):
+        word = WORDS[i % 3]
+        sound.write(folder / "clips" / f"{i:02d}.wav", formants.say(word, formants.voice(rng), rng), formants.RATE)
+        lines.append(f"clips/{i:02d}.wav\t{word}\t{'ab'[i % 2]}\n")
+    (folder / "clips.tsv").write_text("".join(lines))
+    return folder / "clips.tsv"
+
+
+def train(folder, data=None, **changes):
+    return api.train("speech", data or clips(folder), out=folder / "run", **(SMALL | {"steps": 4, "evaluations": 1} | changes))
+
+
+@pytest.fixture(scope="module")
+def forward(tmp_path_factory):
+    """A net that reads forward and knows its three words."""
+    folder = tmp_path_factory.mktemp("forward")
+    return train(folder, steps=160, evaluations=4, direction="forward", holdout=0.2, **PLAIN)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """A net of a few steps that reads both ways."""
+    return train(tmp_path_factory.mktemp("both"))
+
+
+def said(run, name="clips/00.wav"):
+    return run.folder.parent / name
+
+
+def report(run) -> dict:
+    return json.loads((run.folder / "report.json").read_text())
+
+
+# --- the demo and what is learnt
+
+
+def test_the_demo_holds_what_its_table_says(tmp_path):
+    (path,) = speech.demo(tmp_path)
+    found = recordings.find([str(path)], tmp_path)
+    assert len(found) == 240 and {word for one in found for word in one.text.split()} == set(speech.DEMO_WORDS)
+    assert sound.info(found[7].path).seconds > 0.2 * len(found[7].text.split())
+
+
+def test_words_are_learnt_and_told_beside_a_floor(forward):
+    found = report(forward)
+    assert found["dev"]["character_error_rate"] < 0.2 < found["baselines"]["the commonest transcript"]["character_error_rate"]
+    measures = {row["measure"]: row for row in found["tables"]["measures"]}
+    assert measures["word_error_rate"]["from"] <= measures["word_error_rate"]["value"] <= measures["word_error_rate"]["to"]
+    answers = predict(forward, [said(forward, f"clips/{i:02d}.wav") for i in range(12)], Predict())
+    right = [answer.text == WORDS[i % 3] for i, answer in enumerate(answers)]
+    assert sum(right) >= 10
+    assert all(0 < answer.probability <= 1 for answer in answers)
+    for i in np.flatnonzero(right):
+        (word,) = answers[i].words
+        assert (
+            word.word == answers[i].text
+            and 0 <= word.begin < word.end < sound.info(said(forward, f"clips/{i:02d}.wav")).seconds + 0.2
+        )
+
+
+# --- the contract
+
+
+def test_a_loaded_run_answers_as_before(forward, both):
+    for run in (forward, both):
+        again = api.load(run.folder)
+        assert predict(again, [said(run)], Predict(best=3)) == predict(run, [said(run)], Predict(best=3))
+
+
+def test_a_run_that_is_stopped_and_resumed_equals_an_unbroken_one(tmp_path, monkeypatch):
+    class Stop(Exception):
+        pass
+
+    def stopping(*given, **named):
+        calls.append(1)
+        if len(calls) == 2:
+            raise Stop
+        return real(*given, **named)
+
+    table, settings, calls, real = clips(tmp_path), {"steps": 9, "evaluations": 3}, [], speech.evaluate
+    whole = api.train("speech", table, out=tmp_path / "whole", **(SMALL | settings))
+    monkeypatch.setattr(speech, "evaluate", stopping)
+    with pytest.raises(Stop):
+        api.train("speech", table, out=tmp_path / "broken", **(SMALL | settings))
+    monkeypatch.setattr(speech, "evaluate", real)
+    resumed = api.resume(tmp_path / "broken", quiet=True)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+def test_a_stream_in_pieces_of_any_size_says_what_the_whole_file_says(forward):
+    samples, rng = (
+        np.concatenate([sound.read(said(forward, f"clips/0{i}.wav"), 16_000) for i in range(3)]),
+        np.random.default_rng(0),
+    )
+    wanted = speech.transcribe(forward, [samples], Predict())[0]
+    assert wanted.text
+    net = speech.transcriber(forward, Predict(), None)
+    for _ in range(3):
+        cuts, state = np.sort(rng.integers(0, len(samples), 40)), net.start()
+        for piece in np.split(samples, cuts):
+            finished, state = net(piece, state)
+            assert finished == []
+        (end,) = net.end(state)
+        assert forward.codec.decode(end.found.ids.tolist()) == wanted.text
+        assert end.found.nats == wanted.best[0].nats and end.heard == len(samples)
+
+
+def test_what_is_heard_of_a_sound_does_not_depend_on_its_neighbours(forward):
+    sounds = [sound.read(said(forward, f"clips/0{i}.wav"), 16_000) for i in range(4)]
+    for model in (forward.model,):
+        for one, packed in zip(speech.heard(model, sounds), speech.answers(model, sounds), strict=True):
+            assert one.shape == packed.shape and np.abs(np.exp(one) - np.exp(packed)).max() < 1e-4
+    alone = speech.heard(forward.model, sounds[:1])[0]
+    assert np.abs(np.exp(alone) - np.exp(speech.heard(forward.model, sounds)[0])).max() < 1e-5
+
+
+def test_listening_tells_what_changes_and_finishes_at_a_pause(forward):
+    parts = [sound.read(said(forward, f"clips/0{i}.wav"), 16_000) for i in range(2)]
+    silence = np.zeros(16_000, np.float32)
+    path = forward.folder.parent / "stream.wav"
+    sound.write(path, np.concatenate([parts[0], silence, parts[1]]), 16_000)
+    events = list(speech.listen(forward, str(path), Listen(pause=0.4)))
+    finals = [event["text"] for event in events if event["final"]]
+    assert len(finals) == 2 and finals[0] == predict(forward, [said(forward)], Predict())[0].text
+    assert any(not event["final"] for event in events)
+    assert [event["seconds"] for event in events] == sorted(event["seconds"] for event in events)
+
+
+def test_raw_sound_is_listened_to_through_standard_input(forward, monkeypatch, capsys):
+    whole = (sound.read(said(forward), 16_000) * 32767).astype("<i2")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(whole.tobytes())))
+    assert cli.run(["listen", str(forward.folder), "-", "--json"]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["final"] and last["text"] == predict(forward, [said(forward)], Predict())[0].text
+
+
+def test_the_loss_is_that_of_all_ways_to_read_the_text(forward):
+    """Against the probability that a wide search sums up."""
+    clip = sound.read(said(forward), forward.config.hertz)
+    (frames,) = speech.heard(forward.model, [clip])
+    best = ctc.Search(forward.codec.size, width=400, least=None).read(frames)[0]
+    batch = speech.batch_of(forward.codec, [clip], [forward.codec.decode(best.ids.tolist())], forward.model.tail)
+    with torch.no_grad():
+        loss = forward.model.eval().loss(forward.model(batch, None)[0], batch)
+    assert float(loss) * int(batch.target_lengths) == pytest.approx(-best.nats, rel=1e-3)
+
+
+def test_masks_hide_a_part_alone(both):
+    torch.manual_seed(1)
+    features = torch.ones(4, 60, 40)
+    frames = torch.tensor([60, 60, 30, 30])
+    hidden = speech.masked(features, frames, 2, torch.ones(4))
+    assert 0.4 < float(hidden.mean()) < 1
+    assert torch.equal(speech.masked(features, frames, 0, torch.ones(4)), features)
+
+
+def test_an_example_ripens(both, tmp_path):
+    data = speech.read(both.config, tmp_path)
+    reader = speech.Batches(both.config, data)
+    first, text = reader._example(0, 0.0, np.random.default_rng(1))
+    assert text == data.train.texts[0] and np.array_equal(first, data.train[0])
+    texts = [reader._example(0, 1.0, np.random.default_rng(i))[1] for i in range(40)]
+    assert max(len(text.split()) for text in texts) > 1
+    assert all(speech.BLANK not in data.codec.encode(text) for text in texts)
+    again = speech.Batches(both.config, data)
+    one, other = reader.batch(3), again.batch(3)
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_weights_of_another_run_take_new_symbols(both, tmp_path):
+    table = clips(tmp_path)
+    table.write_text(table.read_text().replace("solu", "zolu"))
+    run = api.train(
+        "speech", table, out=tmp_path / "run", start_from=both.folder, **{"steps": 2, "evaluations": 1, "quiet": True}
+    )
+    assert run.codec.symbols == [*both.codec.symbols, "z"] and both.codec.symbols[0] == " "
+    with pytest.raises(UserError, match="does not fit the weights"):
+        api.train("speech", table, out=tmp_path / "more", start_from=both.folder, steps=2, hidden=8, quiet=True)
+
+
+# --- the search
+
+
+def test_words_are_symbols_too(tmp_path):
+    run = train(tmp_path, symbols="words", steps=20, **PLAIN)
+    assert run.codec.kind == "words"
+    answer = predict(run, [said(run)], Predict(lm="none", insertion=5.0))[0]
+    assert answer.text and [word.word for word in answer.words] == answer.text.split()
+    with pytest.raises(UserError, match="is of words that characters spell; symbols of"):
+        predict(run, [said(run)], Predict(lm=str(run.folder / "config.json")))
+
+
+def test_a_language_model_and_hot_phrases_change_what_is_written(both, tmp_path):
+    frames = speech.answers(both.model, [sound.read(said(both), both.config.hertz)])[0]
+    texts = {}
+    for name, options in {
+        "none": Predict(lm="none"),
+        "own": Predict(weight=3.0),
+        "hot": Predict(lm="none", hot=("nari",), bonus=20.0),
+    }.items():
+        texts[name] = both.codec.decode(speech.searcher(both, options).read(frames)[0].ids.tolist())
+    assert "nari" in texts["hot"] and "nari" not in texts["none"]
+    model = speech.language(both, None)[0]
+    assert model.nats(both.codec.encode("nari")).sum() > model.nats(both.codec.encode("inra")).sum()
+    assert texts["own"] != texts["hot"]
+
+
+def test_an_arpa_file_rules_the_words(tmp_path):
+    rng, table = np.random.default_rng(1), clips(tmp_path)
+    table.write_text(table.read_text() + "clips/00.wav\tkamito solu\ta\n")
+    run = train(tmp_path, table, **PLAIN)
+    path = tmp_path / "words.arpa"
+    path.write_text("\\data\\\nngram 1=4\n\n\\1-grams:\n-1 <s>\n-1 </s>\n-1 solu\n-9 nari\n\n\\end\\\n")
+    model, spelling = speech.language(run, str(path))
+    assert model.words == ("<s>", "</s>", "solu", "nari")
+    assert [run.codec.decode(ids.tolist()) for ids in spelling if ids is not None] == ["solu", "nari"]
+    assert isinstance(predict(run, [said(run)], Predict(lm=str(path), weight=1.0))[0].text, str) and rng is not None
+
+
+# --- evaluating
+
+
+def test_evaluation_tells_rates_groups_errors_and_the_worst(forward, tmp_path, capsys):
+    table = forward.folder.parent / "clips.tsv"
+    found = speech.examine(forward, speech.part(forward, [str(table)], tmp_path))
+    assert [row["group"] for row in found["groups"]] == ["a", "b"]
+    assert sum(row["recordings"] for row in found["groups"]) == 48
+    wrong = forward.folder.parent / "wrong.tsv"
+    wrong.write_text(table.read_text().replace("\tsolu\t", "\tsola\t"))
+    found = speech.examine(forward, speech.part(forward, [str(wrong)], tmp_path, Evaluate(beam=8)))
+    assert found["errors"][0] | {"times": 0} == {"reference": "sola", "hypothesis": "solu", "times": 0}
+    assert [row["alignment"][:3] for row in found["worst"][:3]] == ["REF", "HYP", "   "]
+    assert found["worst"][0]["where"].startswith(f"{wrong}:")
+    assert cli.run(["evaluate", str(forward.folder), str(table), "--group", "speaker"]) == 0
+    assert "word_error_rate" in capsys.readouterr().out
+
+
+def test_files_are_answered_from_a_folder_and_a_list(forward, tmp_path, capsys):
+    folder = forward.folder.parent
+    listed = folder / "list.txt"
+    listed.write_text("clips/00.wav\nclips/01.wav\n")
+    assert cli.run(["predict", str(forward.folder), f"@{listed}", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["where"] for row in rows] == [f"{listed}:1", f"{listed}:2"]
+    assert len(speech.items(forward, str(folder / "clips"), Predict(), tmp_path).__reduce__()) and rows[0]["words"][0].keys() == {
+        "word",
+        "begin",
+        "end",
+    }
+    assert cli.run(["predict", str(forward.folder), str(said(forward)), "--best", "2"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+# --- recordings
+
+
+def test_tables_with_and_without_a_header_and_json_are_read(tmp_path):
+    (tmp_path / "a.csv").write_text('x.wav,hello  there\ny.wav,"so, yes"\n')
+    (tmp_path / "b.tsv").write_text("words\tid\tfile\nhello\t1\tx.wav\n")
+    (tmp_path / "c.jsonl").write_text('{"audio": "x.wav", "text": "hi", "speaker": "ann"}\n')
+    first = recordings.find([str(tmp_path / "a.csv")], tmp_path)
+    assert [(one.path.name, one.text, one.where) for one in first] == [
+        ("x.wav", "hello there", f"{tmp_path / 'a.csv'}:1"), ("y.wav", "so, yes", f"{tmp_path / 'a.csv'}:2"),
+    ]  # fmt: skip
+    (second,) = recordings.find([str(tmp_path / "b.tsv")], tmp_path)
+    assert (second.path, second.text, second.group) == (tmp_path / "x.wav", "hello", tmp_path.name)
+    (third,) = recordings.find([str(tmp_path / "c.jsonl")], tmp_path)
+    assert third.group == "ann"
+    (chosen,) = recordings.find([str(tmp_path / "b.tsv")], tmp_path, Columns("3", "id", "words"))
+    assert (chosen.text, chosen.group) == ("1", "hello")
+
+
+def test_a_folder_holds_texts_beside_sounds(tmp_path):
+    sound.write(tmp_path / "a.wav", np.ones(1600) * 0.1, 16_000)
+    sound.write(tmp_path / "b.wav", np.ones(1600) * 0.1, 16_000)
+    with pytest.raises(UserError, match=r"has its text beside it: of a\.wav it would be a\.txt"):
+        recordings.find([str(tmp_path)], tmp_path)
+    (tmp_path / "a.txt").write_text("hello\n")
+    assert [one.text for one in recordings.find([str(tmp_path)], tmp_path)] == ["hello", ""]
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "said"),
+    [
+        ("audio\ttext\n", Columns(), "there are no recordings"),
+        ("a.wav\tb.wav\tx\n", Columns(), "which column is the audio is not obvious"),
+        ("audio\tone\ttwo\na.wav\tx\ty\n", Columns(), "which column is the text is not obvious"),
+        ("audio\ttext\na.wav\tx\n", Columns(text="txet"), "there is no column `txet` for the text; there are audio, text"),
+        ("audio\ttext\na.wav\tx\nb.wav\n", Columns(), "this row has 1 cells; the first has 2"),
+        ("audio\ttext\n\tx\n", Columns(), "names no sound file here"),
+    ],
+)
+def test_tables_that_cannot_be_read_are_refused(tmp_path, table, columns, said):
+    path = tmp_path / "t.tsv"
+    path.write_text(table)
+    with pytest.raises(UserError, match=said):
+        recordings.find([str(path)], tmp_path, columns)
+
+
+def test_a_json_row_that_lacks_a_column_is_refused(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"audio": "a.wav", "text": "x"}\n{"audio": "b.wav"}\n')
+    with pytest.raises(UserError, match="this row has no `text`; it has audio") as error:
+        recordings.find([str(path)], tmp_path)
+    assert error.value.where == f"{path}:2"
+
+
+def test_what_cannot_be_trained_on_is_counted_and_named(tmp_path):
+    table = clips(tmp_path, 6)
+    sound.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
+    sound.write(tmp_path / "brief.wav", np.ones(400) * 0.1, 16_000)
+    sound.write(tmp_path / "long.wav", np.ones(16_000 * 3) * 0.1, 16_000)
+    (tmp_path / "text.wav").write_text("no sound")
+    rows = ["silent.wav\tx", "brief.wav\thello hello", "long.wav\tx", "text.wav\tx", "gone.wav\tx", "clips/00.wav\t "]
+    table.write_text(table.read_text() + "".join(f"{row}\ta\n" for row in rows))
+    config = speech.Config(data=(str(table),), dev=(str(clips(tmp_path / "dev", 3)),), longest=2.0)
+    told = speech.read(config, tmp_path / "tokens").accounts["said"]
+    kinds = ("not there", "read as sound", "silent", "without text", "too short", "longer than 2 s")
+    lines = (12, 11, 8, 13, 9, 10)
+    assert [line.split("(")[1] for line in told] == [f"{table}:{n})" for n in lines]
+    assert all(kind in line for kind, line in zip(kinds, told, strict=True))
+
+
+def test_recordings_that_are_all_bad_are_refused(tmp_path):
+    (tmp_path / "t.tsv").write_text("a.wav\tx\nb.wav\ty\n")
+    with pytest.raises(UserError, match=r"none of the 1 recordings can be used: 1 left out whose sound file is not there"):
+        speech.read(speech.Config(data=(str(tmp_path / "t.tsv"),)), tmp_path / "tokens")
+
+
+def test_recordings_that_are_validated_on_too_are_told(tmp_path):
+    table = str(clips(tmp_path, 4))
+    told = speech.read(speech.Config(data=(table,), dev=(table,)), tmp_path / "tokens").accounts["said"]
+    assert told == ["4 of the recordings to validate on are trained on too"]
+
+
+def test_a_passage_is_clips_one_after_another(tmp_path):
+    mixture = mixing.Mixture(
+        16_000, speed=(1.0, 1.0), in_room=0.0, filtered=0.0, snr=(60.0, 60.0), clipped=0.0, background=(-70.0, -70.0)
+    )
+    given = mixing.Sources([], [], [], mixing.rooms(16_000, 2, 1))
+    rng = np.random.default_rng(1)
+    clips = [rng.normal(0, 0.1, size).astype(np.float32) for size in (4000, 6000)]
+    made = mixing.passage(clips, [0.1, 0.2, 0.3], given, mixture, rng)
+    assert abs(len(made) - (1600 + 4000 + 3200 + 6000 + 4800)) < 600
+    loud = np.abs(made) > 0.1 * np.abs(made).max()
+    assert (
+        loud[1700:5500].mean() > 0.3 and loud[5800:8600].mean() < 0.01 and loud[:1500].mean() < 0.01 and math.isfinite(made.sum())
+    )
+
+
+# --- what is refused
+
+
+def test_what_cannot_be_done_is_said(both, forward):
+    with pytest.raises(UserError, match="reads both ways: it cannot answer before a sound has ended"):
+        next(speech.listen(both, "mic", Listen()))
+    with pytest.raises(UserError, match="`--best 9` is more than `--beam 4` keeps"):
+        predict(both, [said(both)], Predict(best=9, beam=4))
+    with pytest.raises(UserError, match="`--hot` got an empty phrase"):
+        predict(both, [said(both)], Predict(hot=(" ",)))
+    with pytest.raises(UserError, match="has `q` in it, which no transcript had that was trained on"):
+        predict(both, [said(both)], Predict(hot=("quo",)))
+    with pytest.raises(UserError, match="`--lm nowhere` is no file; allowed are"):
+        predict(both, [said(both)], Predict(lm="nowhere"))
+    with pytest.raises(UserError, match="does not exist"):
+        predict(both, [said(both, "nothing.wav")], Predict())
+
+
+def test_the_model_kept_of_transcripts_is_that_of_the_transcripts(both):
+    texts = (both.folder / speech.TRANSCRIPTS).read_text().splitlines()
+    assert len(texts) == 46 and set(texts) == set(WORDS)
+    assert isinstance(speech.language(both, None)[0], backoff.Model)

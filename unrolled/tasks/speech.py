@@ -1,0 +1,853 @@
+"""Writing down what is said (the lecture's many to many, of two lengths): sound in, text out.
+
+In:  recordings with their transcripts: a table of paths and texts, or a folder with a .txt beside each sound file.
+Out: the text of other recordings, its words with their times, also while it is spoken.
+
+    samples (B, N) -> log-mel (B, F, M) -> convolution over time, relu (B, T, C) -> recurrent layers, forward or both ways
+    -> logits of symbols, the blank among them (B, T, V); learnt by connectionist temporal classification
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import backoff, ctc, fit, formants, tables, word_errors
+from .. import run as folders
+from ..cells import CELLS
+from ..config import agree, fill, option
+from ..data import arpa, mixing, recordings, sound, vocab
+from ..data.batch import Buckets, Rows, borders, open_map, write
+from ..data.recordings import Columns, Recording
+from ..data.vocab import Codec
+from ..decode import log_softmax
+from ..errors import UserError
+from ..kernels.stepping import KINDS
+from ..layers import initialise
+from ..listener import Listener
+from ..logmel import LogMel
+from ..recurrent import Recurrent, drop
+from ..transcriber import Said, Transcriber
+
+MEASURE = "character_error_rate"
+MEASURING = fit.Measuring("recordings", probe=16, few=64, many=1_000_000, warming=0, untrained=2.0)
+TRY = ("predict {run} recording.wav", "listen {run} mic")
+TAKES = "sound"
+BLANK = 0  # the id of `unknown`, which no transcript has
+HERTZ = 16_000
+TAIL = 0.2  # seconds of silence that follow every recording, so that the net can end what it heard last
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the task; None is chosen from the data, the machine's speed and the minutes."""
+
+    data: tuple[str, ...] = option((), "a table of sound files and texts, a folder with a .txt beside each sound file")
+    audio: str | None = option(None, "a table's column of sound files, by name or number")
+    text: str | None = option(None, "a table's column of transcripts, by name or number")
+    minutes: float | None = option(None, "wall time of the whole command; becomes a number of steps", minimum=0.05, maximum=1e7)
+    steps: int | None = option(None, "training steps, in place of minutes", minimum=1)
+    cell: str = option("gru", "the recurrent cell", choices=CELLS)
+    hidden: int = option(192, "units a layer and direction", minimum=1, maximum=100_000)
+    layers: int = option(2, "recurrent layers", minimum=1, maximum=100)
+    direction: str = option("both", "read both ways, or forward only, as `listen` needs", choices=("both", "forward"))
+    symbols: str = option("characters", "what a symbol is", choices=("characters", "words"))
+    channels: int = option(128, "of the convolution", minimum=1, maximum=100_000)
+    frames: int = option(5, "that the convolution sees", minimum=1, maximum=1000)
+    stride: int = option(3, "frames from one answer to the next", minimum=1, maximum=1000)
+    hertz: int | None = option(
+        None, "samples a second; other sound is resampled  [the data's, at most 16000]", minimum=4_000, maximum=192_000
+    )
+    bands: int = option(40, "of the log-mel spectrogram", minimum=4, maximum=512)
+    window: float = option(0.025, "seconds that a frame sees", minimum=0.002, maximum=1)
+    hop: float = option(0.010, "seconds from one frame to the next", minimum=0.001, maximum=1)
+    longest: float = option(30.0, "seconds; longer recordings are left out of training", minimum=0.1, maximum=3600)
+    encoding: str = option("utf-8", "encoding of the text files")
+    dev: tuple[str, ...] = option((), "recordings to validate on, in place of a part of the data; given as the data are")
+    holdout: float = option(0.05, "part of the recordings to validate on, drawn by the seed", minimum=0.0001, maximum=0.5)
+    background: tuple[str, ...] = option((), "recordings of rooms, noise, music to lay under examples, beside made-up noise")
+    augment: float = option(0.8, "share of examples at another speed, from a room, over noise", minimum=0, maximum=1)
+    join: float = option(4.0, "seconds up to which short recordings follow one another in an example", minimum=0, maximum=600)
+    masks: int = option(2, "stretches of time, and of bands, that are hidden in each example", minimum=0, maximum=100)
+    dropout: float = option(0.1, "of what the layers and the output read", minimum=0, maximum=0.95)
+    batch: int | None = option(None, "examples a step", minimum=1)
+    rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
+    weight_decay: float = option(0.01, "pull of matrices towards zero", minimum=0, maximum=10)
+    average: float = option(0.05, "part of the steps that the weights kept are averaged over", minimum=0, maximum=0.5)
+    clip: float = option(1.0, "longest gradient", minimum=1e-6)
+    evaluations: int = option(10, "how often to validate and save", minimum=1)
+    patience: int | None = option(None, "stop after so many evaluations without a better one", minimum=1)
+    seed: int = option(1, "of weights, data order and dropout", minimum=0, maximum=2**62)
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str = option("float32", "of matrix products", choices=("auto", "float32", "bfloat16"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """Recordings: what is heard, what is said, whose they are and where they stand."""
+
+    sounds: Rows  # int16
+    texts: list[str]
+    groups: list[str]
+    places: list[str]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """Samples (N,), full scale 1."""
+        return self.sounds.ids[self.sounds.bounds[i] : self.sounds.bounds[i + 1]].astype(np.float32) / np.float32(32768)
+
+
+class Data(NamedTuple):
+    codec: Codec
+    train: Clips
+    dev: Clips
+    accounts: dict[str, Any]
+    folder: Path  # train.jsonl holds the texts
+
+
+class Batch(NamedTuple):
+    samples: Tensor  # (B, N)
+    sizes: Tensor  # (B) samples of each, its tail included
+    targets: Tensor  # (B, S)
+    target_lengths: Tensor  # (B)
+    ripe: Tensor  # (B) how much of the masks there are, 0 to 1
+
+
+DEMO_WORDS = ("kamito", "solu", "nari", "tefo", "pimu", "hasen", "roka", "lim", "mosa", "fitu")
+
+
+def demo(folder: Path) -> list[Path]:
+    """Sentences of ten made-up words, spoken by a formant synthesiser in many voices."""
+    rng = np.random.default_rng(1)
+    (folder / "clips").mkdir(parents=True, exist_ok=True)
+    lines = ["audio\ttext\n"]
+    for i in range(240):
+        words = rng.choice(DEMO_WORDS, rng.integers(1, 5)).tolist()
+        speaker, pause = formants.voice(rng), np.zeros(round(0.08 * formants.RATE), np.float32)
+        parts = [part for word in words for part in (formants.say(word, speaker, rng), pause)]
+        samples = np.concatenate([pause, *parts])
+        samples += rng.normal(0, 0.003, len(samples)).astype(np.float32)
+        sound.write(folder / "clips" / f"{i:03d}.wav", samples, formants.RATE)
+        lines.append(f"clips/{i:03d}.wav\t{' '.join(words)}\n")
+    (folder / "clips.tsv").write_text("".join(lines), encoding="utf-8")
+    return [folder / "clips.tsv"]
+
+
+# --- reading
+
+
+def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
+    """Decode the user's recordings into files in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = Columns(config.audio, config.text)
+    found = recordings.find(config.data, folder / "spool", columns, config.encoding)
+    config = fill(config, hertz=int(np.clip(recordings.rate(found, 100) or HERTZ, 8000, HERTZ)))
+    logmel(config)
+    dev = recordings.find(config.dev, folder / "spool", columns, config.encoding) if config.dev else []
+    train, dev = (found, dev) if dev else _held_out(config, found)
+    again = len({one.path for one in train} & {one.path for one in dev})
+    codec = _codec(config, base, (one.text for one in train))
+    backgrounds = [sound.read(path, config.hertz) for name in config.background for path in sound.files(Path(name))]
+    accounts: dict[str, Any] = {
+        "hertz": config.hertz, "backgrounds": _keep(folder / "backgrounds", map(_whole, backgrounds)),
+        "train": _decode(config, train, folder / "train"), "dev": _decode(config, dev, folder / "dev"),
+    }  # fmt: skip
+    accounts["said"] = [*accounts["train"].pop("said"), *(f"to validate on: {line}" for line in accounts["dev"].pop("said"))]
+    if again:
+        accounts["said"].append(f"{again:,} of the recordings to validate on are trained on too")
+    return reopen(codec, accounts, folder)
+
+
+def _held_out(config: Config, found: list[Recording]) -> tuple[list[Recording], list[Recording]]:
+    held = set(np.random.default_rng(config.seed).permutation(len(found))[: max(1, round(config.holdout * len(found)))].tolist())
+    parts = [[one for i, one in enumerate(found) if (i in held) == inside] for inside in (False, True)]
+    return parts[0], parts[1]
+
+
+def _codec(config: Config, base: Codec | None, texts: Iterable[str]) -> Codec:
+    """The symbols of texts, a blank among them, since recordings of single words may be joined."""
+    learnt = vocab.learn(base.kind if base else config.symbols, itertools.chain([" "], texts), maximum=1_000_000)
+    return base.extended(learnt.symbols) if base else learnt
+
+
+def _whole(samples: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(samples, -1, 32767 / 32768) * 32768).astype(np.int16)
+
+
+def _decode(config: Config, found: list[Recording], path: Path) -> dict[str, Any]:
+    """Write what can be used of recordings beside `path`; UserError where nothing can."""
+    faults: dict[str, recordings.Fault] = {}
+    kept: list[Recording] = []
+
+    def needed(text: str) -> float:
+        symbols = text.split() if config.symbols == "words" else text
+        steps = len(symbols) + sum(a == b for a, b in itertools.pairwise(symbols))  # a blank between equal ones
+        return mixing.Mixture.speed[1] * steps * config.stride * config.hop
+
+    def rows() -> Iterator[np.ndarray]:
+        for one, samples in recordings.sounding(found, config.hertz, config.longest, needed, faults):
+            kept.append(one)
+            yield _whole(samples)
+
+    account = _keep(path, rows())
+    said = recordings.told(faults, config.longest)
+    if not kept:
+        raise UserError(f"none of the {len(found):,} recordings can be used: {'; '.join(said)}", None, "look at the places named")
+    with open(path.with_suffix(".jsonl"), "w", encoding="utf-8", errors="surrogatepass") as file:
+        file.writelines(json.dumps([one.text, one.group, one.where]) + "\n" for one in kept)
+    return account | {"said": said}
+
+
+def _keep(path: Path, rows: Iterable[np.ndarray]) -> dict[str, Any]:
+    bounds = [0]
+
+    def counted() -> Iterator[np.ndarray]:
+        for row in rows:
+            bounds.append(bounds[-1] + len(row))
+            yield row
+
+    ids = write(path.with_suffix(".ids"), np.dtype(np.int16), counted())
+    return {"ids": ids, "bounds": write(path.with_suffix(".bounds"), np.dtype(np.int64), [np.array(bounds)])}
+
+
+def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
+    """The Data that `read` wrote to `folder`."""
+    return Data(codec, *(_clips(folder / part, accounts[part]) for part in ("train", "dev")), accounts, folder)
+
+
+def _rows(path: Path, account: dict[str, Any]) -> Rows:
+    return Rows(*(open_map(path.with_suffix(f".{name}"), account[name]) for name in ("ids", "bounds")))
+
+
+def _clips(path: Path, account: dict[str, Any]) -> Clips:
+    with open(path.with_suffix(".jsonl"), encoding="utf-8", errors="surrogatepass") as file:
+        texts, groups, places = zip(*map(json.loads, file), strict=True)
+    return Clips(_rows(path, account), list(texts), list(groups), list(places))
+
+
+# --- the model
+
+
+def logmel(config: Config) -> LogMel:
+    """How this run hears."""
+    return LogMel(config.hertz, config.window, config.hop, config.bands, 20.0, min(7600.0, 0.475 * config.hertz))
+
+
+class Model(nn.Module):
+    """What hears: logits of every symbol, step by step."""
+
+    def __init__(self, config: Config, codec: Codec):
+        super().__init__()
+        self.logmel, self.stride, self.dropout, self.masks = logmel(config), config.stride, config.dropout, config.masks
+        both = config.direction == "both"
+        self.normalise = nn.BatchNorm1d(config.bands, affine=False)  # once trained, a fixed shift and scale of each band
+        self.convolution = nn.Conv1d(config.bands, config.channels, config.frames, config.stride)
+        self.recurrent = Recurrent(
+            config.cell, config.channels, config.hidden, config.layers, dropout=config.dropout, bidirectional=both
+        )
+        self.output = nn.Linear(config.hidden * self.recurrent.directions, codec.size)
+        nn.init.kaiming_normal_(self.convolution.weight, nonlinearity="relu")  # smaller ones learn slowly at first
+        for part in (self.recurrent, self.output):
+            part.apply(initialise)
+
+    @property
+    def step(self) -> int:
+        """Samples from one answer to the next."""
+        return self.stride * self.logmel.hop_samples
+
+    @property
+    def tail(self) -> int:
+        """Samples of silence after a recording."""
+        return round(TAIL * self.logmel.rate)
+
+    @property
+    def streams(self) -> bool:
+        """Whether it answers while the sound goes on."""
+        return self.recurrent.directions == 1 and type(self.recurrent.cells[0]) in KINDS
+
+    def frames(self, sizes: Tensor) -> Tensor:
+        """How many frames so many samples have."""
+        return torch.div(sizes - self.logmel.window_samples, self.logmel.hop_samples, rounding_mode="floor") + 1
+
+    def steps(self, sizes: Tensor) -> Tensor:
+        """How many answers so many samples have."""
+        return torch.div(self.frames(sizes) - self.convolution.kernel_size[0], self.stride, rounding_mode="floor") + 1
+
+    def forward(self, batch: Batch, state: Any) -> tuple[Tensor, tuple]:
+        """Logits (B, T, V); every recording begins anew."""
+        with torch.autocast(batch.samples.device.type, enabled=False):
+            heard = self.logmel(batch.samples)  # (B, F, M)
+            frames = self.frames(batch.sizes)
+            inside = torch.arange(heard.shape[1], device=heard.device) < frames.unsqueeze(1)
+            features = torch.zeros_like(heard).masked_scatter(inside.unsqueeze(2), self.normalise(heard[inside]))
+            if self.training:
+                features = masked(features, frames, self.masks, batch.ripe)
+        x = self.convolution(features.transpose(1, 2)).relu().transpose(1, 2)  # (B, T, C)
+        x = drop(x, self.dropout, self.training, variational=False)
+        hidden, _ = self.recurrent(x, lengths=self.steps(batch.sizes))
+        return self.output(drop(hidden, self.dropout, self.training, variational=False)).float(), ()
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean over recordings of the nats a symbol (Graves et al. 2006)."""
+        sizes = self.steps(batch.sizes), batch.target_lengths
+        nats = F.ctc_loss(logits.log_softmax(-1).transpose(0, 1), batch.targets, *sizes, blank=BLANK, reduction="none")
+        return (nats / batch.target_lengths).mean()
+
+
+WIDEST, LONGEST_MASK, MASKED_PART = 0.2, 20, 0.15  # of the bands; frames; of the frames
+
+
+def masked(features: Tensor, frames: Tensor, number: int, ripe: Tensor) -> Tensor:
+    """Features (B, F, M) with `number` stretches of time and as many of bands set to their mean, 0 (Park et al. 2019)."""
+    B, _, M = features.shape
+    bands = frames.new_full((B,), M)
+    for axis, whole, most in ((1, frames, (MASKED_PART * frames).clamp(max=LONGEST_MASK)), (2, bands, WIDEST * bands)):
+        at = torch.arange(features.shape[axis], device=features.device)
+        for _ in range(number):
+            width = torch.rand(B, device=features.device) * (most * ripe + 1)
+            begin = torch.rand(B, device=features.device) * (whole - width).clamp(min=0)
+            hidden = (at >= begin.floor().unsqueeze(1)) & (at < (begin.floor() + width.floor()).unsqueeze(1))
+            features = features.masked_fill(hidden.unsqueeze(2 if axis == 1 else 1), 0.0)
+    return features
+
+
+# --- choosing
+
+
+def plan(config: Config, data: Data) -> Config:
+    """The config with sizes chosen."""
+    config = config if config.steps else fill(config, minutes=10.0)
+    return fill(config, batch=16, rate=6e-3, hertz=data.accounts["hertz"])
+
+
+def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
+    """There are none of sounds."""
+    return []
+
+
+STRUCTURE = (
+    "cell", "hidden", "layers", "direction", "symbols", "channels", "frames", "stride", "hertz", "bands", "window", "hop",
+)  # fmt: skip
+
+
+def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that weights taken from another run decide; another value asked for is a UserError."""
+    return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {"rate": base.rate / 4}
+
+
+PASSES = 300  # over the recordings at most
+
+
+def most_steps(config: Config, data: Data) -> int:
+    """What --minutes may become."""
+    return PASSES * batches(config, data).steps_per_epoch
+
+
+def passes(config: Config, data: Data, steps: int) -> str:
+    return f"{steps / batches(config, data).steps_per_epoch:.3g} times through the recordings"
+
+
+class Batches:
+    """Examples made for a step; the next step's are made while this one's are learnt."""
+
+    def __init__(self, config: Config, data: Data):
+        self.config, self.data = config, data
+        lengths = data.train.sounds.lengths
+        self.most = round(max(config.join, 1.0) * config.hertz)
+        self.buckets = Buckets(lengths, config.batch, config.seed, most=max(config.batch * self.most, int(lengths.max())))
+        self.steps_per_epoch = self.buckets.steps_per_epoch
+        self.mixture = mixing.Mixture(config.hertz, snr=(5.0, 40.0), background=(-70.0, -35.0), recorded=0.5)
+        self.ahead: tuple[int, Future] | None = None
+        self.pool = ThreadPoolExecutor(1)
+
+    @cached_property
+    def sources(self) -> mixing.Sources:
+        behind = _rows(self.data.folder / "backgrounds", self.data.accounts["backgrounds"])
+        parts = [behind.ids[a:b] for a, b in itertools.pairwise(behind.bounds)]
+        return mixing.Sources([], [], parts, mixing.rooms(self.config.hertz, mixing.ROOMS, self.config.seed))
+
+    def batch(self, step: int) -> Batch:
+        found = self.ahead[1].result() if self.ahead is not None and self.ahead[0] == step else self._made(step)
+        self.ahead = step + 1, self.pool.submit(self._made, step + 1)
+        return found
+
+    def _made(self, step: int) -> Batch:
+        rows = self.buckets.rows(step)
+        ripe = min(1.0, step / (RIPE * (self.config.steps or 1)))
+        made = [self._example(int(row), ripe, np.random.default_rng((self.config.seed, step, i))) for i, row in enumerate(rows)]
+        return batch_of(self.data.codec, *zip(*made, strict=True), round(TAIL * self.config.hertz), ripe)
+
+    def _example(self, row: int, ripe: float, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+        """A recording, others after it where it is short: samples and text."""
+        config, clips = self.config, self.data.train
+        rows, wanted = [row], rng.uniform(0, ripe * config.join * config.hertz) if rng.random() < JOINED else 0.0
+        while (size := sum(clips.sounds.lengths[rows])) < wanted:
+            another = int(rng.integers(len(clips)))
+            if size + clips.sounds.lengths[another] > self.most:
+                break
+            rows.append(another)
+        text, parts = " ".join(clips.texts[i] for i in rows), [clips[i] for i in rows]
+        least = 3 * config.stride * config.hop  # the blank and the space between two have room there
+        pauses = rng.uniform([0.0] + [least] * (len(rows) - 1) + [0.0], least + 0.25)
+        if rng.random() < ripe * config.augment:
+            return mixing.passage(parts, pauses, self.sources, self.mixture, rng), text
+        silences = [np.zeros(round(pause * config.hertz), np.float32) for pause in pauses[1:-1]]
+        return np.concatenate([parts[0], *(part for pair in zip(silences, parts[1:], strict=True) for part in pair)]), text
+
+
+JOINED = 0.5  # the share of examples that others may follow in
+RIPE = 0.7  # the part of the steps after which examples are as hard as they get; at first each is a recording as it is
+
+
+def batch_of(codec: Codec, sounds: Sequence[np.ndarray], texts: Sequence[str], tail: int, ripe: float = 0.0) -> Batch:
+    """Sounds with their tails, padded, and their texts."""
+    targets, target_lengths = Rows.of([codec.encode(text) for text in texts]).padded(np.arange(len(texts)))
+    sizes = np.array([len(samples) + tail for samples in sounds])
+    samples = np.zeros((len(sounds), sizes.max()), np.float32)
+    for row, part in zip(samples, sounds, strict=True):
+        row[: len(part)] = part
+    return Batch(torch.from_numpy(samples), torch.from_numpy(sizes), targets, target_lengths, torch.full((len(sounds),), ripe))
+
+
+def batches(config: Config, data: Data) -> Batches:
+    return Batches(config, data)
+
+
+def settings(config: Config, data: Data) -> fit.Settings:
+    """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
+    work = len(data.train.sounds.ids) / config.hertz / batches(config, data).steps_per_epoch
+    measure = fit.Measure(MEASURE, "", 1.0, "seconds of recordings", work, ("word_error_rate", MEASURE))
+    return fit.settings_of(config, measure, warmup=200, average=config.average)
+
+
+def describe(config: Config, data: Data, model: Model) -> list[str]:
+    """What was read and what will be trained, for the user before the wait."""
+    hours = [len(part.sounds.ids) / config.hertz / 3600 for part in (data.train, data.dev)]
+    weights = sum(p.numel() for p in model.parameters())
+    words = sum(len(text.split()) for text in data.train.texts)
+    return [
+        *data.accounts["said"],
+        f"read {len(data.train):,} recordings to train on ({hours[0]:.2f} hours, {words:,} words), {len(data.dev):,} to validate "
+        f"on ({hours[1]:.2f} hours); {config.hertz:,} hertz",
+        f"model: {config.cell}, {config.layers} x {config.hidden} units, {config.direction}, an answer every "
+        f"{model.step / config.hertz * 1000:.0f} ms; {weights:,} weights, {data.codec.size - 2:,} {config.symbols} and a blank",
+    ]
+
+
+# --- measuring
+
+
+def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
+    """The floor: the commonest transcript, whatever is heard."""
+    commonest = Counter(data.train.texts).most_common(1)[0][0]
+    return {"the commonest transcript": _rates([commonest] * len(data.dev), data.dev.texts)}
+
+
+def _rates(said: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
+    return {
+        "word_error_rate": word_errors.word_error_rate(said, meant),
+        "character_error_rate": word_errors.character_error_rate(said, meant),
+    }
+
+
+def calibrate(model: Model, codec: Codec, part: Clips, limit: int) -> None:
+    """Nothing is fitted on validation recordings."""
+
+
+def evaluate(model: Model, codec: Codec, part: Clips, limit: int | None = None) -> dict[str, float]:
+    """The measures of the likeliest symbol of each frame, of about `limit` recordings or of all."""
+    part = _spread(part, limit)
+    said = [_written(codec, ctc.greedy(frames)[0]) for frames in heard(model, [part[i] for i in range(len(part))])]
+    exact = sum(one == other for one, other in zip(said, part.texts, strict=True)) / len(part)
+    return _rates(said, part.texts) | {"exact": exact, "recordings": len(part)}
+
+
+def _spread(part: Clips, limit: int | None) -> Clips:
+    """`limit` recordings, always the same ones."""
+    if limit is None or limit >= len(part):
+        return part
+    chosen = np.sort(np.random.default_rng(0).permutation(len(part))[:limit])
+    sounds = Rows.of([part.sounds.ids[part.sounds.bounds[i] : part.sounds.bounds[i + 1]] for i in chosen])
+    return Clips(sounds, *([values[i] for i in chosen] for values in (part.texts, part.groups, part.places)))
+
+
+@torch.no_grad()
+def heard(model: Model, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Log-probabilities (T, V) of each sound, its tail included; sounds of like lengths together."""
+    model.eval()
+    sizes, tail, found = np.array([len(samples) + model.tail for samples in sounds]), model.tail, [np.empty(0)] * len(sounds)
+    order = np.argsort(sizes, kind="stable")
+    for begin, end in borders(sizes[order], 32, 64 * model.logmel.rate):
+        rows = order[begin:end]
+        batch = Batch(*(part.to(model.output.weight.device) for part in _padded([sounds[i] for i in rows], tail)))
+        logits = model(batch, None)[0].cpu().numpy()
+        for row, one, steps in zip(rows, logits, model.steps(batch.sizes).tolist(), strict=True):
+            found[row] = log_softmax(one[: max(0, steps)].astype(np.float64))
+    return found
+
+
+def _padded(sounds: Sequence[np.ndarray], tail: int) -> Batch:
+    return batch_of(Codec("characters"), sounds, [""] * len(sounds), tail)
+
+
+def _written(codec: Codec, ids: np.ndarray) -> str:
+    return recordings.spaced(codec.decode(ids.tolist()))
+
+
+# --- answering
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Options of answering."""
+
+    beam: int = option(32, "hypotheses that go on after each frame", minimum=1, maximum=10_000)
+    best: int = option(1, "texts shown a recording", minimum=1, maximum=1000)
+    lm: str | None = option(None, "language model: an .arpa file of words, or `none`  [n-grams of the transcripts trained on]")
+    weight: float = option(0.3, "of the language model", minimum=0, maximum=10)
+    insertion: float = option(0.0, "nats that every symbol earns; with a model of words every word", minimum=-100, maximum=100)
+    hot: tuple[str, ...] = option((), "phrases to listen for")
+    bonus: float = option(1.0, "nats that every symbol of such a phrase earns", minimum=0, maximum=100)
+
+
+class Guess(NamedTuple):
+    text: str
+    score: float  # what texts are ranked by
+    nats: float  # log-probability, given the sound
+
+
+class Word(NamedTuple):
+    word: str
+    begin: float  # seconds
+    end: float
+
+
+class Answer(NamedTuple):
+    text: str
+    probability: float
+    best: list[Guess]
+    words: list[Word]
+
+
+def predict(run: Any, paths: Sequence[Path], options: Predict) -> list[Answer]:
+    """What is said in each sound file; in one that is too short for anything, nothing."""
+    rate = run.model.logmel.rate
+    return transcribe(run, [sound.read(path, rate) for path in paths], options)
+
+
+def transcribe(run: Any, sounds: Sequence[np.ndarray], options: Predict) -> list[Answer]:
+    """What is said in sounds (N,) of the run's own rate."""
+    if options.best > options.beam:
+        raise UserError(f"`--best {options.best}` is more than `--beam {options.beam}` keeps", fix=f"--beam {options.best}")
+    search, frames = searcher(run, options), answers(run.model, sounds)
+    found = search.read_each(frames, options.best)
+    return [_answer(run, best, one) for best, one in zip(found, frames, strict=True)]
+
+
+def answers(model: Model, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Log-probabilities (T, V) of each sound; by a net that streams, to the last bit those of its stream."""
+    if not model.streams:
+        return heard(model, sounds)
+    net, tail, found = listener(model), np.zeros(model.tail, np.float32), []
+    for samples in sounds:
+        logits = net(np.concatenate((samples, tail)), net.start())
+        found.append(log_softmax(logits.astype(np.float64)))
+    return found
+
+
+def _answer(run: Any, best: list[ctc.Found], frames: np.ndarray) -> Answer:
+    guesses = [Guess(_written(run.codec, one.ids), one.score, one.nats) for one in best]
+    return Answer(guesses[0].text, math.exp(best[0].nats), guesses, _words(run, best[0].ids, frames))
+
+
+def _words(run: Any, ids: np.ndarray, frames: np.ndarray) -> list[Word]:
+    """The words of a text, each from the middle of what its first answer sees to that of its last."""
+    if not len(ids):
+        return []
+    begins, ends = ctc.align(frames, ids)
+    model = run.model
+    if run.codec.kind == "words":
+        found = [ctc.Word(ids[i : i + 1], begins[i], ends[i]) for i in range(len(ids))]
+    else:
+        found = ctc.words(ids, begins, ends, _space(run.codec))
+    step = model.step / model.logmel.rate
+    middle = ((model.convolution.kernel_size[0] - 1) * model.logmel.hop + model.logmel.window) / 2
+    seconds = [[round(float(answer * step + middle), 3) for answer in (word.begin, word.end - 1)] for word in found]
+    return [Word(_written(run.codec, word.ids), *times) for word, times in zip(found, seconds, strict=True)]
+
+
+def _space(codec: Codec) -> int | None:
+    """The symbol between words, if there is one."""
+    return int(codec.encode(" ")[0]) if codec.kind == "characters" else None
+
+
+def listener(model: Model) -> Listener:
+    """The model as it is now, packed for streams."""
+    norm = model.normalise
+    return Listener(
+        model.logmel, norm.running_mean, (norm.running_var + norm.eps).rsqrt(),
+        (model.convolution.weight, model.convolution.bias), model.stride, list(model.recurrent.cells), model.output,
+    )  # fmt: skip
+
+
+# --- the search
+
+
+def searcher(run: Any, options: Any) -> ctc.Search:
+    """The search that the options of predict, evaluate or listen ask for."""
+    codec = run.codec
+    model, spelling = language(run, options.lm)
+    return ctc.Search(
+        codec.size, BLANK, _space(codec), options.beam, model=model, spelling=spelling, weight=options.weight,
+        insertion=options.insertion, hot=[_hot(codec, phrase) for phrase in options.hot], bonus=options.bonus,
+    )  # fmt: skip
+
+
+def language(run: Any, name: str | None) -> tuple[backoff.Model | None, list[np.ndarray | None]]:
+    """The language model that is asked for, and how its words are spelled."""
+    if name is None:
+        return _of_transcripts(run), []
+    if name == "none":
+        return None, []
+    if not Path(name).is_file():
+        raise UserError(f"`--lm {name}` is no file; allowed are an .arpa file and `none`")
+    if run.codec.kind == "words":
+        fix = "--lm none, or leave it out"
+        raise UserError(f"`--lm {name}` is of words that characters spell; symbols of `{run.folder}` are words", fix=fix)
+    model = arpa.read(Path(name))
+    spelled = [run.codec.encode(word) for word in model.words]
+    return model, [None if (ids == BLANK).any() else ids for ids in spelled]
+
+
+ORDER = {"characters": 6, "words": 2}
+TRANSCRIPTS, COUNTED = "transcripts.txt", 2_000_000  # characters of them that n-grams are counted from
+
+
+def _of_transcripts(run: Any) -> backoff.Model | None:
+    """N-grams of the transcripts, alone and, where recordings were joined in training, one after another."""
+    texts = _transcripts(run)
+    if run.config.join:
+        order = np.random.default_rng(run.config.seed).permutation(len(texts))
+        texts = [*texts, *(f"{texts[i]} {texts[j]}" for i, j in itertools.pairwise(order))]
+    return backoff.of_texts([run.codec.encode(text) for text in texts], run.codec.size, ORDER[run.codec.kind])
+
+
+def _transcripts(run: Any) -> list[str]:
+    """Those trained on: kept in the run, while it trains among its tokens."""
+    path = run.folder / TRANSCRIPTS
+    if not path.exists():
+        return _texts(run.folder / "tokens" / "train.jsonl")
+    return path.read_text("utf-8", "surrogatepass").splitlines()
+
+
+def _texts(path: Path) -> list[str]:
+    """As many as n-grams are counted from."""
+    with open(path, encoding="utf-8", errors="surrogatepass") as file:
+        texts = [json.loads(line)[0] for line in file]
+    ends = np.cumsum([len(text) for text in texts])
+    return texts[: max(1, int(np.searchsorted(ends, COUNTED)))]
+
+
+def _hot(codec: Codec, phrase: str) -> np.ndarray:
+    ids = codec.encode(recordings.spaced(phrase))
+    if not len(ids):
+        raise UserError("`--hot` got an empty phrase")
+    if (ids == BLANK).any():
+        unknown = codec.pieces(recordings.spaced(phrase))[int((ids == BLANK).argmax())]
+        raise UserError(f"`--hot {phrase}` has `{unknown}` in it, which no transcript had that was trained on")
+    return ids
+
+
+# --- files, streams
+
+
+def item(run: Any, text: str) -> Path:
+    """A sound file's path."""
+    return Path(text)
+
+
+def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[tuple[str, Path]]:
+    """The sound files of a folder, a table or a list."""
+    return iter(recordings.paths(name, spool, Columns(run.config.audio), run.config.encoding))
+
+
+def shown(answer: Answer, coloured: bool) -> str:
+    """An answer as a person reads it: the text; of several, each with its score."""
+    if len(answer.best) < 2:
+        return answer.text
+    return "\n".join(f"{one.score:.3f}\t{one.text}" for one in answer.best)
+
+
+@dataclasses.dataclass(frozen=True)
+class Listen:
+    """Options of listening."""
+
+    hertz: int = option(16_000, "of raw sound (16 bits, mono) through standard input", minimum=1_000, maximum=768_000)
+    pause: float = option(1.0, "seconds without a symbol after which what was said is finished", minimum=0.1, maximum=3600)
+    beam: int = option(32, "hypotheses that go on after each frame", minimum=1, maximum=10_000)
+    lm: str | None = option(None, "language model: an .arpa file of words, or `none`  [n-grams of the transcripts trained on]")
+    weight: float = option(0.3, "of the language model", minimum=0, maximum=10)
+    insertion: float = option(0.0, "nats that every symbol earns; with a model of words every word", minimum=-100, maximum=100)
+    hot: tuple[str, ...] = option((), "phrases to listen for")
+    bonus: float = option(1.0, "nats that every symbol of such a phrase earns", minimum=0, maximum=100)
+
+
+def transcriber(run: Any, options: Any, pause: float | None) -> Transcriber:
+    """The run, packed for streams; a UserError where its net needs the end first. pause in seconds; None: only the end ends."""
+    model = run.model
+    if not model.streams:
+        fix = "train one with --direction forward; `unrolled predict` reads files"
+        raise UserError(f"`{run.folder}` reads both ways: it cannot answer before a sound has ended", fix=fix)
+    steps = None if pause is None else max(1, round(pause * model.logmel.rate / model.step))
+    return Transcriber(listener(model), searcher(run, options), model.step, steps, model.tail, BLANK)
+
+
+EVERY = 0.1  # seconds of a file between two looks at what has been said so far
+
+
+def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
+    """What has been said so far, as it changes: in a sound file, raw sound on standard input (`-`), at the microphone (`mic`)."""
+    net, rate = transcriber(run, options, options.pause), run.model.logmel.rate
+    if source == "mic":
+        blocks = sound.microphone(rate)
+    elif source == "-":
+        blocks = sound.pcm(sys.stdin.buffer, options.hertz, rate)
+    else:
+        blocks = sound.blocks(Path(source), rate, EVERY)
+    state, before = net.start(), ""
+    for block in blocks:
+        said, state = net(block, state)
+        for one in said:
+            yield _event(run, one, final=True)
+            before = ""
+        found = net.so_far(state)
+        if (text := _written(run.codec, found.ids)) != before:
+            yield _event(run, Said(found, state.heard + len(state.held)), final=False)
+            before = text
+    for one in net.end(state):
+        yield _event(run, one, final=True)
+
+
+def _event(run: Any, said: Said, final: bool) -> dict[str, Any]:
+    seconds = round(said.heard / run.model.logmel.rate, 2)
+    return {"seconds": seconds, "text": _written(run.codec, said.found.ids), "final": final}
+
+
+# --- evaluating
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Options of evaluating."""
+
+    audio: str | None = option(None, "a table's column of sound files, by name or number  [the one trained on]")
+    text: str | None = option(None, "a table's column of transcripts, or texts, by name or number  [the one trained on]")
+    group: str | None = option(None, "a table's column that says whose errors are counted apart  [speaker, else the folder]")
+    beam: int = option(32, "hypotheses that go on after each frame", minimum=1, maximum=10_000)
+    lm: str | None = option(None, "language model: an .arpa file of words, or `none`  [n-grams of the transcripts trained on]")
+    weight: float = option(0.3, "of the language model", minimum=0, maximum=10)
+    insertion: float = option(0.0, "nats that every symbol earns; with a model of words every word", minimum=-100, maximum=100)
+
+
+class Part(NamedTuple):
+    clips: Clips
+    search: Predict
+
+
+def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None = None) -> Part:
+    """Recordings to evaluate on; a UserError where one cannot be read."""
+    options, config = options or Evaluate(), run.config
+    columns = Columns(options.audio or config.audio, options.text or config.text, options.group)
+    found = recordings.find(names, spool, columns, config.encoding)
+    sounds = Rows.of([_whole(sound.read(one.path, config.hertz)) for one in found])
+    search = Predict(beam=options.beam, lm=options.lm, weight=options.weight, insertion=options.insertion)
+    return Part(Clips(sounds, *map(list, zip(*((one.text, one.group, one.where) for one in found), strict=True))), search)
+
+
+def examine(run: Any, part: Part) -> dict[str, list[dict[str, Any]]]:
+    """Everything that is told of a part: error rates with intervals, of each group, common errors, worst recordings."""
+    clips, meant = part.clips, part.clips.texts
+    sounds = [clips[i] for i in range(len(clips))]
+    said = [answer.text for answer in transcribe(run, sounds, part.search)]
+    greedy = [_written(run.codec, ctc.greedy(frames)[0]) for frames in answers(run.model, sounds)]
+    told = {"measures": _measures(run, said, greedy, meant)}
+    groups = sorted(set(clips.groups))
+    if len(groups) > 1:
+        told["groups"] = [_group(run, name, said, clips) for name in groups]
+    told["errors"] = word_errors.confusions(said, meant)
+    return told | {"worst": _worst(said, clips)}
+
+
+def _measures(run: Any, said: list[str], greedy: list[str], meant: list[str]) -> list[dict[str, Any]]:
+    rows = []
+    rates = _rates(said, meant)
+    for name, unit in (("word_error_rate", "words"), ("character_error_rate", "characters")):
+        low, high = word_errors.interval(said, meant, unit, run.config.seed)
+        protocol = f"substituted, deleted and inserted {unit} to those of {len(meant):,} transcripts"
+        rows.append((name, rates[name], low, high, protocol))
+    exact = sum(one == other for one, other in zip(said, meant, strict=True)) / len(meant)
+    rows.append(("exact", exact, None, None, "share of recordings without an error"))
+    rows.append(
+        ("greedy_word_error_rate", word_errors.word_error_rate(greedy, meant), None, None, "of the likeliest symbols alone")
+    )
+    return [dict(zip(("measure", "value", "from", "to", "protocol"), row, strict=True)) for row in rows]
+
+
+def _group(run: Any, name: str, said: list[str], clips: Clips) -> dict[str, Any]:
+    rows = [i for i, group in enumerate(clips.groups) if group == name]
+    one, meant = [said[i] for i in rows], [clips.texts[i] for i in rows]
+    low, high = word_errors.interval(one, meant, "words", run.config.seed)
+    rate = word_errors.word_error_rate(one, meant)
+    return {"group": name, "recordings": len(rows), "word_error_rate": rate, "from": low, "to": high}
+
+
+WORST = 5
+
+
+def _worst(said: list[str], clips: Clips) -> list[dict[str, Any]]:
+    """The recordings with the most errors, each as three lines under one another."""
+    rows = word_errors.counts(said, clips.texts)
+    errors = rows[:, 1:].sum(1)
+    found = []
+    for i in np.argsort(-errors, kind="stable")[:WORST]:
+        if errors[i]:
+            lines = word_errors.shown(word_errors.align(said[i], clips.texts[i])).splitlines()
+            heads = [(int(errors[i]), clips.places[i]), (None, None), (None, None)]
+            found += [{"errors": n, "where": place, "alignment": line} for (n, place), line in zip(heads, lines, strict=True)]
+    return found
+
+
+def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
+    """What the report holds beside the measures; keeps the transcripts that n-grams are counted from."""
+    texts = _texts(folder / "train.jsonl")
+    folders.write_bytes(run.folder / TRANSCRIPTS, "".join(f"{text}\n" for text in texts).encode("utf-8", "surrogatepass"))
+    told = examine(run, Part(_spread(data.dev, limit), Predict()))
+    floors = folders.read_config(run.folder)["baselines"]
+    told["measures"] = tables.beside(told["measures"], "measure", floors)
+    return {"tables": told, "baselines": floors}
+
+
+def glimpse(run: Any, seed: int) -> str:
+    """A validation recording: what is said in it, and what is heard."""
+    path = run.folder / "tokens" / "dev.jsonl"
+    if not path.exists():
+        return f"word error rate {folders.read_json(run.folder / 'report.json')['dev']['word_error_rate']:.3f}"
+    clips = _clips(path.with_suffix(""), folders.read_config(run.folder)["data"]["dev"])
+    i = seed % len(clips)
+    return f"{clips.texts[i]} → {_written(run.codec, ctc.greedy(heard(run.model, [clips[i]])[0])[0])}"
