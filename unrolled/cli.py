@@ -96,9 +96,13 @@ def flags(config: type, without: tuple[str, ...] = ()) -> list[click.Parameter]:
     return [_flag(o) for o in options(config) if o.name not in without]
 
 
+def _default(o: Any) -> str:
+    return "" if o.default in (None, (), "") else f"  [{str(o.default).lower() if o.type is bool else o.default}]"
+
+
 def _flag(o: Any) -> click.Option:
     names = [o.name, o.flag]
-    default = "" if o.default in (None, (), "") else f"  [{str(o.default).lower() if o.type is bool else o.default}]"
+    default = _default(o)
     if o.type is bool:
         return click.Option([o.name, f"{o.flag}/--no-{o.flag[2:]}"], default=None, help=o.help + default)
     kind = {int: click.INT, float: click.FLOAT, str: click.STRING}[o.type]
@@ -344,10 +348,22 @@ def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iter
 
 
 def _flags_of(pages: dict[str, Any], kind: str) -> list[click.Option]:
-    """One flag for each option that a page's dataclass of this name has."""
+    """One flag for each option that a page's dataclass of this name has; where it means different things, with all of them."""
     from .config import options
 
-    return [_flag(o) for o in {o.name: o for page in pages.values() for o in options(getattr(page, kind))}.values()]
+    meanings: dict[str, dict[str, Any]] = {}
+    for task, page in pages.items():
+        for o in options(getattr(page, kind)):
+            meanings.setdefault(o.name, {})[task] = o
+    return [_flag(_of_several(theirs)) for theirs in meanings.values()]
+
+
+def _of_several(theirs: dict[str, Any]) -> Any:
+    """One option that several tasks have, each with a help of its own."""
+    first, *rest = theirs.values()
+    if all((o.help, o.default) == (first.help, first.default) for o in rest):
+        return first
+    return first._replace(default=None, help="; ".join(f"{task}: {o.help}{_default(o)}" for task, o in theirs.items()))
 
 
 def _options_of(run: Any, kind: str, pages: dict[str, Any], values: dict[str, Any]) -> Any:

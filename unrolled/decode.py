@@ -152,6 +152,7 @@ def beams(
     longest, end, choose = np.asarray(longest), -1 if end is None else end, choose or best
     phrases = None if required is None else prepare(required, V)
     met = None if phrases is None else begin(phrases)
+    asked = np.array([bool(some) for some in required or [()] * N])  # one that has met more may be far less likely
     opened = Open(np.arange(N), np.arange(N + 1), np.zeros(N), np.zeros((N, 0), np.int64), met)
     found = Found(options, [[] for _ in range(N)], np.full(N, -np.inf), np.zeros(N, np.int64))
     while len(opened.sentences):
@@ -167,10 +168,9 @@ def beams(
         for g in np.flatnonzero(over):
             _leave(found, opened, candidates, goes_on, g, longest)
         goes_on &= ~over[:, None]
-        if options.threshold is not None and phrases is None:
-            goes_on &= (
-                candidates.nats >= candidates.nats.max(1, keepdims=True, where=goes_on, initial=-np.inf) - options.threshold
-            )
+        if options.threshold is not None:
+            least = candidates.nats.max(1, keepdims=True, where=goes_on, initial=-np.inf) - options.threshold
+            goes_on &= (candidates.nats >= least) | asked[opened.sentences][:, None]
         rows, ids = candidates.rows[goes_on], candidates.ids[goes_on]
         opened = _write(opened, phrases, rows, ids, candidates.nats[goes_on], goes_on)
         if len(rows):

@@ -54,8 +54,9 @@ class Translator:
     def __init__(self, model: nn.Module):
         if model.combine.weight.device.type != "cpu":
             model = copy.deepcopy(model).cpu()
+        self.stretch = model.stretch
         E, first = model.combine.out_features, model.decoder.cells[0]
-        self.embed = (model.embed.weight).float().numpy()
+        self.embed = model.embed.weight.float().numpy()
         self.directions, self.states = model.encoder.directions, first.states
         self.steppers = [Stepper([cell]) for cell in model.encoder.cells]
         self.memory, self.bridge = Linear.of(model.memory), [Linear.of(layer) for layer in model.bridge]
@@ -149,7 +150,7 @@ def search(
         theirs, beam = [phrases[row] for row in rows], options._replace(width=int(widths[rows[0]]))
         adjust = _uncovered(len(nets), some.lengths, coverage) if coverage else None
         return decode.beams(
-            advance, logits, state, beam, longest(some), END, banned, theirs if any(theirs) else None, adjust, best
+            advance, logits, state, beam, longest(some, nets[0].stretch), END, banned, theirs if any(theirs) else None, adjust, best
         )  # fmt: skip
 
     return _in_parts(work, source, widths)
@@ -163,7 +164,7 @@ def sample(
     def work(rows: np.ndarray) -> list[list[Hypothesis]]:
         some = source.taken(rows)
         advance, state = _together(nets, some)
-        most, each = longest(some), np.repeat(np.arange(len(rows)), number)
+        most, each = longest(some, nets[0].stretch), np.repeat(np.arange(len(rows)), number)
         uniform = np.zeros((len(each), most.max()))
         for i, m in enumerate(most):  # a sentence's own numbers, whatever is beside it
             own = np.random.default_rng([seed, *some.ids[some.bounds[i] : some.bounds[i + 1]]])
@@ -175,9 +176,9 @@ def sample(
     return _in_parts(work, source, np.zeros(len(source.lengths)))
 
 
-def longest(source: Rows) -> np.ndarray:
-    """The most symbols that a translation of each sentence may have."""
-    return 2 * source.lengths + 20
+def longest(source: Rows, stretch: float) -> np.ndarray:
+    """The most symbols that a translation of each sentence may have: `stretch` for each one read, and twenty."""
+    return np.ceil(stretch * source.lengths).astype(np.int64) + 20
 
 
 def _in_parts(work: Callable, source: Rows, kinds: np.ndarray) -> list[list[Hypothesis]]:

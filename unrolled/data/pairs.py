@@ -297,7 +297,9 @@ def _in_step(source: Path, target: Path, encoding: str) -> Iterator[Pair]:
         yield Pair(one[1][0], other[1][0], f"{source}:{one[0]}")
 
 
-def sources(name: str, spool: Path, column: str | None = None, encoding: str = "utf-8") -> Iterator[Row]:
+def sources(
+    name: str, spool: Path, column: str | None = None, encoding: str = "utf-8", asked: bool = False
+) -> Iterator[Row]:  # fmt: skip
     """The sentences to translate of a file or of standard input: lines, or a table's column. Blank ones are passed on, so
     that as many come as there are lines.
 
@@ -307,6 +309,8 @@ def sources(name: str, spool: Path, column: str | None = None, encoding: str = "
     for path in files:
         _check_zeros(path, encoding)
         if text_of.kind(path, encoding, prose=True) == "lines":
+            if asked:
+                raise UserError(f"`--column {column}`, and `{path}` has none: each line is a sentence", str(path), "leave it out")
             rows: Iterable[Row] = (
                 Row(cells[0], None, f"{path}:{number}") for number, cells in text_of.cell_rows(path, "lines", encoding)
             )
@@ -350,7 +354,7 @@ def _unequal(source: Path, target: Path, encoding: str) -> UserError:
     elif line > len(fewer) - 2:
         where, fix = f"{longer}:{line}", f"from there on no line has a partner: `{shorter}` seems to end too early"
     elif line > 10:  # earlier it may as well be chance
-        where, fix = f"{longer}:{line}", "compare both about there: by their lengths, lines go together up to that one"
+        where, fix = f"{longer}:{line}", "compare both thereabouts, or somewhat before: judged by the lengths of lines alone"
     counts = " and ".join(f"`{path}` has {len(n):,} lines" for path, n in zip((source, target), lengths, strict=True))
     return UserError(f"{counts}; line for line there must be as many", where, fix)
 
@@ -401,18 +405,19 @@ class Kept(NamedTuple):
     faults: dict[str, Fault]
     counts: Counts
     longest: int
+    unit: str  # that `longest` counts
 
 
 TOLD = {
     "both_empty": "left out, both sides empty",
     "source_empty": "left out, no source",
     "target_empty": "left out, no translation",
-    "long": "left out, a side of more than {longest} symbols",
+    "long": "left out, a side of more than {longest} {unit}",
     "copied": "left out, the translation is the source",
     "copying": "whose translation is the source: so many that they are kept",
     "disproportionate": "left out, one side far too long for the other",
     "swapped": "left out, source and translation seem to have changed places",
-    "repeated": "that repeat an earlier one, kept",
+    "repeated": "of an earlier one again, kept",
 }
 COPYING = 0.2  # where a greater part are copies, copying is what is to be learnt
 APART = 9.0  # one side so many times as long as the other, for what is usual here, is no translation …
@@ -444,7 +449,7 @@ def check(found: Iterable[Pair], longest: int, length: Callable[[str], int] = wo
     kept = _without_copies(kept, faults)
     kept = _in_proportion(kept, faults)
     kept, counts = _not_swapped(kept, faults)
-    done = Kept(kept, read, faults, counts, longest)
+    done = Kept(kept, read, faults, counts, longest, "words" if length is words else "characters")
     if read and not kept:
         raise UserError(
             f"none of the {read:,} pairs can be trained on: {'; '.join(told(done))}", None, "look at the places named"
@@ -459,7 +464,9 @@ def told(kept: Kept) -> list[str]:
         if kind in kept.faults:
             count, places = kept.faults[kind]
             shown = ", ".join(places) + (", …" if count > len(places) else "")
-            lines.append(f"{count:,} {'pair' if count == 1 else 'pairs'} {how.format(longest=kept.longest)} ({shown})")
+            lines.append(
+                f"{count:,} {'pair' if count == 1 else 'pairs'} {how.format(longest=kept.longest, unit=kept.unit)} ({shown})"
+            )
     return lines
 
 

@@ -73,7 +73,12 @@ class Config:
     tied: bool = option(True, "source, target and output share their vectors")
     longest: int | None = option(None, "longer sentences are left out of training  [100 words, or 500 characters]", minimum=1)
     encoding: str = option("utf-8", "encoding of the text files")
-    dev: tuple[str, ...] = option((), "sentences to validate on, in place of a part of the data; given as the data are")
+    stretch: float | None = option(
+        None, "symbols written at most for each one read, beyond twenty  [from the data]", minimum=0.1, maximum=1000
+    )
+    dev: tuple[str, ...] = option(
+        (), "sentences to validate on, in place of a part of the data; given as the data are, and after them"
+    )
     holdout: float = option(0.02, "part of the pairs to validate on, drawn by the seed", minimum=0.0001, maximum=0.5)
     smoothing: float = option(0.1, "of the labels: this much is spread over all symbols", minimum=0, maximum=0.9)
     dropout: float | None = option(
@@ -102,6 +107,7 @@ class Sentences:
     source: Rows
     target: Rows
     texts: list[tuple[str, str]]
+    blank: int = 0  # pairs with an empty side that were left out
 
     def __len__(self) -> int:
         return len(self.source.lengths)
@@ -161,16 +167,33 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     pairs.refuse_columns_of_lines(found, config.source, config.target)
     longest, length = (100, pairs.words) if config.symbols in ("words", *vocab.PIECES) else (500, len)
     kept = pairs.check(pairs.pairs(found), config.longest or longest, length)
-    train, dev = _split(config, kept.pairs, folder)
+    train, given = _split(config, kept.pairs, folder)
+    dev = [pair for pair in given if pair.source.strip() and pair.target.strip()]
+    _refuse_few(config, train, dev)
     pairs.refuse_swapped(kept.counts, dev)
     codec = _codec(config, base, train)
+    shared = pairs.shared(train, dev)
     accounts: dict[str, Any] = {
-        "source": found.source, "target": found.target, "shared": pairs.shared(train, dev)._asdict(),
-        "said": [*filter(None, [found.said]), *pairs.told(kept)],
+        "source": found.source, "target": found.target, "shared": shared._asdict(),
+        "said": [*filter(None, [found.said]), *pairs.told(kept), *_told_of_dev(len(given) - len(dev), shared)],
     }  # fmt: skip
     for part, some in (("train", train), ("dev", dev)):
         accounts[part] = _encode(config, codec, some, folder / part)
     return reopen(codec, accounts, folder)
+
+
+def _told_of_dev(blank: int, shared: pairs.Shared) -> list[str]:
+    """Lines on what is wrong with the pairs to validate on."""
+    lines = [f"{blank:,} pairs to validate on left out, a side empty"] if blank else []
+    if shared.pairs:
+        lines.append(f"{shared.pairs:,} pairs to validate on are trained on too: measures will be too good")
+    return lines
+
+
+def _refuse_few(config: Config, train: list[pairs.Pair], dev: list[pairs.Pair]) -> None:
+    if len(train) < 2 or not dev:
+        said = f"{len(train) + len(dev):,} pairs are too few to train on and to validate on"
+        raise UserError(said, ", ".join(config.data), "give more pairs, or --dev")
 
 
 def _refuse_idle(config: Config) -> None:
@@ -187,18 +210,14 @@ def _refuse_idle(config: Config) -> None:
 
 def _split(config: Config, found: list[pairs.Pair], folder: Path) -> tuple[list[pairs.Pair], list[pairs.Pair]]:
     """Pairs to train on and pairs to validate on: those of --dev, else a part of the sources, drawn by the seed."""
-    where = ", ".join(config.data)
     if config.dev:
         beside = pairs.find(config.dev, folder / "spool", config.source, config.target, config.encoding)
-        dev = [pair for pair in pairs.pairs(beside) if pair.source.strip() and pair.target.strip()]
-        train = found
+        dev, train = list(pairs.pairs(beside)), found
     else:
         sources = list(dict.fromkeys(pair.source for pair in found))
         size = max(1, round(config.holdout * len(sources)))
         held = {sources[i] for i in np.random.default_rng(config.seed).permutation(len(sources))[:size]}
         train, dev = ([pair for pair in found if (pair.source in held) == inside] for inside in (False, True))
-    if len(train) < 2 or not dev:
-        raise UserError(f"{len(found):,} pairs are too few to train on and to validate on", where, "give more pairs, or --dev")
     return train, dev
 
 
@@ -268,6 +287,7 @@ class Model(nn.Module):
         V, E, H, both = codec.size, config.embedding, config.hidden, config.direction == "both"
         self.smoothing, self.word_dropout = config.smoothing, config.word_dropout
         self.dropout = config.dropout or 0.0  # None: not settled
+        self.stretch = config.stretch or 2.0
         self.embed = nn.Embedding(codec.source.size, E)
         self.embed_target = self.embed if config.tied and codec.source is codec else nn.Embedding(V, E)
         recurrent = partial(
@@ -395,8 +415,14 @@ def plan(config: Config, data: Data) -> Config:
     through = config.minutes * 60 * PACE / (len(data.train.target.ids) + len(data.train)) if config.minutes else 0
     hidden = config.hidden or 256
     rate = 8e-3 * min(1.0, 256 / hidden)
+    config = fill(config, stretch=round(max(2.0, 1.2 * float(np.quantile(_stretches(data.train), 0.99))), 2))
     sizes = {"hidden": hidden, "embedding": width or 256, "vocabulary": data.codec.size, "rate": rate}
     return fill(config, batch=64 if through > 16 else 32, **sizes)
+
+
+def _stretches(pairs: Sentences) -> np.ndarray:
+    """Symbols of each target beyond twenty, for each of its source's."""
+    return np.maximum(pairs.target.lengths - 20, 0) / pairs.source.lengths
 
 
 PACE = 3000  # target symbols a second: what minutes are taken for until the speed is measured
@@ -434,7 +460,10 @@ STRUCTURE = (
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
     """The settings that weights taken from another run decide; another value asked for is a UserError."""
-    return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {"rate": base.rate / 4}
+    return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {
+        "rate": base.rate / 4,
+        "vocabulary": base.vocabulary,
+    }
 
 
 PASSES = 200  # over the pairs at most
@@ -630,6 +659,7 @@ def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
         raise UserError(f"`--best {options.best}` is more than `--beam {options.beam}` keeps", fix=f"--beam {options.best}")
     if options.top_p is not None and options.temperature is None:
         raise UserError("`--top-p` is of drawing, and a search does not draw", fix="--temperature 1 with it")
+    _refuse_beside_drawing(options)
     asked = bool(options.require) or options.glossary is not None
     if asked and options.temperature is not None:
         raise UserError("`--temperature` draws; words are required of a search", fix="leave out --require and --glossary")
@@ -642,6 +672,17 @@ def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
         best = [Translation(written(run.model, run.codec, texts[i], h), h.score, h.nats) for h in hypotheses[: options.best]]
         answers[i] = Answer(best[0].text, best)
     return answers
+
+
+SEARCHING = ("beam", "length_power", "coverage_penalty", "patience", "threshold", "no_repeat")
+
+
+def _refuse_beside_drawing(options: Predict) -> None:
+    """A UserError for a setting of the search where answers are drawn."""
+    for name in SEARCHING if options.temperature is not None else ():
+        if getattr(options, name) != getattr(Predict(), name):
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"`{flag}` is of searching, and `--temperature` draws", fix="leave out one of them")
 
 
 def translate(
@@ -727,7 +768,7 @@ def item(run: Any, text: str) -> str:
 
 def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[str]:
     """The sentences of a file or of standard input: lines, or a table's column."""
-    rows = pairs.sources(name, spool, options.column or run.config.source, run.config.encoding)
+    rows = pairs.sources(name, spool, options.column or run.config.source, run.config.encoding, options.column is not None)
     return ((row.where, row.text) for row in rows)
 
 
@@ -743,11 +784,12 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     """Pairs to evaluate on."""
     options = options or Evaluate()
     columns = options.source or run.config.source, options.target or run.config.target
-    texts = [(pair.source, pair.target) for pair in pairs.pairs(pairs.find(names, spool, *columns, run.config.encoding))]
+    read = [(pair.source, pair.target) for pair in pairs.pairs(pairs.find(names, spool, *columns, run.config.encoding))]
+    texts = [pair for pair in read if pair[0].strip() and pair[1].strip()]
     if not texts:
         raise UserError("there is no pair of sentences to evaluate on", ", ".join(names))
     _refuse_swapped(run, texts, names)
-    return _sentences(run.codec, texts)
+    return dataclasses.replace(_sentences(run.codec, texts), blank=len(read) - len(texts))
 
 
 def _sentences(codec: Codec, texts: list[tuple[str, str]]) -> Sentences:
@@ -761,13 +803,15 @@ ASKED = 64  # pairs that show which side is the source
 def _refuse_swapped(run: Any, texts: list[tuple[str, str]], names: Sequence[str]) -> None:
     """A UserError where the net finds most sources likelier as translations of their translations."""
     some = [pair for pair in texts if pair[0].strip() and pair[1].strip() and pair[0] != pair[1]][:ASKED]
+    if not some:
+        return
     orders = [_sentences(run.codec, order) for order in (some, [(target, source) for source, target in some])]
-    given, swapped = (forced(run.model, part) / (part.target.lengths + 1) for part in orders) if some else ((), ())
-    changed = int(np.sum(np.less(swapped, given)))
+    given, swapped = (forced(run.model, part) / (part.target.lengths + 1) for part in orders)
+    changed = int((swapped < given).sum())
     if changed * 4 > len(some) * 3 and changed >= 4:
         raise UserError(
             f"sources and translations have changed places, says the net of {changed} of the first {len(some)} pairs",
-            ", ".join(names), "name the files in the other order, or give --source and --target",
+            ", ".join(names), "name the files in the other order; of a table, give the columns the names of those trained on",
         )  # fmt: skip
 
 
@@ -784,6 +828,7 @@ def examine(run: Any, part: Sentences) -> dict[str, list[dict[str, Any]]]:
         ("length_ratio", found.length_ratio, None, None, "words written to words of the references"),
         ("exact", overlap.exact(texts, references), None, None, "share of sentences that are the reference, letter for letter"),
         ("nats_per_symbol", per_symbol(run.model, part), None, None, "of the references, ends included"),
+        ("sentences", len(part), None, None, f"{part.blank} more with an empty side are left out" if part.blank else ""),
     ]
     return {
         "measures": [dict(zip(("measure", "value", "from", "to", "protocol"), row, strict=True)) for row in rows],
