@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from unrolled import api, cli, overlap
+from unrolled import api, cli, glossary, overlap
 from unrolled.data.batch import Rows
 from unrolled.data.vocab import END, UNKNOWN
 from unrolled.errors import UserError
@@ -221,7 +221,7 @@ def test_vectors_begin_the_words_they_know(tmp_path):
 
 def test_what_is_required_stands_in_the_answer(tmp_path):
     run = quick(tmp_path)
-    (tmp_path / "words.tsv").write_text("source\ttarget\ndog\tKatze\nred house\tHaus rot\n")
+    (tmp_path / "words.tsv").write_text("dog\tKatze\n\nred house\tHaus rot\n")
     texts = ["the dog sees", "a red house", "a house redder"]
     plain, bound = (
         [answer.text for answer in predict(run, texts, options)]
@@ -233,6 +233,83 @@ def test_what_is_required_stands_in_the_answer(tmp_path):
         predict(run, texts, Predict(require=("Zebra",)))
     with pytest.raises(UserError, match="`--temperature` draws; words are required"):
         predict(run, texts, Predict(require=("sieht",), temperature=1.0))
+
+
+@pytest.mark.parametrize("beam, threshold", [(5, 3.0), (3, 0.5)])
+def test_what_is_required_of_a_neighbour_changes_no_answer(dates, beam, threshold):
+    texts = [row[0] for row in some_dates(60)]
+    options = Predict(beam=beam, threshold=threshold)
+    alone = translate.translate(dates.model, dates.codec, encoded(dates, texts), options)
+    phrase = dates.codec.encode(" 1").tolist()[1:]
+    required = [[] if i % 2 else [phrase] for i in range(60)]
+    beside = translate.translate(dates.model, dates.codec, encoded(dates, texts), options, required)
+    assert alone[1::2] == beside[1::2]
+
+
+def some_dates(number):
+    generator = random.Random(5)
+    return [list(translate._date(generator)) for _ in range(number)]
+
+
+def encoded(run, texts):
+    return translate.encode(run.codec.source, texts)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("dog\tHund\tnoun\n", "a line of a glossary is a term"),
+        ("dog\t\n", "a line of a glossary is a term"),
+        ("dog\tHund\ndog\tKatze\n", "`dog` has two translations, `Hund` and `Katze`"),
+        (None, "there is no glossary `"),
+    ],
+)
+def test_glossaries_that_are_none_are_told(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "g.tsv").write_text(content)
+    with pytest.raises(UserError, match=message):
+        glossary.read(tmp_path / "g.tsv")
+
+
+def test_drawing_refuses_settings_of_searching(dates):
+    with pytest.raises(UserError, match="`--no-repeat` is of searching, and `--temperature` draws"):
+        predict(dates, ["x"], Predict(no_repeat=2, temperature=1.0))
+
+
+def test_answers_may_be_as_long_as_those_learnt_from(tmp_path):
+    digits = ["".join(random.Random(i).choices("0123456789", k=5)) for i in range(60)]
+    (tmp_path / "a.tsv").write_text("".join(f"{d}\t{' '.join('number ' + c for c in d)}\n" for d in digits))
+    run = train(tmp_path, tmp_path / "a.tsv", steps=2, evaluations=1)
+    longest = 5 * len("number 1 ")
+    assert translate.translator.longest(encoded(run, digits[:1]), run.model.stretch)[0] > longest
+    assert translate.translator.longest(encoded(run, digits[:1]), 2.0)[0] < longest
+
+
+def test_blank_and_copied_pairs_are_measured_on_without_harm(dates, tmp_path):
+    rows = [*some_dates(20), ["", ""], ["", "2001-01-01"]]
+    (tmp_path / "a.tsv").write_text("source\ttarget\n" + "".join("\t".join(row) + "\n" for row in rows))
+    part = translate.part(dates, [str(tmp_path / "a.tsv")], tmp_path)
+    assert len(part) == 20 and part.blank in (1, 2)  # a row of blank cells may be no row
+    (told,) = [row for row in translate.examine(dates, part)["measures"] if row["measure"] == "sentences"]
+    assert (told["value"], told["protocol"]) == (20, f"{part.blank} more with an empty side are left out")
+    (tmp_path / "b.tsv").write_text("source\ttarget\n" + "2001-01-01\t2001-01-01\n" * 9)
+    assert len(translate.part(dates, [str(tmp_path / "b.tsv")], tmp_path)) == 9
+
+
+def test_what_is_wrong_with_the_pairs_to_validate_on_is_told(tmp_path):
+    source, target = pairs(tmp_path)
+    (tmp_path / "d.en").write_text(source.read_text() + "\n")
+    (tmp_path / "d.de").write_text(target.read_text() + "ein Haus\n")
+    run = quick(tmp_path, dev=(str(tmp_path / "d.en"), str(tmp_path / "d.de")))
+    said = json.loads((run.folder / "config.json").read_text())["data"]["said"]
+    assert "1 pairs to validate on left out, a side empty" in said
+    assert "60 pairs to validate on are trained on too: measures will be too good" in said
+
+
+def test_a_column_of_lines_to_translate_is_refused(dates, tmp_path):
+    (tmp_path / "a.txt").write_text("4 July 1976\n")
+    with pytest.raises(UserError, match=r"`--column 7`, and `.*a\.txt` has none: each line is a sentence"):
+        list(translate.items(dates, str(tmp_path / "a.txt"), Predict(column="7"), tmp_path))
 
 
 def test_an_unknown_word_is_copied_from_where_the_net_looks(tmp_path):

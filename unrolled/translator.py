@@ -148,10 +148,8 @@ def search(
         advance, state = _together(nets, some)
         logits, state = advance(np.full(len(rows), END), state)
         theirs, beam = [phrases[row] for row in rows], options._replace(width=int(widths[rows[0]]))
-        adjust = _uncovered(len(nets), some.lengths, coverage) if coverage else None
-        return decode.beams(
-            advance, logits, state, beam, longest(some, nets[0].stretch), END, banned, theirs if any(theirs) else None, adjust, best
-        )  # fmt: skip
+        adjust, most = _uncovered(len(nets), some.lengths, coverage) if coverage else None, longest(some, nets[0].stretch)
+        return decode.beams(advance, logits, state, beam, most, END, banned, theirs if any(theirs) else None, adjust, best)
 
     return _in_parts(work, source, widths)
 

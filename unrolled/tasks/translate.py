@@ -177,6 +177,8 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
         "source": found.source, "target": found.target, "shared": shared._asdict(),
         "said": [*filter(None, [found.said]), *pairs.told(kept), *_told_of_dev(len(given) - len(dev), shared)],
     }  # fmt: skip
+    if base is not None and codec.size > base.size:
+        accounts["said"].append(f"{codec.size - base.size:,} symbols are new; --vocabulary says how many there may be")
     for part, some in (("train", train), ("dev", dev)):
         accounts[part] = _encode(config, codec, some, folder / part)
     return reopen(codec, accounts, folder)
@@ -460,10 +462,7 @@ STRUCTURE = (
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
     """The settings that weights taken from another run decide; another value asked for is a UserError."""
-    return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {
-        "rate": base.rate / 4,
-        "vocabulary": base.vocabulary,
-    }
+    return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {"rate": base.rate / 4}
 
 
 PASSES = 200  # over the pairs at most

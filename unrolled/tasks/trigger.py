@@ -544,7 +544,16 @@ def calibrate(model: Model, codec: Codec, part: Heard, limit: int) -> None:
     """Nothing is done here: `watch` chooses the threshold from the probabilities that it needs anyway."""
 
 
-BUDGETS = (0.0, 1.0, 4.0)  # times the budget; misses at all of these choose between steps that are alike at one
+BUDGETS = (
+    0.0,
+    1.0,
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+    32.0,
+    64.0,
+)  # times the budget; misses at all of these choose between steps that are alike at one
 
 
 def watch(model: Model, codec: Codec, part: Heard, limit: int | None = None) -> dict[str, float]:
