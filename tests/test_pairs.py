@@ -150,7 +150,7 @@ def test_a_missing_line_is_looked_for_by_the_lines_lengths(write):
     assert told.what == f"`{one}` has 2,000 lines and `{other}` has 1,999 lines; line for line there must be as many"
     where, number = told.where.rsplit(":", 1)
     assert where == one and abs(int(number) - 701) <= 30
-    assert told.fix.startswith("compare both about there")
+    assert told.fix.startswith("compare both thereabouts")
 
 
 def test_the_first_of_many_missing_lines_is_the_one_named():
@@ -352,7 +352,7 @@ def test_what_is_told_is_a_line_a_kind_with_the_first_places():
     kept = pairs.check(made(*ORDINARY, *[("", "x")] * 4, ("a " * 40, "b")), 30)
     assert pairs.told(kept) == [
         "4 pairs left out, no source (f:21, f:22, f:23, …)",
-        "1 pair left out, a side of more than 30 symbols (f:25)",
+        "1 pair left out, a side of more than 30 words (f:25)",
     ]
 
 

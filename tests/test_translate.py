@@ -278,7 +278,8 @@ def test_drawing_refuses_settings_of_searching(dates):
 
 def test_answers_may_be_as_long_as_those_learnt_from(tmp_path):
     digits = ["".join(random.Random(i).choices("0123456789", k=5)) for i in range(60)]
-    (tmp_path / "a.tsv").write_text("".join(f"{d}\t{' '.join('number ' + c for c in d)}\n" for d in digits))
+    rows = (f"{d}\t{' '.join('number ' + c for c in d)}\n" for d in digits)
+    (tmp_path / "a.tsv").write_text("source\ttarget\n" + "".join(rows))
     run = train(tmp_path, tmp_path / "a.tsv", steps=2, evaluations=1)
     longest = 5 * len("number 1 ")
     assert translate.translator.longest(encoded(run, digits[:1]), run.model.stretch)[0] > longest
