@@ -389,7 +389,7 @@ class Batches:
 
     def _made(self, step: int) -> Batch:
         rows = self.buckets.rows(step)
-        ripe = min(1.0, step / (RIPE * (self.config.steps or 1)))
+        ripe = min(1.0, step / (RIPE * self.config.steps)) if self.config.steps else 1 - RIPE / 2  # their mean, to time a step
         made = [self._example(int(row), ripe, np.random.default_rng((self.config.seed, step, i))) for i, row in enumerate(rows)]
         return batch_of(self.data.codec, *zip(*made, strict=True), round(TAIL * self.config.hertz), ripe)
 
