@@ -372,7 +372,8 @@ class Batches:
         self.most = round(max(config.join, 1.0) * config.hertz)
         self.buckets = Buckets(lengths, config.batch, config.seed, most=max(config.batch * self.most, int(lengths.max())))
         self.steps_per_epoch = self.buckets.steps_per_epoch
-        self.mixture = mixing.Mixture(config.hertz, snr=(10.0, 40.0), background=(-70.0, -40.0), recorded=0.5, in_room=0.3, filtered=0.3)
+        drawn = {"snr": (10.0, 40.0), "background": (-70.0, -40.0), "recorded": 0.5, "in_room": 0.3, "filtered": 0.3}
+        self.mixture = mixing.Mixture(config.hertz, **drawn)
         self.ahead: tuple[int, Future] | None = None
         self.pool = ThreadPoolExecutor(1)
 
