@@ -310,8 +310,8 @@ def test_a_folder_holds_texts_beside_sounds(tmp_path):
     ("table", "columns", "said"),
     [
         ("audio\ttext\n", Columns(), "there are no recordings"),
-        ("a.wav\tb.wav\tx\n", Columns(), "which column is the audio is not obvious"),
-        ("audio\tone\ttwo\na.wav\tx\ty\n", Columns(), "which column is the text is not obvious"),
+        ("a.wav\tb.wav\tx\n", Columns(), "audio is not obvious; there are `1` (a.wav), `2`"),
+        ("audio\tone\ttwo\na.wav\tx\ty\n", Columns(), "text is not obvious; there are `audio` (a.wav), `one`"),
         ("audio\ttext\na.wav\tx\n", Columns(text="txet"), "there is no column `txet` for the text; there are audio, text"),
         ("audio\ttext\na.wav\tx\nb.wav\n", Columns(), "this row has 1 cells; the first has 2"),
         ("audio\ttext\n\tx\n", Columns(), "names no sound file here"),
@@ -320,8 +320,9 @@ def test_a_folder_holds_texts_beside_sounds(tmp_path):
 def test_tables_that_cannot_be_read_are_refused(tmp_path, table, columns, said):
     path = tmp_path / "t.tsv"
     path.write_text(table)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError) as error:
         recordings.find([str(path)], tmp_path, columns)
+    assert said in str(error.value)
 
 
 def test_a_json_row_that_lacks_a_column_is_refused(tmp_path):
@@ -387,7 +388,7 @@ def test_what_cannot_be_done_is_said(both, forward):
         predict(both, [said(both)], Predict(hot=(" ",)))
     with pytest.raises(UserError, match="has `q` in it, which no transcript had that was trained on"):
         predict(both, [said(both)], Predict(hot=("quo",)))
-    with pytest.raises(UserError, match="`--lm nowhere` is no file; allowed are"):
+    with pytest.raises(UserError, match="`--lm nowhere` is no file; allowed are an"):
         predict(both, [said(both)], Predict(lm="nowhere"))
     with pytest.raises(UserError, match="does not exist"):
         predict(both, [said(both, "nothing.wav")], Predict())

@@ -80,9 +80,9 @@ class Config:
     dev: tuple[str, ...] = option((), "recordings to validate on, in place of a part of the data; given as the data are")
     holdout: float = option(0.05, "part of the recordings to validate on, drawn by the seed", minimum=0.0001, maximum=0.5)
     background: tuple[str, ...] = option((), "recordings of rooms, noise, music to lay under examples, beside made-up noise")
-    augment: float = option(0.8, "share of examples at another speed, from a room, over noise", minimum=0, maximum=1)
+    augment: float = option(0.6, "share of examples at another speed, from a room, over noise", minimum=0, maximum=1)
     join: float = option(4.0, "seconds up to which short recordings follow one another in an example", minimum=0, maximum=600)
-    masks: int = option(2, "stretches of time, and of bands, that are hidden in each example", minimum=0, maximum=100)
+    masks: int = option(1, "stretches of time, and of bands, that are hidden in each example", minimum=0, maximum=100)
     dropout: float = option(0.1, "of what the layers and the output read", minimum=0, maximum=0.95)
     batch: int | None = option(None, "examples a step", minimum=1)
     rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
@@ -310,7 +310,7 @@ class Model(nn.Module):
         return (nats / batch.target_lengths).mean()
 
 
-WIDEST, LONGEST_MASK, MASKED_PART = 0.2, 20, 0.15  # of the bands; frames; of the frames
+WIDEST, LONGEST_MASK, MASKED_PART = 0.15, 10, 0.05  # of the bands; frames; of the frames
 
 
 def masked(features: Tensor, frames: Tensor, number: int, ripe: Tensor) -> Tensor:
@@ -333,7 +333,7 @@ def masked(features: Tensor, frames: Tensor, number: int, ripe: Tensor) -> Tenso
 def plan(config: Config, data: Data) -> Config:
     """The config with sizes chosen."""
     config = config if config.steps else fill(config, minutes=10.0)
-    return fill(config, batch=16, rate=6e-3, hertz=data.accounts["hertz"])
+    return fill(config, batch=16, rate=4e-3, hertz=data.accounts["hertz"])
 
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
@@ -372,7 +372,8 @@ class Batches:
         self.most = round(max(config.join, 1.0) * config.hertz)
         self.buckets = Buckets(lengths, config.batch, config.seed, most=max(config.batch * self.most, int(lengths.max())))
         self.steps_per_epoch = self.buckets.steps_per_epoch
-        self.mixture = mixing.Mixture(config.hertz, snr=(5.0, 40.0), background=(-70.0, -35.0), recorded=0.5)
+        drawn = {"snr": (10.0, 40.0), "background": (-70.0, -40.0), "recorded": 0.5, "in_room": 0.3, "filtered": 0.3}
+        self.mixture = mixing.Mixture(config.hertz, **drawn)
         self.ahead: tuple[int, Future] | None = None
         self.pool = ThreadPoolExecutor(1)
 
@@ -389,7 +390,7 @@ class Batches:
 
     def _made(self, step: int) -> Batch:
         rows = self.buckets.rows(step)
-        ripe = min(1.0, step / (RIPE * (self.config.steps or 1)))
+        ripe = min(1.0, step / (RIPE * self.config.steps)) if self.config.steps else 1 - RIPE / 2  # their mean, to time a step
         made = [self._example(int(row), ripe, np.random.default_rng((self.config.seed, step, i))) for i, row in enumerate(rows)]
         return batch_of(self.data.codec, *zip(*made, strict=True), round(TAIL * self.config.hertz), ripe)
 
