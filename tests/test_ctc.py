@@ -53,7 +53,7 @@ def words_of(text):
 def same(found, wanted):
     """Every text is found once, in order, with its score."""
     assert {tuple(one.ids) for one in found} == set(wanted) and len(found) == len(wanted)
-    np.testing.assert_allclose([one.score for one in found], [wanted[tuple(one.ids)] for one in found], rtol=1e-12)
+    np.testing.assert_allclose([one.score for one in found], [wanted[tuple(one.ids)] for one in found], rtol=1e-12, atol=1e-12)
     assert all(a.score >= b.score for a, b in itertools.pairwise(found))
 
 

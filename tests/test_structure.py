@@ -357,7 +357,7 @@ def book(tmp_path, monkeypatch):
         Path(f"{name}.en").write_text("".join(f"the {i} cats sleep\n" for i in range(60)))
         Path(f"{name}.de").write_text("".join(f"die {i} Katzen schlafen\n" for i in range(60)))
     monkeypatch.setattr(trigger, "MOST_STEPS", 10)
-    monkeypatch.setattr(speech, "PASSES", 2)
+    monkeypatch.setattr(speech, "PASSES", 12)
     generator = np.random.default_rng(1)
     for name, words in (("alexa", ["kamito"] * 5), ("other", ["sulo", "rahi"])):
         Path("clips", name).mkdir(parents=True)

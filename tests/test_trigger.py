@@ -13,7 +13,7 @@ from unrolled.data import sound
 from unrolled.errors import UserError
 from unrolled.tasks import trigger
 
-SMALL = {"hidden": 48, "layers": 1, "channels": 32, "stride": 5, "example": 4.0, "batch": 8, "rate": 0.01, "device": "cpu"}
+SMALL = {"hidden": 64, "layers": 1, "channels": 48, "stride": 5, "example": 4.0, "batch": 8, "rate": 0.01, "device": "cpu"}
 RATE = formants.RATE
 
 
@@ -27,7 +27,7 @@ def clips(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(clips, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "kamito"
-    return api.train("trigger", clips, out=out, steps=400, evaluations=2, quiet=True, **SMALL)
+    return api.train("trigger", clips, out=out, steps=700, evaluations=2, quiet=True, **SMALL)
 
 
 def spoken(words, seed=1, pause=1.0):
@@ -40,7 +40,7 @@ def spoken(words, seed=1, pause=1.0):
         ends.append((size + len(clip)) / RATE)
         size += len(clip) + round(pause * RATE)
     samples = np.concatenate(parts)
-    return samples + 1e-3 * rng.standard_normal(len(samples)).astype(np.float32), ends
+    return samples + 1e-4 * rng.standard_normal(len(samples)).astype(np.float32), ends
 
 
 def test_the_demo_is_learnt_in_few_steps(run):
@@ -131,7 +131,7 @@ def test_it_is_measured_on_words_streams_and_other_sound(run, clips, tmp_path):
     measures = {row["measure"]: row for row in told["measures"]}
     assert measures["words"]["value"] == 151
     assert measures["miss_rate"]["from"] <= measures["miss_rate"]["value"] <= measures["miss_rate"]["to"]
-    rooms = [row for row in told["sounds"] if row["sound"].startswith("given, ")]
+    rooms = [row for row in told["sounds"] if row["sound"] == str(clips / "background")]
     assert sum(row["hours"] for row in rooms) == pytest.approx(120 / 3600, rel=0.01)
     assert told["curve"][-1]["miss_rate"] <= told["curve"][0]["miss_rate"]
 
@@ -195,7 +195,7 @@ def test_a_phrase_alone_is_spoken_and_learnt_from(tmp_path):
 
 def test_takes_are_recorded_from_a_pipe_and_learnt_from(tmp_path, monkeypatch, capsys):
     samples, _ = spoken(["kamito"] * 3)
-    raw = (np.concatenate((np.zeros(2 * RATE, np.float32), samples)) * 32767).astype("<i2").tobytes()
+    raw = (np.concatenate((samples[:RATE], samples)) * 32767).astype("<i2").tobytes()
     monkeypatch.setattr(sys, "stdin", type("In", (), {"buffer": io.BytesIO(raw)}))
     assert cli.run(["record", str(tmp_path / "takes"), "--raw"]) == 0
     said = capsys.readouterr()

@@ -245,7 +245,8 @@ def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standi
     """Measure the best step on the validation data and write report.json beside the baselines."""
     run = load(folder)
     measures = run.task.evaluate(run.model, run.codec, data.dev, limit=about["evaluate"]["at_the_end"])
-    if not run.task.settings(run.config, data).unit:
+    told = run.task.settings(run.config, data)
+    if not told.unit and run.task.MEASURE not in told.shown:
         del measures[run.task.MEASURE]  # what nobody reads
     report = {
         "task": about["task"], "dev": measures, "baselines": about["baselines"], "steps": run.config.steps,

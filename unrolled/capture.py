@@ -76,3 +76,8 @@ class Runner:
         for name, value in values.items():
             filled = [word.replace(name, value) for word in filled]
         self.started.append(subprocess.Popen(filled, stdin=subprocess.DEVNULL))
+
+    def wait(self) -> None:
+        """Until all that were started have ended."""
+        for process in self.started:
+            process.wait()

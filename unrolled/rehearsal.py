@@ -52,8 +52,9 @@ def _stream(
     rng: np.random.Generator,
 ) -> Stream:  # fmt: skip
     pauses = np.rint(rng.uniform(*PAUSE, len(words)) * rate).astype(int)
-    begins = round(WARMING * rate) + np.cumsum(np.concatenate(([0], [len(clip) for clip, _ in words[:-1]] + pauses[:-1])))
-    size = begins[-1] + len(words[-1][0]) + pauses[-1]
+    lengths = np.array([len(clip) for clip, _ in words], np.int64)
+    begins = round(WARMING * rate) + np.append(0, np.cumsum(lengths + pauses)[:-1])
+    size = int(begins[-1] + len(words[-1][0]) + pauses[-1])
     samples, found = _behind(backgrounds, size, rate, rng), []
     for begin, (clip, origin) in zip(begins.tolist(), words, strict=True):
         end = begin + len(clip)

@@ -732,7 +732,8 @@ def looked(model: Model, source: np.ndarray, target: Sequence[int]) -> np.ndarra
     """The attention's weights (T + 1, S) as the net writes `target` and its end."""
     one = Sentences(Rows.of([source]), Rows.of([np.asarray(target, np.int64)]), [])
     with torch.no_grad():
-        return model.eval().read(_beside(model, batch_of(one, np.array([0]))))[1][0].float().cpu().numpy()
+        weights = model.eval().read(_beside(model, batch_of(one, np.array([0]))))[1][0]
+    return weights[: len(target) + 1].float().cpu().numpy()  # of an empty target there is a step of padding
 
 
 VIEW = attention_page

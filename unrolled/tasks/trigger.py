@@ -436,14 +436,17 @@ def passes(config: Config, data: Data, steps: int) -> str:
     return f"{steps * config.batch * config.example / 3600:.1f} hours of mixed sound"
 
 
+SNR = 0.0, 45.0  # decibels of a clip above what is behind it: someone may speak close by in a quiet room
+BACKGROUND = -75.0, -30.0  # decibels of full scale
+
+
 class Batches:
     """Examples mixed for a step; the next step's are mixed while this one's are learnt."""
 
     def __init__(self, config: Config, data: Data):
         self.config = config
-        self.mixture = mixing.Mixture(
-            config.hertz, logmel(config).hop_samples, config.example, after=config.after,
-        )  # fmt: skip
+        hop, behind = logmel(config).hop_samples, {"snr": SNR, "background": BACKGROUND, "recorded": 0.5}
+        self.mixture = mixing.Mixture(config.hertz, hop, config.example, after=config.after, **behind)
         self.clips = data.train
         self.ahead: tuple[int, Future] | None = None
         self.pool = ThreadPoolExecutor(1)
@@ -665,6 +668,8 @@ def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
         if start is not None:
             start(event)
         yield event._asdict() | ({} if path is None else {"sound": str(path)})
+    if start is not None:
+        start.wait()
 
 
 @dataclasses.dataclass(frozen=True)
