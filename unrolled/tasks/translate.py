@@ -416,7 +416,10 @@ def plan(config: Config, data: Data) -> Config:
     width = word_input.width(config.vectors, config.embedding, data.codec.size)
     through = config.minutes * 60 * PACE / (len(data.train.target.ids) + len(data.train)) if config.minutes else 0
     hidden = config.hidden or 256
-    rate = 8e-3 * min(1.0, 256 / hidden)
+    expected = through or config.steps * 32 / len(data.train)
+    rate = (
+        8e-3 * min(1.0, 256 / hidden) * min(1.0, (1.5 / expected) ** 0.65)
+    )  # high for few passes; more of them are steadier lower
     config = fill(config, stretch=round(max(2.0, 1.2 * float(np.quantile(_stretches(data.train), 0.99))), 2))
     sizes = {"hidden": hidden, "embedding": width or 256, "vocabulary": data.codec.size, "rate": rate}
     return fill(config, batch=64 if through > 16 else 32, **sizes)
