@@ -69,6 +69,16 @@ class Listener:
         return out[:made]
 
 
+@torch.no_grad()
+def packed(model: nn.Module) -> Listener:
+    """A task's model as it is now: its logmel, normalise (a BatchNorm1d), convolution and stride, recurrent layers, output."""
+    norm, filters = model.normalise, model.convolution
+    return Listener(
+        model.logmel, norm.running_mean, (norm.running_var + norm.eps).rsqrt(), (filters.weight, filters.bias), model.stride,
+        list(model.recurrent.cells), model.output,
+    )  # fmt: skip
+
+
 def _taken(samples: np.ndarray) -> np.ndarray:
     """Samples as compiled code knows arrays: float32, in one piece, writeable."""
     if not isinstance(samples, np.ndarray) or samples.ndim != 1 or samples.dtype.kind != "f":

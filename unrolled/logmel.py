@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,6 +93,11 @@ class LogMel:
         spectrum = torch.fft.rfft(windows, self.spectrum_samples)
         power = spectrum.real.square() + spectrum.imag.square()  # (…, frames, N/2 + 1)
         return (power @ bank + FLOOR).log()
+
+
+def of(config: Any) -> LogMel:
+    """How a task hears whose settings are hertz, window, hop and bands: up to 7,600 hertz, or a little below half the rate."""
+    return LogMel(config.hertz, config.window, config.hop, config.bands, 20.0, min(7600.0, 0.475 * config.hertz))
 
 
 @lru_cache(maxsize=32)

@@ -13,7 +13,7 @@ import numpy as np
 
 from .data import mixing, sound
 from .data.marks import Mark
-from .data.samples import SILENCE, level
+from .data.samples import SILENCE, as_floats, level
 from .detection import Recording
 from .detector import Detector
 from .kernels.threads import in_shares
@@ -80,11 +80,6 @@ def _behind(backgrounds: Sequence[np.ndarray], size: int, rate: int, rng: np.ran
         parts.append(part * np.float32(10 ** ((BACKGROUND - height) / 20)) if height > SILENCE else part)
         filled += len(part)
     return np.concatenate(parts)
-
-
-def as_floats(samples: np.ndarray) -> np.ndarray:
-    """Samples of 16 bits as float32, full scale 1."""
-    return samples.astype(np.float32) / np.float32(32768) if samples.dtype == np.int16 else samples
 
 
 def blocks(stream: Stream, rate: int) -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from .samples import SILENCE, level, smooth, trimmed, word
+from .samples import SILENCE, as_floats, level, smooth, trimmed, word
 
 MASKED = -1  # a label that the loss passes over
 LONGEST_OTHER = 3.0  # seconds; of other speech that lasts longer, a piece
@@ -255,7 +255,7 @@ def _stretch(backgrounds: list[np.ndarray], size: int, rng: np.random.Generator)
     sound = backgrounds[np.searchsorted(ends, rng.integers(ends[-1]), side="right")]
     begin = rng.integers(max(len(sound) - size + 1, 1))
     part = sound[begin : begin + size] if len(sound) >= size else np.resize(np.roll(sound, -rng.integers(len(sound))), size)
-    return part.astype(np.float32) / np.float32(32768 if sound.dtype == np.int16 else 1)
+    return as_floats(part)
 
 
 def noise(kind: str, size: int, rate: int, rng: np.random.Generator, speech: Sequence[np.ndarray] = ()) -> np.ndarray:

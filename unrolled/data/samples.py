@@ -13,6 +13,16 @@ EVERY = 0.01  # seconds; of the frames that `levels` measures
 SMOOTH = np.unique([2**a * 3**b * 5**c for a in range(25) for b in range(9) for c in range(5)])  # sizes whose FFT is fast
 
 
+def as_floats(samples: np.ndarray) -> np.ndarray:
+    """Samples of 16 bits as float32, full scale 1; floats as they are."""
+    return samples.astype(np.float32) / np.float32(32768) if samples.dtype == np.int16 else samples
+
+
+def in_16_bits(samples: np.ndarray) -> np.ndarray:
+    """Samples, full scale 1, as int16; what is louder is clipped."""
+    return np.rint(np.clip(samples, -1, 32767 / 32768) * 32768).astype(np.int16)
+
+
 def level(samples: np.ndarray) -> float:
     """The level of samples (N,) in decibels; of none, SILENCE."""
     power = float(np.dot(samples, samples)) / max(len(samples), 1)

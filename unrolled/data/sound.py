@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,6 +104,14 @@ def microphone(rate: int, seconds: float = 0.05) -> Iterator[np.ndarray]:
     except sounddevice.PortAudioError as error:
         fix = "pipe sound in instead: arecord -t raw -f S16_LE -r 16000 | unrolled …"
         raise UserError(f"the microphone is not heard: {error}", None, fix) from None
+
+
+def heard(source: str, rate: int, hertz: int, seconds: float = 1.0) -> Iterator[np.ndarray]:
+    """What comes from the microphone (`mic`), as raw sound at `hertz` through standard input (`-`), or from a file in blocks of
+    so many seconds: at `rate`."""
+    if source == "mic":
+        return microphone(rate)
+    return pcm(sys.stdin.buffer, hertz, rate) if source == "-" else blocks(Path(source), rate, seconds)
 
 
 def write(path: Path, samples: np.ndarray, rate: int) -> None:

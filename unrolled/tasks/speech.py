@@ -13,7 +13,6 @@ import dataclasses
 import itertools
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,20 +25,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import backoff, ctc, fit, formants, tables, word_errors
+from .. import backoff, ctc, fit, formants, listener, logmel, tables, word_errors
 from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
 from ..data import arpa, mixing, recordings, sound, vocab
 from ..data.batch import Buckets, Rows, borders, open_map, write
 from ..data.recordings import Columns, Recording
+from ..data.samples import as_floats, in_16_bits
 from ..data.vocab import Codec
 from ..decode import log_softmax
 from ..errors import UserError
 from ..kernels.stepping import KINDS
 from ..layers import initialise
-from ..listener import Listener
-from ..logmel import LogMel
 from ..recurrent import Recurrent, drop
 from ..transcriber import Said, Transcriber
 
@@ -110,7 +108,7 @@ class Clips:
 
     def __getitem__(self, i: int) -> np.ndarray:
         """Samples (N,), full scale 1."""
-        return self.sounds.ids[self.sounds.bounds[i] : self.sounds.bounds[i + 1]].astype(np.float32) / np.float32(32768)
+        return as_floats(self.sounds.ids[self.sounds.bounds[i] : self.sounds.bounds[i + 1]])
 
 
 class Data(NamedTuple):
@@ -158,14 +156,14 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     columns = Columns(config.audio, config.text)
     found = recordings.find(config.data, folder / "spool", columns, config.encoding)
     config = fill(config, hertz=int(np.clip(recordings.rate(found, 100) or HERTZ, 8000, HERTZ)))
-    logmel(config)
+    logmel.of(config)
     dev = recordings.find(config.dev, folder / "spool", columns, config.encoding) if config.dev else []
     train, dev = (found, dev) if dev else _held_out(config, found)
     again = len({one.path for one in train} & {one.path for one in dev})
     codec = _codec(config, base, (one.text for one in train))
     backgrounds = [sound.read(path, config.hertz) for name in config.background for path in sound.files(Path(name))]
     accounts: dict[str, Any] = {
-        "hertz": config.hertz, "backgrounds": _keep(folder / "backgrounds", map(_whole, backgrounds)),
+        "hertz": config.hertz, "backgrounds": _keep(folder / "backgrounds", map(in_16_bits, backgrounds)),
         "train": _decode(config, train, folder / "train"), "dev": _decode(config, dev, folder / "dev"),
     }  # fmt: skip
     accounts["said"] = [*accounts["train"].pop("said"), *(f"to validate on: {line}" for line in accounts["dev"].pop("said"))]
@@ -186,10 +184,6 @@ def _codec(config: Config, base: Codec | None, texts: Iterable[str]) -> Codec:
     return base.extended(learnt.symbols) if base else learnt
 
 
-def _whole(samples: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(samples, -1, 32767 / 32768) * 32768).astype(np.int16)
-
-
 def _decode(config: Config, found: list[Recording], path: Path) -> dict[str, Any]:
     """Write what can be used of recordings beside `path`; UserError where nothing can."""
     faults: dict[str, recordings.Fault] = {}
@@ -203,7 +197,7 @@ def _decode(config: Config, found: list[Recording], path: Path) -> dict[str, Any
     def rows() -> Iterator[np.ndarray]:
         for one, samples in recordings.sounding(found, config.hertz, config.longest, needed, faults):
             kept.append(one)
-            yield _whole(samples)
+            yield in_16_bits(samples)
 
     account = _keep(path, rows())
     said = recordings.told(faults, config.longest)
@@ -244,17 +238,12 @@ def _clips(path: Path, account: dict[str, Any]) -> Clips:
 # --- the model
 
 
-def logmel(config: Config) -> LogMel:
-    """How this run hears."""
-    return LogMel(config.hertz, config.window, config.hop, config.bands, 20.0, min(7600.0, 0.475 * config.hertz))
-
-
 class Model(nn.Module):
     """What hears: logits of every symbol, step by step."""
 
     def __init__(self, config: Config, codec: Codec):
         super().__init__()
-        self.logmel, self.stride, self.dropout, self.masks = logmel(config), config.stride, config.dropout, config.masks
+        self.logmel, self.stride, self.dropout, self.masks = logmel.of(config), config.stride, config.dropout, config.masks
         both = config.direction == "both"
         self.normalise = nn.BatchNorm1d(config.bands, affine=False)  # once trained, a fixed shift and scale of each band
         self.convolution = nn.Conv1d(config.bands, config.channels, config.frames, config.stride)
@@ -565,7 +554,7 @@ def answers(model: Model, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Log-probabilities (T, V) of each sound; by a net that streams, to the last bit those of its stream."""
     if not model.streams:
         return heard(model, sounds)
-    net, tail, found = listener(model), np.zeros(model.tail, np.float32), []
+    net, tail, found = listener.packed(model), np.zeros(model.tail, np.float32), []
     for samples in sounds:
         logits = net(np.concatenate((samples, tail)), net.start())
         found.append(log_softmax(logits.astype(np.float64)))
@@ -596,15 +585,6 @@ def _words(run: Any, ids: np.ndarray, frames: np.ndarray) -> list[Word]:
 def _space(codec: Codec) -> int | None:
     """The symbol between words, if there is one."""
     return int(codec.encode(" ")[0]) if codec.kind == "characters" else None
-
-
-def listener(model: Model) -> Listener:
-    """The model as it is now, packed for streams."""
-    norm = model.normalise
-    return Listener(
-        model.logmel, norm.running_mean, (norm.running_var + norm.eps).rsqrt(),
-        (model.convolution.weight, model.convolution.bias), model.stride, list(model.recurrent.cells), model.output,
-    )  # fmt: skip
 
 
 # --- the search
@@ -716,7 +696,7 @@ def transcriber(run: Any, options: Any, pause: float | None) -> Transcriber:
         fix = "train one with --direction forward; `unrolled predict` reads files"
         raise UserError(f"`{run.folder}` reads both ways: it cannot answer before a sound has ended", fix=fix)
     steps = None if pause is None else max(1, round(pause * model.logmel.rate / model.step))
-    return Transcriber(listener(model), searcher(run, options), model.step, steps, model.tail, BLANK)
+    return Transcriber(listener.packed(model), searcher(run, options), model.step, steps, model.tail, BLANK)
 
 
 EVERY = 0.1  # seconds of a file between two looks at what has been said so far
@@ -725,12 +705,7 @@ EVERY = 0.1  # seconds of a file between two looks at what has been said so far
 def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
     """What has been said so far, as it changes: in a sound file, raw sound on standard input (`-`), at the microphone (`mic`)."""
     net, rate = transcriber(run, options, options.pause), run.model.logmel.rate
-    if source == "mic":
-        blocks = sound.microphone(rate)
-    elif source == "-":
-        blocks = sound.pcm(sys.stdin.buffer, options.hertz, rate)
-    else:
-        blocks = sound.blocks(Path(source), rate, EVERY)
+    blocks = sound.heard(source, rate, options.hertz, EVERY)
     state, before = net.start(), ""
     for block in blocks:
         said, state = net(block, state)
@@ -776,7 +751,7 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     options, config = options or Evaluate(), run.config
     columns = Columns(options.audio or config.audio, options.text or config.text, options.group)
     found = recordings.find(names, spool, columns, config.encoding)
-    sounds = Rows.of([_whole(sound.read(one.path, config.hertz)) for one in found])
+    sounds = Rows.of([in_16_bits(sound.read(one.path, config.hertz)) for one in found])
     search = Predict(beam=options.beam, lm=options.lm, weight=options.weight, insertion=options.insertion)
     return Part(Clips(sounds, *map(list, zip(*((one.text, one.group, one.where) for one in found), strict=True))), search)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import capture, detection, detection_tables, fit, formants, rehearsal, sound_alikes, voices
+from .. import capture, detection, detection_tables, fit, formants, listener, logmel, rehearsal, sound_alikes, voices
 from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
@@ -38,8 +37,6 @@ from ..detection import Point, Rule
 from ..detector import Detector
 from ..errors import UserError
 from ..layers import initialise
-from ..listener import Listener
-from ..logmel import LogMel
 from ..recurrent import Recurrent, drop
 from ..rehearsal import Stream
 
@@ -160,7 +157,7 @@ def demo(folder: Path) -> list[Path]:
 def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     """Decode, cut and speak all clips into files in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    logmel(config)
+    logmel.of(config)
     found = _recorded(config)
     if not found["words"] and not config.say:
         raise UserError(
@@ -288,7 +285,7 @@ def _told(found: dict[str, Found]) -> str:
 
 
 def _keep(path: Path, clips: Found) -> dict[str, Any]:
-    rows = [np.rint(np.clip(clip, -1, 32767 / 32768) * 32768).astype(np.int16) for clip, _ in clips]
+    rows = [of_samples.in_16_bits(clip) for clip, _ in clips]
     bounds = np.cumsum([0, *map(len, rows)])
     ids = write(path.with_suffix(path.suffix + "_ids"), np.dtype(np.int16), rows)
     return {"ids": ids, "bounds": write(path.with_suffix(path.suffix + "_bounds"), np.dtype(np.int64), [bounds]),
@@ -316,7 +313,7 @@ MOST_WORDS = 200  # at each of them
 
 def _streams(dev: dict[str, Clips], rate: int, seed: int) -> list[Stream]:
     """What is validated on: the words at each level, and the other sound as it is."""
-    words = [(rehearsal.as_floats(dev["words"][i]), dev["words"].origins[i]) for i in range(len(dev["words"]))]
+    words = [(of_samples.as_floats(dev["words"][i]), dev["words"].origins[i]) for i in range(len(dev["words"]))]
     chosen = [words[i] for i in np.random.default_rng(seed).permutation(len(words))[:MOST_WORDS]]
     behind = [dev["backgrounds"][i] for i in range(len(dev["backgrounds"]))]
     found = [stream for level in LEVELS for stream in rehearsal.with_words(chosen, behind, level, rate, seed)]
@@ -339,18 +336,12 @@ def _without_words(clips: Clips, kind: str, rate: int) -> list[Stream]:
 # --- the model
 
 
-def logmel(config: Config) -> LogMel:
-    """How this run hears."""
-    high = min(7600.0, 0.475 * config.hertz)
-    return LogMel(config.hertz, config.window, config.hop, config.bands, 20.0, high)
-
-
 class Model(nn.Module):
     """What listens, and the threshold at which it fires."""
 
     def __init__(self, config: Config, codec: Codec):
         super().__init__()
-        self.logmel, self.stride, self.dropout = logmel(config), config.stride, config.dropout
+        self.logmel, self.stride, self.dropout = logmel.of(config), config.stride, config.dropout
         self.rule = Rule(0.5, config.release, config.refractory)
         self.budget = config.budget
         self.normalise = nn.BatchNorm1d(config.bands, affine=False)  # once trained, a fixed shift and scale of each band
@@ -388,12 +379,8 @@ class Model(nn.Module):
 @torch.no_grad()
 def detector(model: Model) -> Detector:
     """The model as it is now, packed for streams."""
-    norm = model.normalise
-    net = Listener(
-        model.logmel, norm.running_mean, (norm.running_var + norm.eps).rsqrt(),
-        (model.convolution.weight, model.convolution.bias), model.stride, list(model.recurrent.cells), model.output,
-    )  # fmt: skip
-    return Detector(net, model.rule._replace(threshold=float(model.threshold)), model.logmel.rate, model.step, model.lead)
+    rule = model.rule._replace(threshold=float(model.threshold))
+    return Detector(listener.packed(model), rule, model.logmel.rate, model.step, model.lead)
 
 
 # --- choosing
@@ -445,7 +432,7 @@ class Batches:
 
     def __init__(self, config: Config, data: Data):
         self.config = config
-        hop, behind = logmel(config).hop_samples, {"snr": SNR, "background": BACKGROUND, "recorded": 0.5}
+        hop, behind = logmel.of(config).hop_samples, {"snr": SNR, "background": BACKGROUND, "recorded": 0.5}
         self.mixture = mixing.Mixture(config.hertz, hop, config.example, after=config.after, **behind)
         self.clips = data.train
         self.ahead: tuple[int, Future] | None = None
@@ -463,7 +450,7 @@ class Batches:
     @cached_property
     def steps(self) -> np.ndarray:
         """Which label (T,) goes with each answer: that of the frame which ends with the last sample that it sees."""
-        heard, config = logmel(self.config), self.config
+        heard, config = logmel.of(self.config), self.config
         frames = heard.frames(round(config.example * config.hertz))
         number = (frames - config.frames) // config.stride + 1
         last = (config.frames - 1 + np.arange(number) * config.stride) * heard.hop_samples + heard.window_samples
@@ -486,7 +473,7 @@ def _by_origin(clips: Clips) -> dict[str, list[np.ndarray]]:
     """Clips of each thing that was spoken, and those that were recorded."""
     groups: dict[str, list[np.ndarray]] = {}
     for i, origin in enumerate(clips.origins):
-        groups.setdefault(origin if origin in SPOKEN else RECORDED, []).append(rehearsal.as_floats(clips[i]))
+        groups.setdefault(origin if origin in SPOKEN else RECORDED, []).append(of_samples.as_floats(clips[i]))
     return groups
 
 
@@ -657,12 +644,7 @@ def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
     """Events as they come, from a sound file, raw sound through standard input (`-`) or the microphone (`mic`)."""
     net = at_threshold(detector(run.model), options.threshold)
     start = capture.Runner(capture.command(options.exec)) if options.exec is not None else None
-    if source == "mic":
-        heard = sound.microphone(net.rate)
-    elif source == "-":
-        heard = sound.pcm(sys.stdin.buffer, options.hertz, net.rate)
-    else:
-        heard = sound.blocks(Path(source), net.rate)
+    heard = sound.heard(source, net.rate, options.hertz)
     folder = None if options.capture is None else Path(options.capture)
     for event, path in capture.kept(net, heard, folder):
         if start is not None:
@@ -702,7 +684,7 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     if options.talk:
         avoid = config.say[0] if config.say else ""
         passages = voices.talk(options.talk * 3600, config.seed + 99, config.hertz, config.language, config.voice, avoid=avoid)
-        found += [Stream("made-up talk", "made-up talk", (passage * 32767).astype(np.int16), []) for passage in passages]
+        found += [Stream("made-up talk", "made-up talk", of_samples.in_16_bits(passage), []) for passage in passages]
     if not found:
         raise UserError("there is nothing to listen to", fix="name recordings of the word, --stream and --events, or --negative")
     return found
