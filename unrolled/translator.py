@@ -148,8 +148,9 @@ def search(
         advance, state = _together(nets, some)
         logits, state = advance(np.full(len(rows), END), state)
         theirs, beam = [phrases[row] for row in rows], options._replace(width=int(widths[rows[0]]))
-        adjust, most = _uncovered(len(nets), some.lengths, coverage) if coverage else None, longest(some, nets[0].stretch)
-        return decode.beams(advance, logits, state, beam, most, END, banned, theirs if any(theirs) else None, adjust, best)
+        adjust = _uncovered(len(nets), some.lengths, coverage) if coverage else None
+        theirs, most = theirs if any(theirs) else None, longest(some, nets[0].stretch)
+        return decode.beams(advance, logits, state, beam, most, END, banned, theirs, adjust, best)
 
     return _in_parts(work, source, widths)
 

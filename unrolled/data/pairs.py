@@ -464,9 +464,8 @@ def told(kept: Kept) -> list[str]:
         if kind in kept.faults:
             count, places = kept.faults[kind]
             shown = ", ".join(places) + (", …" if count > len(places) else "")
-            lines.append(
-                f"{count:,} {'pair' if count == 1 else 'pairs'} {how.format(longest=kept.longest, unit=kept.unit)} ({shown})"
-            )
+            how = how.format(longest=kept.longest, unit=kept.unit)
+            lines.append(f"{count:,} {'pair' if count == 1 else 'pairs'} {how} ({shown})")
     return lines
 
 

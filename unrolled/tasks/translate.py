@@ -415,19 +415,21 @@ def plan(config: Config, data: Data) -> Config:
     config = config if config.steps else fill(config, minutes=10.0)
     width = word_input.width(config.vectors, config.embedding, data.codec.size)
     through = config.minutes * 60 * PACE / (len(data.train.target.ids) + len(data.train)) if config.minutes else 0
-    hidden = config.hidden or 256
-    expected = through or config.steps * 32 / len(data.train)
-    rate = (
-        8e-3 * min(1.0, 256 / hidden) * min(1.0, (1.5 / expected) ** 0.65)
-    )  # high for few passes; more of them are steadier lower
-    config = fill(config, stretch=round(max(2.0, 1.2 * float(np.quantile(_stretches(data.train), 0.99))), 2))
-    sizes = {"hidden": hidden, "embedding": width or 256, "vocabulary": data.codec.size, "rate": rate}
-    return fill(config, batch=64 if through > 16 else 32, **sizes)
+    config = fill(config, hidden=256, batch=64 if through > 16 else 32)
+    rate = _rate(config.hidden, through or config.steps * 32 / len(data.train))
+    sizes = {"embedding": width or 256, "vocabulary": data.codec.size, "rate": rate, "stretch": _stretch(data.train)}
+    return fill(config, **sizes)
 
 
-def _stretches(pairs: Sentences) -> np.ndarray:
-    """Symbols of each target beyond twenty, for each of its source's."""
-    return np.maximum(pairs.target.lengths - 20, 0) / pairs.source.lengths
+def _rate(hidden: int, through: float) -> float:
+    """High for few passes through the pairs, where every step has to teach much; lower, and steadier, for more."""
+    return 8e-3 * min(1.0, 256 / hidden) * min(1.0, (1.5 / through) ** 0.65)
+
+
+def _stretch(pairs: Sentences) -> float:
+    """Symbols of a target beyond twenty for each of its source's, a fifth more than nearly all pairs have."""
+    found = np.maximum(pairs.target.lengths - 20, 0) / pairs.source.lengths
+    return round(max(2.0, 1.2 * float(np.quantile(found, 0.99))), 2)
 
 
 PACE = 3000  # target symbols a second: what minutes are taken for until the speed is measured
@@ -805,7 +807,7 @@ ASKED = 64  # pairs that show which side is the source
 
 def _refuse_swapped(run: Any, texts: list[tuple[str, str]], names: Sequence[str]) -> None:
     """A UserError where the net finds most sources likelier as translations of their translations."""
-    some = [pair for pair in texts if pair[0].strip() and pair[1].strip() and pair[0] != pair[1]][:ASKED]
+    some = [pair for pair in texts if pair[0] != pair[1]][:ASKED]
     if not some:
         return
     orders = [_sentences(run.codec, order) for order in (some, [(target, source) for source, target in some])]
