@@ -112,6 +112,32 @@ def test_events_are_kept_and_programs_started(run, tmp_path, monkeypatch):
         assert abs(event["time"] - end) < 0.6
 
 
+def test_what_fired_is_kept_when_the_listener_goes(run, tmp_path):
+    samples, _ = spoken(["kamito"])
+    net = trigger.detector(run.model)
+    events = capture.kept(net, [samples], tmp_path)
+    _, path = next(events)
+    assert not path.exists()
+    events.close()
+    assert len(sound.read(path, RATE)) > RATE
+
+
+def test_a_stride_that_skips_frames_is_refused_before_reading(tmp_path):
+    for task in ("trigger", "speech"):
+        with pytest.raises(UserError, match="`stride` got 6; allowed are 1 to 5"):
+            api.train(task, tmp_path / "nowhere", out=tmp_path / "run", steps=1, stride=6, quiet=True)
+
+
+def test_no_phrase_is_taught_as_what_sounds_like_another(monkeypatch):
+    asked = []
+    monkeypatch.setattr(trigger.voices, "say", lambda texts, *_, **__: asked.append(list(texts)) or [])
+    monkeypatch.setattr(trigger.voices, "talk", lambda *_, **__: iter(()))
+    config = trigger.Config(say=("hey computer", "computer"), voice="any {wav}", spoken=10)
+    trigger._speak(config, {part: {kind: [] for kind in trigger.KINDS} for part in ("train", "dev")})
+    near = asked[2]
+    assert "hey" in near and not any(trigger.voices.says(text, phrase) for text in near for phrase in config.say)
+
+
 def test_what_is_no_program_is_told(run, tmp_path):
     sound.write(tmp_path / "a.wav", np.zeros(RATE, np.float32), RATE)
     for line, message in (("no-such-program {time}", "names no program that is there"), ("a 'b", "is not read as a command")):

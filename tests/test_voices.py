@@ -61,7 +61,7 @@ def test_without_a_place_for_it_the_text_is_on_standard_input(speaks):
 
 def test_talk_by_a_command_lasts_as_long_as_is_wanted(speaks):
     command, sentences = f"{speaks} {{text}} {{wav}} 0", ["one two", "hey you there", "yes."]
-    passages = list(voices.talk(20, command=command, sentences=sentences, avoid="Hey, you"))
+    passages = list(voices.talk(20, command=command, sentences=sentences, avoid=["Hey, you"]))
     seconds = [len(passage) / RATE for passage in passages]
     assert sum(seconds) >= 20 > sum(seconds[:-1])
     longest, shortest = 0.05 * (12 * len("one two. ") - 1), 0.05 * (12 * len("yes. ") - 1)
@@ -118,7 +118,7 @@ def test_without_espeak_the_next_step_is_told(monkeypatch):
 
 def test_where_every_sentence_has_the_word_no_talk_is_made(speaks):
     with pytest.raises(UserError, match="hardly a sentence is without `computer`"):
-        list(voices.talk(1, command=f"{speaks} {{text}} {{wav}} 0", sentences=["my computer"], avoid="computer"))
+        list(voices.talk(1, command=f"{speaks} {{text}} {{wav}} 0", sentences=["my computer"], avoid=["computer"]))
 
 
 # --- espeak-ng

@@ -194,7 +194,9 @@ def _prepare(
         folders.publish(staging, folder)
 
 
-SHOWN = ("bits_per_character", "accuracy", "mean_absolute_error", "span_f1", "bleu")  # the measures a baseline line shows
+SHOWN = (
+    "bits_per_character", "accuracy", "mean_absolute_error", "span_f1", "bleu", "miss_rate", "word_error_rate",
+)  # fmt: skip  # the measures a baseline line shows
 
 
 def _say_floors(floors: dict[str, dict[str, float]], progress: Progress) -> None:

@@ -19,31 +19,35 @@ BEFORE, AFTER = 2.0, 0.5  # seconds that are kept around an event
 
 def kept(net: Detector, blocks: Iterable[np.ndarray], folder: Path | None) -> Iterator[tuple[Event, Path | None]]:
     """Events of a stream as they come, each with the file in `folder` that its sound is written to, BEFORE it and AFTER it; that
-    is written when so much more has been heard, or the stream ends. No more than those seconds are held."""
+    is written when so much more has been heard, or the stream ends, or its listener goes. No more than those seconds are held."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     state, recent, heard = net.start(), np.empty(0, np.float32), 0
+    number = 0 if folder is None else _last(folder)
     waiting: list[tuple[Event, Path]] = []
-    for block in blocks:
-        _, events, state = net(block, state)
-        recent, heard = np.concatenate((recent, block)), heard + len(block)
-        for event in events:
-            path = None if folder is None else _free(folder, event.time)
-            if path is not None:
-                path.touch()
-                waiting.append((event, path))
-            yield event, path
-        while waiting and heard >= round((waiting[0][0].time + AFTER) * net.rate):
-            _write(*waiting.pop(0), recent, heard, net.rate)
-        oldest = min([heard, *(round(event.time * net.rate) for event, _ in waiting)]) - round(BEFORE * net.rate)
-        recent = recent[max(0, oldest - (heard - len(recent))) :]
-    for event, path in waiting:
-        _write(event, path, recent, heard, net.rate)
+    try:
+        for block in blocks:
+            _, events, state = net(block, state)
+            recent, heard = np.concatenate((recent, block)), heard + len(block)
+            for event in events:
+                number, path = number + 1, None
+                if folder is not None:
+                    path = folder / f"event-{number:04d}-{event.time:.1f}s.wav"
+                    waiting.append((event, path))
+                yield event, path
+            while waiting and heard >= round((waiting[0][0].time + AFTER) * net.rate):
+                _write(*waiting.pop(0), recent, heard, net.rate)
+            oldest = min([heard, *(round(event.time * net.rate) for event, _ in waiting)]) - round(BEFORE * net.rate)
+            recent = recent[max(0, oldest - (heard - len(recent))) :]
+    finally:  # also when whoever listens has had enough
+        for event, path in waiting:
+            _write(event, path, recent, heard, net.rate)
 
 
-def _free(folder: Path, time: float) -> Path:
-    numbers = [int(path.stem.split("-")[1]) for path in folder.glob("event-*-*.wav") if path.stem.split("-")[1].isdecimal()]
-    return folder / f"event-{max(numbers, default=0) + 1:04d}-{time:.1f}s.wav"
+def _last(folder: Path) -> int:
+    """The highest number of an event that is kept there."""
+    numbers = (path.stem.split("-")[1] for path in folder.glob("event-*-*.wav"))
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
 def _write(event: Event, path: Path, recent: np.ndarray, heard: int, rate: int) -> None:

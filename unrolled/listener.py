@@ -79,6 +79,12 @@ def packed(model: nn.Module) -> Listener:
     )  # fmt: skip
 
 
+def check_stride(frames: int, stride: int) -> None:
+    """A UserError for a convolution that would skip frames."""
+    if not 1 <= stride <= frames:
+        raise UserError(f"`stride` got {stride}; allowed are 1 to {frames}, the frames that a step sees")
+
+
 def _taken(samples: np.ndarray) -> np.ndarray:
     """Samples as compiled code knows arrays: float32, in one piece, writeable."""
     if not isinstance(samples, np.ndarray) or samples.ndim != 1 or samples.dtype.kind != "f":
@@ -112,8 +118,7 @@ def _check(
         _same("the convolution's biases", convolution[1].numel(), inputs)
     else:
         k = 1
-    if not 1 <= stride <= k:
-        raise UserError(f"`stride` got {stride}; allowed are 1 to {k}, the frames that a step sees")
+    check_stride(k, stride)
     for name, part in (("mean", mean), ("scale", scale)):
         _same(f"the size of `{name}`", part.numel(), logmel.bands)
     if type(cells[0]) not in KINDS or any(type(cell) is not type(cells[0]) for cell in cells):

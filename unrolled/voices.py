@@ -65,11 +65,12 @@ def talk(
     language: str = "en",
     command: str | None = None,
     sentences: Sequence[str] | None = None,
-    avoid: str = "",
+    avoid: Sequence[str] = (),
 ) -> Iterator[np.ndarray]:
     """Passages of TOGETHER sentences in one voice each, as say()'s clips, until they last `seconds`.
 
-    The sentences are drawn from those given, else made by small_talk (English). None has the words of `avoid` in a row.
+    The sentences are drawn from those given, else made by small_talk (English). None has the words of a phrase of `avoid` in
+    a row.
     """
     pick = sentence if sentences is None else lambda rng: sentences[rng.integers(len(sentences))]
     speak, cores = speaker(seed, rate, language, command), os.cpu_count() or 1
@@ -84,16 +85,16 @@ def talk(
             first = numbers.stop
 
 
-def _passage(pick: Callable[[np.random.Generator], str], avoid: str, rng: np.random.Generator) -> str:
-    """Sentences without the words of `avoid`, drawn anew where they have them."""
+def _passage(pick: Callable[[np.random.Generator], str], avoid: Sequence[str], rng: np.random.Generator) -> str:
+    """Sentences without the phrases of `avoid`, drawn anew where they have them."""
     found: list[str] = []
     for _ in range(100 * TOGETHER):
         one = pick(rng).strip()
-        if one and not says(one, avoid):
+        if one and not any(says(one, phrase) for phrase in avoid):
             found.append(one if one[-1] in ".?!" else one + ".")
         if len(found) == TOGETHER:
             return " ".join(found)
-    raise UserError(f"hardly a sentence is without `{avoid}`", fix="give other sentences")
+    raise UserError(f"hardly a sentence is without `{'`, `'.join(avoid)}`", fix="give other sentences")
 
 
 def says(text: str, phrase: str) -> bool:

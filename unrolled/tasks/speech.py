@@ -152,6 +152,7 @@ def demo(folder: Path) -> list[Path]:
 
 def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     """Decode the user's recordings into files in `folder`."""
+    listener.check_stride(config.frames, config.stride)
     folder.mkdir(parents=True, exist_ok=True)
     columns = Columns(config.audio, config.text)
     found = recordings.find(config.data, folder / "spool", columns, config.encoding)

@@ -158,6 +158,7 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     """Decode, cut and speak all clips into files in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     logmel.of(config)
+    listener.check_stride(config.frames, config.stride)
     found = _recorded(config)
     if not found["words"] and not config.say:
         raise UserError(
@@ -251,10 +252,11 @@ def _speak(config: Config, parts: dict[str, dict[str, Found]]) -> str:
     """Add what a program speaks; a line for the user."""
     size = config.spoken or int(np.clip(300 * (config.minutes or 10), 200, 3000))
     options = {"rate": config.hertz, "language": config.language, "command": config.voice}
-    near = [text for phrase in config.say for text in sound_alikes.near(phrase, config.language, config.voice is None)]
+    alike = (text for phrase in config.say for text in sound_alikes.near(phrase, config.language, config.voice is None))
+    near = [text for text in alike if not any(voices.says(text, phrase) for phrase in config.say)]
     dev = max(0, 100 - len(parts["dev"]["words"])) if len(parts["dev"]["words"]) < FEW else 0
     told, seed = partial(voices.say, **options), config.seed
-    talk = partial(voices.talk, avoid=config.say[0], **options)
+    talk = partial(voices.talk, avoid=config.say, **options)
     said = {
         ("train", "words", "spoken"): told(config.say, size, seed),
         ("dev", "words", "spoken"): told(config.say, dev, seed + 1),
@@ -682,8 +684,8 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
         Stream(str(path), name, path, []) for name in options.negative for path in sound.files(Path(name))
     ]  # fmt: skip
     if options.talk:
-        avoid = config.say[0] if config.say else ""
-        passages = voices.talk(options.talk * 3600, config.seed + 99, config.hertz, config.language, config.voice, avoid=avoid)
+        where = config.hertz, config.language, config.voice
+        passages = voices.talk(options.talk * 3600, config.seed + 99, *where, avoid=config.say)
         found += [Stream("made-up talk", "made-up talk", of_samples.in_16_bits(passage), []) for passage in passages]
     if not found:
         raise UserError("there is nothing to listen to", fix="name recordings of the word, --stream and --events, or --negative")
