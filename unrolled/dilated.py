@@ -1,0 +1,76 @@
+"""WaveNet's network: a stack of causal dilated convolutions with gates (van den Oord et al. 2016, https://arxiv.org/abs/1609.03499).
+
+    z_t = tanh(W_f · [x_{t-d}, x_t] + V_f c_t + b_f) ⊙ σ(W_g · [x_{t-d}, x_t] + V_g c_t + b_g)      equations 2 and 3
+    x'_t = x_t + W_r z_t + b_r        into the next layer
+    s_t = Σ_layers W_s z_t + b_s      into the output: W_2 relu(W_1 relu(s_t) + b_1) + b_2
+
+What a layer looks back at, d samples, doubles from layer to layer, so that the field grows with 2 to the number of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+State = tuple[Tensor, ...]
+
+
+class WaveNet(nn.Module):
+    """What is likely next, of a sequence of levels or of real samples.
+
+    levels     how many values a sample has, each with a learned vector; 0 for real samples, times one learned vector
+    outputs    numbers that describe the next sample
+    residual   channels R from layer to layer
+    skip       channels S from the layers to the output
+    dilations  of the layers, the lowest first
+    kernel     samples that a layer looks at, d apart
+    condition  channels C of what else is known at each sample; 0: nothing
+    """
+
+    def __init__(
+        self, levels: int, outputs: int, residual: int, skip: int, dilations: Sequence[int], kernel: int = 2, condition: int = 0
+    ):
+        super().__init__()
+        self.levels, self.residual, self.dilations, self.kernel = levels, residual, tuple(dilations), kernel
+        self.input = nn.Embedding(levels, residual) if levels else nn.Linear(1, residual)
+        self.gates = nn.ModuleList(nn.Conv1d(residual, 2 * residual, kernel, dilation=d) for d in self.dilations)
+        self.conditions = nn.ModuleList(nn.Linear(condition, 2 * residual, bias=False) for _ in self.dilations if condition)
+        self.residuals = nn.ModuleList(nn.Conv1d(residual, residual, 1) for _ in self.dilations)
+        self.skips = nn.ModuleList(nn.Conv1d(residual, skip, 1) for _ in self.dilations)
+        self.hidden, self.output = nn.Conv1d(skip, skip, 1), nn.Conv1d(skip, outputs, 1)
+
+    @property
+    def field(self) -> int:
+        """Samples that one output rests on, the newest with them."""
+        return (self.kernel - 1) * sum(self.dilations) + 1
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """x (B, T), condition (B, T or 1, C) -> (B, T, outputs); output t rests on x up to t. Before the first sample: zeros."""
+        return self._read(x, condition, self.start(len(x)))[0]
+
+    def start(self, batch: int) -> State:
+        """What each layer remembers before the first sample: its last inputs (B, (kernel - 1)·d, R), the oldest first."""
+        return tuple(self.input.weight.new_zeros(batch, (self.kernel - 1) * d, self.residual) for d in self.dilations)
+
+    def step(self, x: Tensor, state: State, condition: Tensor | None = None) -> tuple[Tensor, State]:
+        """x (B,), condition (B, C) -> (B, outputs), the next state."""
+        out, state = self._read(x.unsqueeze(1), None if condition is None else condition.unsqueeze(1), state)
+        return out.squeeze(1), state
+
+    def _read(self, x: Tensor, condition: Tensor | None, state: State) -> tuple[Tensor, State]:
+        x = (self.input(x) if self.levels else self.input(x.unsqueeze(-1))).transpose(1, 2)  # (B, R, T)
+        after, total = [], torch.zeros((), device=x.device)
+        for layer, before in enumerate(state):
+            seen = torch.cat([before.transpose(1, 2), x], dim=2)
+            after.append(seen[:, :, x.shape[2] :].transpose(1, 2))
+            gates = self.gates[layer](seen)
+            if condition is not None:
+                gates = gates + self.conditions[layer](condition).transpose(1, 2)
+            filtered, opened = gates.chunk(2, dim=1)
+            z = filtered.tanh() * opened.sigmoid()
+            x, total = x + self.residuals[layer](z), total + self.skips[layer](z)
+        out = self.output(F.relu(self.hidden(F.relu(total))))
+        return out.transpose(1, 2), tuple(after)
