@@ -33,7 +33,7 @@ from ..data import samples as of_samples
 from ..data.clips import Clip, Clips
 from ..data.vocab import Codec
 from ..detection import Point, Rule
-from ..detector import Detector
+from ..detector import Detector, Event
 from ..errors import UserError
 from ..layers import initialise
 from ..recurrent import Recurrent, drop
@@ -41,7 +41,7 @@ from ..rehearsal import Heard, Stream
 
 RARE = -2.5  # the logit of one step in thirteen
 MEASURE = "missing"
-MEASURING = fit.Measuring("seconds", probe=120, few=4000, many=1_000_000, warming=0)
+MEASURING = fit.Measuring("seconds_of_sound", probe=120, few=7200, many=1_000_000, warming=0)
 TRY = ("predict {run} word.wav", "listen {run} room.wav")
 NEEDS_DATA = False  # recordings come with --positive, or are spoken
 TAKES = "sound"
@@ -180,10 +180,10 @@ def _split(config: Config, found: dict[str, Found]) -> tuple[dict[str, dict[str,
         stay, held, cut = clips.split(files, config.holdout, rng)
         if cut:
             said.append(
-                f"of {NAMES[kind]}, the end of one file is validated on, the rest of it is trained on: more files tell more"
+                f"of {NAMES[kind]} the end of a file is validated on, what is before it is trained on; more files tell more"
             )
-        parts["train"][kind] = list(clips.pieces(stay, round(PIECE[kind] * config.hertz)))
-        parts["dev"][kind] = held
+        size = round(PIECE[kind] * config.hertz)
+        parts["train"][kind], parts["dev"][kind] = list(clips.pieces(stay, size)), list(clips.pieces(held, size))
     return parts, said
 
 
@@ -214,9 +214,12 @@ def _speak(config: Config, parts: dict[str, dict[str, Found]]) -> str:
     for (part, kind, origin), made in said.items():
         parts[part][kind] = parts[part][kind] + [Clip(samples, origin) for samples in made]
     hours = sum(map(len, said["dev", "others", "spoken talk"])) / config.hertz / 3600
+    english = f"; this talk is English, read by voices of `{config.language}`: recorded talk (--negative) is better"
     return (
         f"spoken: {size:,} times {' or '.join(f'`{phrase}`' for phrase in config.say)}, {size:,} times what sounds like it; "
-        f"to validate on {hours:.2f} hours of made-up talk" + (f", and {dev} clips of the word" if dev else "")
+        f"to validate on {hours:.2f} hours of made-up talk"
+        + (f", and {dev} clips of the word" if dev else "")
+        + ("" if config.language.startswith("en") else english)
     )
 
 
@@ -422,11 +425,11 @@ def describe(config: Config, data: Data, model: Model) -> list[str]:
     words = sum(len(stream.marks) for stream in data.dev.streams) // len(rehearsal.LEVELS)
     hours = len(data.dev) / 3600
     weights = sum(p.numel() for p in model.parameters())
-    clips = f"{count['words']:,} clips of the word, {count['others']:,} of other speech, {count['backgrounds']:,} of rooms"
+    made = f"{count['words']:,} clips of the word, {count['others']:,} of other speech, {count['backgrounds']:,} of rooms"
     every = f"an answer every {model.step / config.hertz * 1000:.0f} ms"
     return [
         *data.accounts["said"],
-        f"to train on {clips}; to validate on {words:,} of the word, {hours:.2f} hours in all",
+        f"to train on {made}; to validate on {words:,} of the word, {hours:.2f} hours in all",
         f"model: {config.cell}, {config.layers} x {config.hidden} units, {every}; {weights:,} weights",
     ]
 
@@ -457,28 +460,29 @@ BUDGETS = (
 
 def watch(model: Model, codec: Codec, part: Heard, limit: int | None = None) -> dict[str, float]:
     """Choose the model's threshold on the streams, and measure them at it."""
-    points = _points(model, part.some(limit))
+    net, streams = detector(model), part.some(limit)
+    points = detection.curve(rehearsal.heard(net, streams), net.rule, net.hop)
     chosen = detection.choose(points, model.budget)
     model.threshold.fill_(chosen.threshold)
     misses = [1 - detection.choose(points, model.budget * times).hits / max(1, chosen.words) for times in BUDGETS]
-    return _told_of(chosen) | {MEASURE: float(np.mean(misses))}
+    return _told_of(chosen, streams, part.rate) | {MEASURE: float(np.mean(misses))}
 
 
-def _points(model: Model, streams: list[Stream]) -> list[Point]:
-    net = detector(model)
-    return detection.curve(rehearsal.heard(net, streams), net.rule, net.hop)
+def conclude(model: Model, codec: Codec, part: Heard, limit: int) -> None:
+    """The threshold is chosen once more, on all that is held out."""
+    watch(model, codec, part, limit)
 
 
-def _told_of(point: Point) -> dict[str, float]:
+def _told_of(point: Point, streams: list[Stream], rate: int) -> dict[str, float]:
     found = {name: value for name, value in detection.measures(point).items() if value is not None}
-    return found | {"seconds": point.hours * 3600}
+    return found | {"seconds_of_sound": sum(len(stream.sound) for stream in streams) / rate}
 
 
 def evaluate(model: Model, codec: Codec, part: Heard, limit: int | None = None) -> dict[str, float]:
     """The measures at the model's threshold."""
-    net = detector(model)
-    point = detection_tables.point(net, rehearsal.heard(net, part.some(limit)))
-    return _told_of(point) | {MEASURE: 1 - point.hits / max(1, point.words)}
+    net, streams = detector(model), part.some(limit)
+    point = detection_tables.point(net, rehearsal.heard(net, streams))
+    return _told_of(point, streams, part.rate) | {MEASURE: 1 - point.hits / max(1, point.words)}
 
 
 def examine(run: Any, part: list[Stream]) -> dict[str, list[dict[str, Any]]]:
@@ -494,7 +498,7 @@ def examine(run: Any, part: list[Stream]) -> dict[str, list[dict[str, Any]]]:
 class Predict:
     """Options of answering."""
 
-    threshold: float | None = option(None, "probability from which on it fires  [the run's own]", minimum=0, maximum=1)
+    threshold: float | None = option(None, "probability from which on it fires  [the run's own]", minimum=1e-6, maximum=1)
 
 
 class Answer(NamedTuple):
@@ -511,9 +515,14 @@ def predict(run: Any, paths: Sequence[Path], options: Predict) -> list[Answer]:
         for block in sound.blocks(path, net.rate):
             probabilities, found, state = net(block, state)
             highest = max(highest, float(probabilities.max(initial=0)))
-            events += [event._asdict() for event in found]
-        answers.append(Answer(highest, events))
+            events += [_rounded(event) for event in found]
+        answers.append(Answer(round(highest, 4), events))
     return answers
+
+
+def _rounded(event: Event) -> dict[str, float]:
+    """To the millisecond; the net does not know its probabilities to more than four digits."""
+    return {"time": round(event.time, 3), "probability": round(event.probability, 4)}
 
 
 def at_threshold(net: Detector, threshold: float | None) -> Detector:
@@ -543,22 +552,25 @@ def shown(answer: Answer, coloured: bool) -> str:
 class Listen:
     """Options of listening."""
 
-    threshold: float | None = option(None, "probability from which on it fires  [the run's own]", minimum=0, maximum=1)
-    exec: str | None = option(None, "a command to start at each event; {time} and {probability} are filled in")
+    threshold: float | None = option(None, "probability from which on it fires  [the run's own]", minimum=1e-6, maximum=1)
+    exec: str | None = option(None, "a command to start at each event, with {time}, {probability} and, where it is kept, {sound}")
     capture: str | None = option(None, "keep the sound around each event in this folder, to train on: --negative FOLDER")
-    hertz: int = option(16_000, "of raw sound (16 bits, mono) through standard input", minimum=1_000, maximum=768_000)
+    hertz: int | None = option(
+        None, "of raw sound (16 bits, mono) through standard input  [16000]", minimum=1_000, maximum=768_000
+    )
 
 
 def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
     """Events as they come, from a sound file, raw sound through standard input (`-`) or the microphone (`mic`)."""
     net = at_threshold(detector(run.model), options.threshold)
-    start = capture.Runner(capture.command(options.exec)) if options.exec is not None else None
-    heard = sound.heard(source, net.rate, options.hertz)
     folder = None if options.capture is None else Path(options.capture)
-    for event, path in capture.kept(net, heard, folder):
-        if start is not None:
+    places = ("time", "probability") if folder is None else ("time", "probability", "sound")
+    start = capture.Runner(capture.command(options.exec, places)) if options.exec is not None else None
+    written = (start,) if start is not None and start.waits else ()
+    for event, path in capture.kept(net, sound.heard(source, net.rate, options.hertz), folder, *written):
+        if start is not None and not start.waits:
             start(event)
-        yield event._asdict() | ({} if path is None else {"sound": str(path)})
+        yield _rounded(event) | ({} if path is None else {"sound": str(path)})
     if start is not None:
         start.wait()
 
@@ -601,7 +613,9 @@ def _marked(options: Evaluate) -> list[Stream]:
         raise UserError(said, fix="one for each, in the same order; `-` for a recording without the word")
     tables = options.events or ("-",) * len(options.stream)
     return [
-        Stream(name, "stream", Path(name), [] if table == "-" else marks.read(Path(table)))
+        Stream(
+            name, "stream", Path(name), [] if table == "-" else marks.within(Path(table), sound.info(Path(name)).seconds, name)
+        )
         for name, table in zip(options.stream, tables, strict=True)
     ]
 
@@ -612,8 +626,9 @@ def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
     recordings = rehearsal.heard(net, streams)
     if find_spec("matplotlib") is not None:
         (run.folder / "samples").mkdir(exist_ok=True)
-        folders.write_bytes(run.folder / "samples" / "curve.png", detection_tables.picture(net, recordings))
-    return {"tables": detection_tables.tables(net, streams, recordings)}
+        folders.write_bytes(run.folder / "samples" / "curve.png", detection_tables.picture(net, streams, recordings))
+    reached = detection_tables.reached(net, streams, recordings, run.config.budget)
+    return {"reached": reached, "tables": detection_tables.tables(net, streams, recordings)}
 
 
 def glimpse(run: Any, seed: int) -> str:
