@@ -394,9 +394,7 @@ def evaluate() -> click.Command:
         if as_json:
             click.echo(_line(found))
             return
-        for i, records in enumerate(found.values()):
-            click.echo("\n" * bool(i), nl=False)
-            _records(records, as_json)
+        _sections(found)
 
     data = click.Argument(["data"], nargs=-1, metavar="DATA…")
     params = [_run_argument(), data, *_flags_of(pages, "Evaluate"), _json_flag()]
@@ -436,7 +434,7 @@ def record() -> click.Command:
 
     params = [
         click.Argument(["folder"]),
-        click.Option(["--takes"], type=int, help="stop after so many  [at Ctrl-C, or where the sound ends]"),
+        click.Option(["--takes"], type=click.IntRange(min=1), help="stop after so many  [at Ctrl-C, or where the sound ends]"),
         click.Option(["--hertz"], type=int, default=16_000, help="samples a second  [16000]"),
         click.Option(["--raw"], is_flag=True, help="read raw sound of 16 bits from standard input, not the microphone"),
     ]

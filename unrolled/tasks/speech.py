@@ -680,7 +680,9 @@ def shown(answer: Answer, coloured: bool) -> str:
 class Listen:
     """Options of listening."""
 
-    hertz: int = option(16_000, "of raw sound (16 bits, mono) through standard input", minimum=1_000, maximum=768_000)
+    hertz: int | None = option(
+        None, "of raw sound (16 bits, mono) through standard input  [16000]", minimum=1_000, maximum=768_000
+    )
     pause: float = option(1.0, "seconds without a symbol after which what was said is finished", minimum=0.1, maximum=3600)
     beam: int = option(32, "hypotheses that go on after each frame", minimum=1, maximum=10_000)
     lm: str | None = option(None, "language model: an .arpa file of words, or `none`  [n-grams of the transcripts trained on]")
