@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unrolled import api, backoff, cli, ctc, formants
+from unrolled import api, backoff, cli, ctc, formants, masks
 from unrolled.data import mixing, recordings, sound
 from unrolled.data.recordings import Columns
 from unrolled.errors import UserError
@@ -69,9 +69,13 @@ def test_the_demo_holds_what_its_table_says(tmp_path):
 
 def test_words_are_learnt_and_told_beside_a_floor(forward):
     found = report(forward)
-    assert found["dev"]["character_error_rate"] < 0.2 < found["baselines"]["the commonest transcript"]["character_error_rate"]
+    assert (
+        found["dev"]["greedy_character_error_rate"] < 0.2 < found["baselines"]["the commonest transcript"]["character_error_rate"]
+    )
     measures = {row["measure"]: row for row in found["tables"]["measures"]}
     assert measures["word_error_rate"]["from"] <= measures["word_error_rate"]["value"] <= measures["word_error_rate"]["to"]
+    assert found["dev"]["word_error_rate"] == measures["word_error_rate"]["value"]
+    assert found["dev"]["greedy_word_error_rate"] == measures["greedy_word_error_rate"]["value"]
     answers = predict(forward, [said(forward, f"clips/{i:02d}.wav") for i in range(12)], Predict())
     right = [answer.text == WORDS[i % 3] for i, answer in enumerate(answers)]
     assert sum(right) >= 10
@@ -176,9 +180,9 @@ def test_masks_hide_a_part_alone(both):
     torch.manual_seed(1)
     features = torch.ones(4, 60, 40)
     frames = torch.tensor([60, 60, 30, 30])
-    hidden = speech.masked(features, frames, 2, torch.ones(4))
+    hidden = masks.masked(features, frames, 2, torch.ones(4))
     assert 0.4 < float(hidden.mean()) < 1
-    assert torch.equal(speech.masked(features, frames, 0, torch.ones(4)), features)
+    assert torch.equal(masks.masked(features, frames, 0, torch.ones(4)), features)
 
 
 def test_an_example_ripens(both, tmp_path):
@@ -351,8 +355,39 @@ def test_what_cannot_be_trained_on_is_counted_and_named(tmp_path):
 
 def test_recordings_that_are_all_bad_are_refused(tmp_path):
     (tmp_path / "t.tsv").write_text("a.wav\tx\nb.wav\ty\n")
-    with pytest.raises(UserError, match=r"none of the 1 recordings can be used: 1 left out whose sound file is not there"):
+    with pytest.raises(UserError, match=r"none of the 2 recordings can be used: 2 left out whose sound file is not there"):
         speech.read(speech.Config(data=(str(tmp_path / "t.tsv"),)), tmp_path / "tokens")
+
+
+def test_what_is_held_out_is_drawn_from_what_can_be_used(tmp_path):
+    """Missing files never stand in for the held-out part, whichever rows they have."""
+    table = clips(tmp_path, 6)
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join([*rows, *(f"gone/{i}.wav\tsolu\ta" for i in range(60))]))
+    for seed in range(3):
+        data = speech.read(speech.Config(data=(str(table),), holdout=0.34, seed=seed), tmp_path / f"tokens{seed}")
+        assert (len(data.train), len(data.dev)) == (4, 2) and not set(data.train.places) & set(data.dev.places)
+        assert [line[:12] for line in data.accounts["said"]] == ["60 left out "]
+        first = int(data.dev.places[0].split(":")[1]) - 2
+        wanted = sound.read(tmp_path / "clips" / f"{first:02d}.wav", data.accounts["hertz"])
+        assert np.abs(data.dev[0] - wanted).max() < 1e-3
+    table.write_text("\n".join([*rows[:2], "gone.wav\tx\ta"]))
+    with pytest.raises(UserError, match="of the recordings only one can be used: one to train on"):
+        speech.read(speech.Config(data=(str(table),)), tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"frames": 60}, "`--frames 60` sees 0.615 s at once; allowed are 1 to 18 frames of 0.01 s"),
+        ({"frames": 10, "hop": 0.05}, "`--frames 10` sees 0.475 s at once; allowed are 1 to 4 frames of 0.05 s"),
+        ({"stride": 6}, "`--stride 6` skips frames that no answer sees; allowed are 1 to 5, as --frames has"),
+    ],
+)
+def test_frames_that_are_too_many_are_refused_before_anything_is_read(tmp_path, settings, said):
+    with pytest.raises(UserError) as error:
+        speech.read(speech.Config(data=("nowhere",), **settings), tmp_path)
+    assert said in str(error.value)
 
 
 def test_recordings_that_are_validated_on_too_are_told(tmp_path):

@@ -31,7 +31,7 @@ predict(run, items, options)         a NamedTuple for each
 shown(answer, coloured)              one as a person reads it
 part(run, names, spool, options)     data to evaluate on
 examine(run, part)                   tables of measures: {title: [{column: value}]}
-details(run, data, folder, limit)    what report.json holds beside the measures
+details(run, data, folder, limit)    what report.json holds beside the measures; under `dev`, more measures
 
 Of a page that answers, optionally: TAKES = "sound", when what is typed in is a file's path; NEEDS_DATA = False, when other
 options may stand in for the data.
