@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from unrolled import api, backoff, cli, ctc, formants, masks
@@ -133,7 +134,7 @@ def test_a_stream_in_pieces_of_any_size_says_what_the_whole_file_says(forward):
             assert finished == []
         (end,) = net.end(state)
         assert forward.codec.decode(end.found.ids.tolist()) == wanted.text
-        assert end.found.nats == wanted.best[0].nats and end.heard == len(samples)
+        assert round(end.found.nats, 4) == wanted.best[0].nats and end.heard == len(samples)
 
 
 def test_what_is_heard_of_a_sound_does_not_depend_on_its_neighbours(forward):
@@ -280,6 +281,52 @@ def test_files_are_answered_from_a_folder_and_a_list(forward, tmp_path, capsys):
     }
     assert cli.run(["predict", str(forward.folder), str(said(forward)), "--best", "2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_each_of_several_answers_names_its_file_and_a_bad_one_loses_no_other(forward, tmp_path, capsys):
+    first, second, other = (str(path) for path in (said(forward), said(forward, "clips/01.wav"), tmp_path / "bad.wav"))
+    (tmp_path / "bad.wav").write_text("no sound")
+    texts = [one.text for one in predict(forward, [first, second], Predict())]
+    assert cli.run(["predict", str(forward.folder), first, other, second]) == 2
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == [f"{first}\t{texts[0]}", f"{second}\t{texts[1]}"]
+    assert f"`{other}` is not read as sound" in shown.err and "Traceback" not in shown.err
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{tmp_path / 'gone.wav'}\n{first}\n{other}\n")
+    assert cli.run(["predict", str(forward.folder), f"@{listed}", "--json"]) == 2
+    shown = capsys.readouterr()
+    assert [json.loads(line)["where"] for line in shown.out.splitlines()] == [f"{listed}:2"]
+    assert shown.err.count("error:") == 2
+    assert cli.run(["predict", str(forward.folder), first, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["where"] == first and row["probability"] == round(row["probability"], 4)
+    assert cli.run(["predict", str(forward.folder), first]) == 0
+    assert capsys.readouterr().out == f"{texts[0]}\n"
+
+
+def test_what_is_listened_to_is_printed_for_a_person(forward, capsys):
+    assert cli.run(["listen", str(forward.folder), str(said(forward))]) == 0
+    *partial, final = capsys.readouterr().out.splitlines()
+    assert partial and all(line.endswith(" …") for line in partial)
+    assert final.split(" s  ")[1] == predict(forward, [said(forward)], Predict())[0].text
+
+
+def test_listening_in_blocks_of_any_size_ends_with_what_the_file_says(forward, monkeypatch):
+    wanted = predict(forward, [said(forward)], Predict())[0].text
+    for seconds in (0.007, 0.05, 0.9):
+        monkeypatch.setattr(speech, "EVERY", seconds)
+        events = list(speech.listen(forward, str(said(forward)), Listen(pause=9.0)))
+        assert [event["text"] for event in events if event["final"]] == [wanted]
+
+
+@pytest.mark.parametrize(("name", "rate"), [("a.ogg", 16_000), ("a.mp3", 16_000), ("a.flac", 44_100), ("a.wav", 8_000)])
+def test_files_of_any_kind_rate_and_number_of_channels_are_heard(forward, tmp_path, name, rate):
+    samples = sound.read(said(forward), rate)
+    soundfile.write(tmp_path / name, np.stack([samples, samples], 1), rate)
+    heard, whole = speech.opened(forward, tmp_path / name), sound.read(said(forward), forward.config.hertz)
+    assert abs(len(heard) - len(whole)) < 0.1 * forward.config.hertz
+    if rate >= 16_000:
+        assert predict(forward, [heard], Predict())[0].text == predict(forward, [whole], Predict())[0].text
 
 
 # --- recordings

@@ -31,9 +31,9 @@ from ..cells import CELLS
 from ..config import agree, fill, option
 from ..data import arpa, mixing, recordings, sound, vocab
 from ..data.batch import Buckets, Rows, borders
-from ..data.clips import Clips, keep, keep_sounds, open_clips, open_sounds
 from ..data.recordings import Columns, Recording
 from ..data.samples import in_16_bits
+from ..data.transcribed import Clips, keep, keep_sounds, open_clips, open_sounds
 from ..data.vocab import Codec
 from ..decode import log_softmax
 from ..errors import UserError
@@ -496,10 +496,14 @@ class Answer(NamedTuple):
     words: list[Word]
 
 
-def predict(run: Any, paths: Sequence[Path], options: Predict) -> list[Answer]:
-    """What is said in each sound file; in one that is too short for anything, nothing."""
-    rate = run.model.logmel.rate
-    return transcribe(run, [sound.read(path, rate) for path in paths], options)
+def predict(run: Any, sounds: Sequence[Path | np.ndarray], options: Predict) -> list[Answer]:
+    """What is said in each sound file, or in samples that `opened` gave; in one that is too short for anything, nothing."""
+    return transcribe(run, [one if isinstance(one, np.ndarray) else opened(run, one) for one in sounds], options)
+
+
+def opened(run: Any, path: Path) -> np.ndarray:
+    """The samples (N,) of a sound file, at the run's rate; a UserError where it cannot be read."""
+    return sound.read(path, run.model.logmel.rate)
 
 
 def transcribe(run: Any, sounds: Sequence[np.ndarray], options: Predict) -> list[Answer]:
@@ -523,8 +527,8 @@ def answers(model: Model, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _answer(run: Any, best: list[ctc.Found], frames: np.ndarray) -> Answer:
-    guesses = [Guess(_written(run.codec, one.ids), one.score, one.nats) for one in best]
-    return Answer(guesses[0].text, math.exp(best[0].nats), guesses, _words(run, best[0].ids, frames))
+    guesses = [Guess(_written(run.codec, one.ids), round(one.score, 4), round(one.nats, 4)) for one in best]
+    return Answer(guesses[0].text, round(math.exp(best[0].nats), 4), guesses, _words(run, best[0].ids, frames))
 
 
 def _words(run: Any, ids: np.ndarray, frames: np.ndarray) -> list[Word]:
@@ -682,8 +686,13 @@ def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
 
 
 def _event(run: Any, said: Said, final: bool) -> dict[str, Any]:
-    seconds = round(said.heard / run.model.logmel.rate, 2)
+    seconds = round(said.heard / run.model.logmel.rate, 3)
     return {"seconds": seconds, "text": _written(run.codec, said.found.ids), "final": final}
+
+
+def told(event: dict[str, Any]) -> str:
+    """What has been heard as a person reads it; what may still change ends in dots."""
+    return f"{event['seconds']:7.2f} s  {event['text']}" + ("" if event["final"] else " …")
 
 
 # --- evaluating
