@@ -261,7 +261,9 @@ def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standi
         "weights": sum(p.numel() for p in run.model.parameters()), "environment": folders.environment(),
     }  # fmt: skip
     if hasattr(run.task, "details"):
-        report |= run.task.details(run, data, folder / "tokens", about["evaluate"]["at_the_end"])
+        more = run.task.details(run, data, folder / "tokens", about["evaluate"]["at_the_end"])
+        measures |= more.pop("dev", {})
+        report |= more
     folders.write_json(folder / "report.json", report)
     shutil.rmtree(folder / "tokens", ignore_errors=True)
     told = (f"{value:.3f} {key}" for key, value in measures.items() if isinstance(value, float) and key != "characters")
