@@ -428,7 +428,7 @@ def test_what_is_held_out_is_drawn_from_what_can_be_used(tmp_path):
     [
         ({"frames": 60}, "`--frames 60` sees 0.615 s at once; allowed are 1 to 18 frames of 0.01 s"),
         ({"frames": 10, "hop": 0.05}, "`--frames 10` sees 0.475 s at once; allowed are 1 to 4 frames of 0.05 s"),
-        ({"stride": 6}, "`--stride 6` skips frames that no answer sees; allowed are 1 to 5, as --frames has"),
+        ({"stride": 6}, "`stride` got 6; allowed are 1 to 5, the frames that a step sees"),
     ],
 )
 def test_frames_that_are_too_many_are_refused_before_anything_is_read(tmp_path, settings, said):

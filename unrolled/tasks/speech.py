@@ -171,11 +171,7 @@ def _check_frames(config: Config) -> None:
             f"`--frames {config.frames}` sees {seconds:.3g} s at once; allowed are 1 to {most} frames of {config.hop:g} s",
             fix=f"--frames {min(most, 5)}",
         )
-    if config.stride > config.frames:
-        raise UserError(
-            f"`--stride {config.stride}` skips frames that no answer sees; allowed are 1 to {config.frames}, as --frames has",
-            fix=f"--stride {min(3, config.frames)}",
-        )
+    listener.check_stride(config.frames, config.stride)
 
 
 def _held_out(config: Config, number: int) -> tuple[list[int], list[int]]:
