@@ -21,7 +21,7 @@ from .sampling import sample
 from .smooth import sigmoid, tanh
 from .stepping import one
 
-ROWS = 64  # taken through a layer together, at most
+ROWS = 16  # taken through a layer together, at most
 ZERO = np.float32(0)
 
 State = tuple[np.ndarray, np.ndarray, np.ndarray]
