@@ -177,17 +177,18 @@ def advance(net, samples, condition, first, at, streams, steps, rings, heard, ro
         begin = remembered(net, layer, streams, steps, first, begin, rings, heard, h, seen)
         product(seen, rows, one(net.gates, layer), gates)
         for i in range(rows):
-            a, c, out = gates[i], wanted[i if room[9].size else 0, layer * 2 * R : (layer + 1) * 2 * R], z[i]
+            c, out = wanted[i if room[9].size else 0, layer * 2 * R : (layer + 1) * 2 * R], z[i]
+            filtered, opened, c_filtered, c_opened = gates[i, :R], gates[i, R : 2 * R], c[:R], c[R:]
             for j in range(R):
-                out[j] = tanh(a[j] + c[j]) * sigmoid(a[R + j] + c[R + j])
+                out[j] = tanh(filtered[j] + c_filtered[j]) * sigmoid(opened[j] + c_opened[j])
         product(z, rows, one(net.moves, layer), moved)
         bias = net.move_biases[layer]
         for i in range(rows):
-            vector, sums, out = h[i], total[i], moved[i]
+            vector, sums, onward, aside = h[i], total[i], moved[i, :R], moved[i, R : R + S]
             for j in range(R):
-                vector[j] += out[j] + bias[j]
+                vector[j] += onward[j] + bias[j]
             for j in range(S):
-                sums[j] += out[R + j]
+                sums[j] += aside[j]
     for i in range(rows):
         sums = total[i]
         for j in range(S):
@@ -232,13 +233,13 @@ def generate(net, uniforms, condition, temperature, top_p, samples, rings, outpu
     (streams, n), Q = samples.shape, outputs.shape[1]
     together = min(streams, ROWS)
     room = rooms(net, together, together)
-    p, heap = np.empty(Q, samples.dtype), np.empty(Q, np.int64)
+    p = np.empty(Q, samples.dtype)
     for first in range(0, streams, together):
         group = min(together, streams - first)
         room[9][:] = np.nan
         for at in range(n):
             for s in range(first, first + group):
-                samples[s, at] = sample(net.levels, outputs[s], temperature, top_p, uniforms[s, at], p, heap)
+                samples[s, at] = sample(net.levels, outputs[s], temperature, top_p, uniforms[s, at], p)
                 if np.isnan(samples[s, at]):
                     return False
             advance(net, samples, condition, first, at, group, 1, rings, heard, room)

@@ -121,7 +121,7 @@ def _whole(row, most, whole):
     """row (K) rounded to whole numbers (K or more, int16) of the unit that is returned: nan where a number is not finite."""
     bits, largest = row.view(np.int32), np.int32(0)
     for k in range(row.size):  # sizes are ordered as their bits are, whose maximum is found many at a time
-        largest = max(largest, bits[k] & np.int32(0x7FFFFFFF))
+        largest = max(largest, np.int32(bits[k] & np.int32(0x7FFFFFFF)))
     finite = largest < np.int32(0x7F800000)
     unit = of_bits(largest) / most if finite and largest > 0 else np.float32(1)
     for k in range(row.size):
@@ -154,4 +154,4 @@ def product_int8(a, rows, panels, scales, c):
     for i in range(rows):
         target, found, unit = c[i], sums[i], units[i]
         for j in range(columns):
-            target[j] = found[j] * (unit * scales[j])
+            target[j] = np.float32(found[j]) * (unit * scales[j])

@@ -6,42 +6,70 @@ import math
 
 import numpy as np
 
-from .jit import inner
-from .smooth import exp
-from .writing import draw, keep_likeliest
+from .jit import MATH, compiled, inner
+from .smooth import exp, of_bits
+from .writing import draw
 
 ZERO = np.float32(0)
 STEPS = 2**15  # of a 16-bit sample on either side of 0
 
 
 @inner
-def sample(levels, outputs, temperature, top_p, uniforms, p, heap):
-    """The next sample: a level where there are `levels`; nan where the outputs are no numbers. p, heap (Q) to work in."""
+def sample(levels, outputs, temperature, top_p, uniforms, p):
+    """The next sample: a level where there are `levels`; nan where the outputs are no numbers. p (Q) to work in."""
     if levels:
-        return level(outputs, temperature, top_p, uniforms[0], p, heap)
+        return level(outputs, temperature, top_p, uniforms[0], p)
     return of_mixture(outputs, temperature, top_p, uniforms[0], uniforms[1], p)
 
 
 @inner
 def softmax(logits, temperature, p):
-    """p = e^((logit - the largest) / temperature), 1 and 0 at temperature 0; returns their sum."""
+    """p = e^((logit - the largest) / temperature), 1 and 0 at temperature 0."""
     largest = logits[0]
     for j in range(p.size):
         largest = max(largest, logits[j])
+    sharpness = np.float32(1 / temperature if temperature > 0 else 0)
+    for j in range(p.size):
+        p[j] = exp((logits[j] - largest) * sharpness)
+    if temperature == 0:
+        for j in range(p.size):
+            p[j] = np.float32(logits[j] == largest)
+
+
+def _mass(p, least):
     total = ZERO
     for j in range(p.size):
-        over = logits[j] - largest
-        p[j] = exp(over / temperature) if temperature > 0 else np.float32(over == 0)
-        total += p[j]
+        total += p[j] if p[j] >= least else ZERO
     return total
 
 
+mass = compiled(_mass, MATH | {"reassoc"})
+
+
 @inner
-def level(logits, temperature, top_p, uniform, p, heap):
+def keep_top(p, top_p):
+    """Set to zero all but the likeliest that together have top_p of the sum.
+
+    The least of them is found by halving what it can be, as positive numbers are ordered as their bits are.
+    """
+    wanted = mass(p, ZERO) * np.float32(top_p)
+    low, high = np.int32(0), np.int32(0x3F800001)  # the numbers whose mass is enough, and is not
+    while high - low > 1:
+        middle = np.int32((low + high) // 2)
+        if mass(p, of_bits(middle)) >= wanted:
+            low = middle
+        else:
+            high = middle
+    for j in range(p.size):
+        p[j] = p[j] if p[j] >= of_bits(low) else ZERO
+
+
+@inner
+def level(logits, temperature, top_p, uniform, p):
     """A level drawn from the softmax."""
-    total = softmax(logits, temperature, p)
+    softmax(logits, temperature, p)
     if top_p < 1:
-        keep_likeliest(p, total, 0, top_p, heap)
+        keep_top(p, top_p)
     found = draw(p, uniform)
     return np.float32(found if found >= 0 else np.nan)
 
