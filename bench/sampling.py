@@ -32,7 +32,9 @@ def run(data: str | None) -> None:
 
 def row(model: WaveNet, streams: int) -> dict[str, object]:
     n = SAMPLES[streams]
-    found = beside(ours(model, "int8", streams), {"float32": ours(model, "float32", streams), "torch": Queues(model, streams).write})
+    found = beside(
+        ours(model, "int8", streams), {"float32": ours(model, "float32", streams), "torch": Queues(model, streams).write}
+    )
     rate = {name: streams * n / value["seconds"] for name, value in found.items()}
     slower = found["torch"]["ratio"] * np.array([1, found["ours"]["seconds"] / found["float32"]["seconds"]])
     return {
