@@ -1,7 +1,7 @@
 """Nets that write sound, packed for the CPU: they hear what is known and write on, any number of streams at once.
 
-One synthesiser holds the weights of all streams. What streams remember is a tuple of arrays made by start(), a row a stream, which
-does not grow.
+One synthesiser holds the weights of all streams. What streams remember is a tuple of arrays made by start(), a row a
+stream, which does not grow.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Synthesiser:
         condition (streams, n or 1, C). The state becomes the one after them. UserError where x or the condition do not fit the
         net or the state.
         """
+        _known(state, self.start(0))
         samples = _samples(x, self.levels, len(state[0]))
         condition = _condition(condition, *samples.shape, self.channels)
         out = np.empty((*samples.shape, self.outputs), np.float32)
@@ -69,6 +70,7 @@ class Synthesiser:
         whatever the other streams are. A stream that has heard nothing begins after one sample of silence.
         UserError where these do not fit the net or the state, and where the net's outputs are no numbers.
         """
+        _known(state, self.start(0))
         condition = _condition(condition, len(state[0]), n, self.channels)
         uniforms, samples = _drawing(uniforms, len(state[0]), n, self.levels)
         _silence(self, state, condition)
@@ -110,6 +112,7 @@ class RecurrentSynthesiser:
 
     def force(self, x: np.ndarray, state: State, condition: np.ndarray | None = None) -> np.ndarray:
         """As Synthesiser.force."""
+        _known(state, self.start(0))
         samples = _samples(x, self.levels, len(state[0]))
         condition = _condition(condition, *samples.shape, self.channels)
         out = np.empty((*samples.shape, self.outputs), np.float32)
@@ -126,6 +129,7 @@ class RecurrentSynthesiser:
         condition: np.ndarray | None = None,
     ) -> np.ndarray:
         """As Synthesiser.__call__."""
+        _known(state, self.start(0))
         condition = _condition(condition, len(state[0]), n, self.channels)
         uniforms, samples = _drawing(uniforms, len(state[0]), n, self.levels)
         _silence(self, state, condition)
@@ -153,11 +157,17 @@ def _silence(synthesiser: Synthesiser | RecurrentSynthesiser, state: State, cond
             array[fresh] = new
 
 
+def _known(state: State, own: State) -> None:
+    """A UserError for a state of another net, which compiled code would read beyond its end."""
+    if [(part.shape[1:], part.dtype, len(part)) for part in state] != [(o.shape[1:], o.dtype, len(state[0])) for o in own]:
+        raise UserError("the state is not one of this net's `start()`: its shapes differ")
+
+
 def _samples(x: np.ndarray, levels: int, streams: int) -> np.ndarray:
     """Known samples as compiled code takes them."""
     if x.ndim != 2 or len(x) != streams:
         raise UserError(f"the samples have shape {x.shape}; needed is ({streams}, n), a row a stream of the state")
-    if levels and x.size and not (0 <= x.min() and x.max() < levels):
+    if levels and x.size and (x.min() < 0 or x.max() >= levels):
         raise UserError(f"the samples go from {x.min()} to {x.max()}; this net's levels from 0 to {levels - 1}")
     if not np.isfinite(x).all():
         raise UserError("among the samples is one that is no finite number")

@@ -192,12 +192,13 @@ def advance(net, samples, condition, first, at, streams, steps, rings, heard, ro
     for i in range(rows):
         sums = total[i]
         for j in range(S):
-            sums[j] = max(sums[j], ZERO)
+            sums[j] = ZERO if sums[j] < ZERO else sums[j]  # nan stays what it is
     product(total, rows, net.hidden, hidden)
     for i in range(rows):
         sums, wide = total[i], hidden[i]
         for j in range(S):
-            sums[j] = max(wide[j] + net.hidden_bias[j], ZERO)
+            above = wide[j] + net.hidden_bias[j]
+            sums[j] = ZERO if above < ZERO else above
     product(total, rows, net.output, outputs)
     for i in range(rows):
         out = outputs[i]

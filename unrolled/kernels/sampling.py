@@ -14,9 +14,29 @@ ZERO = np.float32(0)
 STEPS = 2**15  # of a 16-bit sample on either side of 0
 
 
+def _zeros(numbers):
+    total = ZERO
+    for j in range(numbers.size):
+        total += numbers[j] * 0
+    return total
+
+
+def _mass(p, least):
+    total = ZERO
+    for j in range(p.size):
+        total += p[j] if p[j] >= least else ZERO
+    return total
+
+
+zeros = compiled(_zeros, MATH | {"reassoc"})  # nan where a number is not finite
+mass = compiled(_mass, MATH | {"reassoc"})  # of the numbers that are at least so large
+
+
 @inner
 def sample(levels, outputs, temperature, top_p, uniforms, p):
     """The next sample: a level where there are `levels`; nan where the outputs are no numbers. p (Q) to work in."""
+    if zeros(outputs) != 0:
+        return np.float32(np.nan)
     if levels:
         return level(outputs, temperature, top_p, uniforms[0], p)
     return of_mixture(outputs, temperature, top_p, uniforms[0], uniforms[1], p)
@@ -34,16 +54,6 @@ def softmax(logits, temperature, p):
     if temperature == 0:
         for j in range(p.size):
             p[j] = np.float32(logits[j] == largest)
-
-
-def _mass(p, least):
-    total = ZERO
-    for j in range(p.size):
-        total += p[j] if p[j] >= least else ZERO
-    return total
-
-
-mass = compiled(_mass, MATH | {"reassoc"})
 
 
 @inner
@@ -70,8 +80,7 @@ def level(logits, temperature, top_p, uniform, p):
     softmax(logits, temperature, p)
     if top_p < 1:
         keep_top(p, top_p)
-    found = draw(p, uniform)
-    return np.float32(found if found >= 0 else np.nan)
+    return np.float32(draw(p, uniform))
 
 
 @inner
@@ -80,10 +89,14 @@ def of_mixture(outputs, temperature, top_p, uniform, other, p):
     M = outputs.size // 3
     softmax(outputs[:M], temperature, p[:M])
     component = draw(p[:M], uniform)
-    if component < 0:
-        return np.float32(np.nan)
     mean, scale = outputs[M + component], math.exp(np.float64(outputs[2 * M + component]))
     place = 0.5 + (other - 0.5) * top_p
     spread = math.log(place) - math.log1p(-place) if place > 0 else -np.inf
     x = mean + scale * temperature * spread if temperature > 0 else np.float64(mean)
     return np.float32(min(max(np.rint(x * STEPS), -STEPS), STEPS - 1) / STEPS)
+
+
+@compiled
+def keep_top_of(p, top_p):
+    """keep_top() for Python."""
+    keep_top(p, top_p)
