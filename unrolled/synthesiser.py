@@ -42,13 +42,7 @@ class Synthesiser:
         condition (streams, n or 1, C). The state becomes the one after them. UserError where x or the condition do not fit the
         net or the state.
         """
-        _known(state, self.start(0))
-        samples = _samples(x, self.levels, len(state[0]))
-        condition = _condition(condition, *samples.shape, self.channels)
-        out = np.empty((*samples.shape, self.outputs), np.float32)
-        if samples.size:
-            dilated.force(self.net, samples, condition, out, *state)
-        return out
+        return _force(self, x, state, condition)
 
     def __call__(
         self,
@@ -70,13 +64,10 @@ class Synthesiser:
         whatever the other streams are. A stream that has heard nothing begins after one sample of silence.
         UserError where these do not fit the net or the state, and where the net's outputs are no numbers.
         """
-        _known(state, self.start(0))
-        condition = _condition(condition, len(state[0]), n, self.channels)
-        uniforms, samples = _drawing(uniforms, len(state[0]), n, self.levels)
-        _silence(self, state, condition)
-        if n and not dilated.generate(self.net, uniforms, condition, float(temperature), float(top_p), samples, *state):
-            raise _no_numbers()
-        return samples.astype(np.int64) if self.levels else samples
+        return _write(self, n, state, uniforms, temperature, top_p, condition)
+
+    def _run(self, samples, uniforms, temperature, top_p, condition, out, state) -> bool:
+        return dilated.run(self.net, condition, uniforms, temperature, top_p, samples, out, *state)
 
 
 class RecurrentSynthesiser:
@@ -112,12 +103,7 @@ class RecurrentSynthesiser:
 
     def force(self, x: np.ndarray, state: State, condition: np.ndarray | None = None) -> np.ndarray:
         """As Synthesiser.force."""
-        _known(state, self.start(0))
-        samples = _samples(x, self.levels, len(state[0]))
-        condition = _condition(condition, *samples.shape, self.channels)
-        out = np.empty((*samples.shape, self.outputs), np.float32)
-        self._run(samples, np.empty((len(samples), 0, 1)), 1.0, 1.0, condition, out, state)
-        return out
+        return _force(self, x, state, condition)
 
     def __call__(
         self,
@@ -129,24 +115,52 @@ class RecurrentSynthesiser:
         condition: np.ndarray | None = None,
     ) -> np.ndarray:
         """As Synthesiser.__call__."""
-        _known(state, self.start(0))
-        condition = _condition(condition, len(state[0]), n, self.channels)
-        uniforms, samples = _drawing(uniforms, len(state[0]), n, self.levels)
-        _silence(self, state, condition)
-        if n and not self._run(samples, uniforms, temperature, top_p, condition, np.empty((0, 0, 0), np.float32), state):
-            raise _no_numbers()
-        return samples.astype(np.int64) if self.levels else samples
+        return _write(self, n, state, uniforms, temperature, top_p, condition)
 
     def _run(self, samples, uniforms, temperature, top_p, condition, out, state) -> bool:
         hidden, outputs, heard = state
         working = np.ascontiguousarray(hidden.transpose(1, 0, 2))  # as the loops of cells keep it
-        fine = recurring.run(*self.net, condition, uniforms, float(temperature), float(top_p), samples, out, working, outputs)
+        fine = recurring.run(*self.net, condition, uniforms, temperature, top_p, samples, out, working, outputs)
         hidden[:] = working.transpose(1, 0, 2)
         heard += samples.shape[1]
         return fine
 
 
-def _silence(synthesiser: Synthesiser | RecurrentSynthesiser, state: State, condition: np.ndarray) -> None:
+Either = Synthesiser | RecurrentSynthesiser
+
+
+def _force(synthesiser: Either, x: np.ndarray, state: State, condition: np.ndarray | None) -> np.ndarray:
+    _known(state, synthesiser.start(0))
+    samples = _samples(x, synthesiser.levels, len(state[0]))
+    condition = _condition(condition, *samples.shape, synthesiser.channels)
+    out = np.empty((*samples.shape, synthesiser.outputs), np.float32)
+    synthesiser._run(samples, np.empty((len(samples), 0, 1)), 1.0, 1.0, condition, out, state)
+    return out
+
+
+def _write(
+    synthesiser: Either,
+    n: int,
+    state: State,
+    uniforms: np.ndarray,
+    temperature: float,
+    top_p: float,
+    condition: np.ndarray | None,
+) -> np.ndarray:
+    _known(state, synthesiser.start(0))
+    streams, nothing = len(state[0]), np.empty((0, 0, 0), np.float32)
+    condition = _condition(condition, streams, n, synthesiser.channels)
+    uniforms, samples = _drawing(uniforms, streams, n, synthesiser.levels), np.empty((streams, n), np.float32)
+    if n:
+        _silence(synthesiser, state, condition)
+        if not synthesiser._run(samples, uniforms, float(temperature), float(top_p), condition, nothing, state):
+            raise UserError(
+                "the net's outputs are no numbers: no sample can be drawn", fix="take an earlier step of its training"
+            )
+    return samples.astype(np.int64) if synthesiser.levels else samples
+
+
+def _silence(synthesiser: Either, state: State, condition: np.ndarray) -> None:
     """One sample of it for the streams that have heard nothing."""
     fresh = state[-1] == 0
     if fresh.any():
@@ -184,13 +198,12 @@ def _condition(condition: np.ndarray | None, streams: int, n: int, channels: int
     return np.require(condition, np.float32, ("C", "A", "W"))
 
 
-def _drawing(uniforms: np.ndarray, streams: int, n: int, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random numbers (streams, n, 1 or 2) as compiled code takes them, and room for the samples."""
+def _drawing(uniforms: np.ndarray, streams: int, n: int, levels: int) -> np.ndarray:
+    """Random numbers (streams, n, 1 or 2) as compiled code takes them."""
     wanted = (streams, n) if levels else (streams, n, 2)
     if uniforms.shape != wanted:
         raise UserError(f"`uniforms` has shape {uniforms.shape}; needed is {wanted}")
-    ready = np.require(uniforms, np.float64, ("C", "A", "W")).reshape(streams, n, 1 if levels else 2)
-    return ready, np.empty((streams, n), np.float32)
+    return np.require(uniforms, np.float64, ("C", "A", "W")).reshape(streams, n, 1 if levels else 2)
 
 
 def _check(levels: int, outputs: int, precision: str) -> None:
@@ -200,7 +213,3 @@ def _check(levels: int, outputs: int, precision: str) -> None:
         raise UserError(f"a net of {levels} levels has {outputs} outputs; needed is one a level")
     if not levels and outputs % 3:
         raise UserError(f"a net of real samples has {outputs} outputs; needed are 3 a logistic")
-
-
-def _no_numbers() -> UserError:
-    return UserError("the net's outputs are no numbers: no sample can be drawn", fix="take an earlier step of its training")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .jit import compiled, inner
+from .jit import compiled, inner, pasted
 from .loops import copy
 from .product import Packed, columns, pack, product
 from .sampling import sample
@@ -89,161 +89,162 @@ def start(net: Net, streams: int) -> State:
     return rings, outputs, np.zeros(streams, np.int64)
 
 
-@inner
-def rooms(net, rows, streams):
-    """Arrays to work in: h, a layer's input, its gates, z, its output, the sum of skips, hidden layer, outputs, conditions."""
-    R, S = net.table.shape[1], net.skip_bias.size
-    f32 = net.table.dtype
-    before = np.full((streams, net.condition[0].shape[1]), np.nan, f32)  # equal to no condition
-    return (
-        np.empty((rows, R), f32),
-        np.empty((rows, net.kernel * R), f32),
-        np.empty((rows, net.gates[0].shape[1] * net.gates[0].shape[3]), f32),
-        np.empty((rows, R), f32),
-        np.empty((rows, net.moves[0].shape[1] * net.moves[0].shape[3]), f32),
-        np.empty((rows, S), f32),
-        np.empty((rows, columns(net.hidden)), f32),
-        np.empty((rows, columns(net.output)), f32),
-        np.empty((rows, columns(net.condition)), f32),
-        before,
-    )
+@compiled
+def run(net, given, uniforms, temperature, top_p, samples, out, rings, outputs, heard):
+    """Steps with samples (streams, n): known ones whose outputs go to out (streams, n, Q), or, where there are uniforms
+    (streams, n, 1 or 2), drawn here. given (streams, n or 1, C) the condition; rings, outputs and heard become the next ones.
+    False where the outputs are no numbers.
+
+    A row of what is computed together is one sample of one stream, stream by stream.
+    """
+    (streams, n), R, S = samples.shape, net.table.shape[1], net.skip_bias.size
+    drawing, together = uniforms.shape[1] > 0, min(streams, ROWS)
+    most = 1 if drawing else max(1, min(n, ROWS // together))
+    rows = together * most
+    h, seen, z, total = room(rows, R), room(rows, net.kernel * R), room(rows, R), room(rows, S)
+    gates, moved = room(rows, width(net.gates)), room(rows, width(net.moves))
+    hidden, last = room(rows, columns(net.hidden)), room(rows, columns(net.output))
+    bias, latest = room(rows, columns(net.condition)), room(together, columns(net.condition))
+    before, p = room(together, given.shape[2]), np.empty_like(net.output_bias)
+    for first in range(0, streams, together):
+        group, at = min(together, streams - first), 0
+        before[:] = np.nan  # equal to no condition
+        while at < n:
+            steps, begin = min(most, n - at), 0
+            rows = group * steps
+            for s in range(first, first + group):
+                if drawing:
+                    samples[s, at] = sample(net.levels, outputs[s], temperature, top_p, uniforms[s, at], p)
+                    if np.isnan(samples[s, at]):
+                        return False
+            enter(net.levels, net.table, samples, first, at, steps, h[:rows])
+            conditioned(net.condition, net.gate_biases, given, first, at, steps, before[:group], latest, bias)
+            total[:] = 0
+            for layer in range(net.dilations.size):
+                begin = remembered(rings, heard, first, begin, net.kernel, net.dilations[layer], steps, h[:rows], seen)
+                product(seen, rows, one(net.gates, layer), gates)
+                open_gates(gates, bias, given.shape[2] > 0, layer, z[:rows])
+                product(z, rows, one(net.moves, layer), moved)
+                onward(moved, net.move_biases[layer], h[:rows], total)
+            positive(total, net.skip_bias, total[:rows])
+            product(total, rows, net.hidden, hidden)
+            positive(hidden, net.hidden_bias, total[:rows])
+            product(total, rows, net.output, last)
+            leave(last[:rows], net.output_bias, first, at, steps, outputs, out, heard)
+            at += steps
+    return True
+
+
+@pasted
+def room(rows, width):
+    return np.empty((rows, width), np.float32)
+
+
+@pasted
+def width(matrices):
+    """The columns of each of some matrices, those they were filled up with among them."""
+    return matrices[0].shape[1] * matrices[0].shape[3]
 
 
 @inner
-def conditioned(net, condition, first, at, streams, steps, room):
-    """V c + b of each row, all layers side by side. Computed where c differs from the sample's before."""
-    wanted, before = room[8], room[9]
-    biases, C = net.gate_biases, before.shape[1]
-    if not C:
-        for j in range(biases.size):
-            wanted[0, j] = biases[j]
+def enter(levels, table, samples, first, at, steps, h):
+    """h (rows, R) = the input layer's vectors."""
+    for i in range(len(h)):
+        x, vector = samples[first + i // steps, at + i % steps], h[i]
+        if levels:
+            copy(vector, table[int(x)])
+        else:
+            scale, offset = table[0], table[1]
+            for j in range(vector.size):
+                vector[j] = scale[j] * x + offset[j]
+
+
+@inner
+def conditioned(matrix, biases, given, first, at, steps, before, latest, bias):
+    """bias (rows, L·2R) = V c + b, all layers side by side; b alone, in one row, where there is no c.
+
+    Computed where c differs from `before`, that of the sample before, whose result is `latest`: what is known of a sound seldom
+    changes as fast as it.
+    """
+    if not given.shape[2]:
+        copy(bias[0, : biases.size], biases)
         return
-    for s in range(streams):
+    for s in range(len(before)):
+        known, sums = before[s], latest[s]
         for t in range(steps):
-            row = s * steps + t
-            c = condition[first + s, min(at + t, condition.shape[1] - 1)]
-            same = True
-            for j in range(C):
-                same = same and c[j] == before[s, j]
+            c, same = given[first + s, min(at + t, given.shape[1] - 1)], True
+            for j in range(c.size):
+                same = same and c[j] == known[j]
             if not same:
-                copy(before[s], c)
-                product(before[s : s + 1], 1, net.condition, wanted[row : row + 1])
+                copy(known, c)
+                product(before[s : s + 1], 1, matrix, latest[s : s + 1])
                 for j in range(biases.size):
-                    wanted[row, j] += biases[j]
-            elif t:
-                copy(wanted[row], wanted[row - 1])
-            elif steps > 1:
-                copy(wanted[row], wanted[row + steps - 1])  # of the last piece's last sample
+                    sums[j] += biases[j]
+            copy(bias[s * steps + t], sums)
 
 
 @inner
-def remembered(net, layer, streams, steps, first, begin, rings, heard, h, seen):
-    """seen (rows, kernel·R) = the layer's inputs that its convolution meets at each sample; h becomes part of its ring."""
-    R, size = h.shape[1], (net.kernel - 1) * net.dilations[layer]
-    for s in range(streams):
+def remembered(rings, heard, first, begin, kernel, dilation, steps, h, seen):
+    """seen (rows, kernel·R) = the inputs that a layer's convolution meets, the oldest first: from its ring, which begins at
+    `begin`, and h (rows, R), which goes into the ring. Returns where the next ring begins.
+    """
+    R, size = h.shape[1], (kernel - 1) * dilation
+    for s in range(len(h) // steps):
         ring = rings[first + s, begin : begin + size]
         place = heard[first + s] % size
         for t in range(steps):
-            row, tap = s * steps + t, place
-            for k in range(net.kernel - 1):
-                copy(seen[row, k * R : (k + 1) * R], ring[tap])
-                tap += net.dilations[layer]
-                if tap >= size:
-                    tap -= size
-            copy(seen[row, (net.kernel - 1) * R :], h[row])
-            copy(ring[place], h[row])
+            met, now, tap = seen[s * steps + t], h[s * steps + t], place
+            for k in range(kernel - 1):
+                copy(met[k * R : (k + 1) * R], ring[tap])
+                tap = tap + dilation if tap + dilation < size else tap + dilation - size
+            copy(met[(kernel - 1) * R :], now)
+            copy(ring[place], now)
             place = place + 1 if place + 1 < size else 0
     return begin + size
 
 
 @inner
-def advance(net, samples, condition, first, at, streams, steps, rings, heard, room):
-    """Samples [first, first + streams) x [at, at + steps) through the net, a row each, stream by stream; room[7] has the
-    outputs then.
-    """
-    h, seen, gates, z, moved, total, hidden, outputs, wanted, _ = room
-    rows, R, S = streams * steps, h.shape[1], total.shape[1]
-    conditioned(net, condition, first, at, streams, steps, room)
-    for i in range(rows):
-        x, vector = samples[first + i // steps, at + i % steps], h[i]
-        if net.levels:
-            copy(vector, net.table[int(x)])
-        else:
-            for j in range(R):
-                vector[j] = net.table[0, j] * x + net.table[1, j]
-        copy(total[i], net.skip_bias)
-    begin = 0
-    for layer in range(net.dilations.size):
-        begin = remembered(net, layer, streams, steps, first, begin, rings, heard, h, seen)
-        product(seen, rows, one(net.gates, layer), gates)
-        for i in range(rows):
-            c, out = wanted[i if room[9].size else 0, layer * 2 * R : (layer + 1) * 2 * R], z[i]
-            filtered, opened, c_filtered, c_opened = gates[i, :R], gates[i, R : 2 * R], c[:R], c[R:]
-            for j in range(R):
-                out[j] = tanh(filtered[j] + c_filtered[j]) * sigmoid(opened[j] + c_opened[j])
-        product(z, rows, one(net.moves, layer), moved)
-        bias = net.move_biases[layer]
-        for i in range(rows):
-            vector, sums, onward, aside = h[i], total[i], moved[i, :R], moved[i, R : R + S]
-            for j in range(R):
-                vector[j] += onward[j] + bias[j]
-            for j in range(S):
-                sums[j] += aside[j]
-    for i in range(rows):
-        sums = total[i]
+def open_gates(gates, bias, each, layer, z):
+    """z (rows, R) = tanh(filter) ⊙ σ(gate); bias of `each` row or one for all."""
+    R = z.shape[1]
+    for i in range(len(z)):
+        row, filtered, opened, out = bias[i if each else 0], gates[i, :R], gates[i, R : 2 * R], z[i]
+        b_filtered, b_opened = row[2 * layer * R : (2 * layer + 1) * R], row[(2 * layer + 1) * R : (2 * layer + 2) * R]
+        for j in range(R):
+            out[j] = tanh(filtered[j] + b_filtered[j]) * sigmoid(opened[j] + b_opened[j])
+
+
+@inner
+def onward(moved, bias, h, total):
+    """h (rows, R) += the first columns of moved + bias; total (rows, S) += those behind."""
+    R, S = h.shape[1], total.shape[1]
+    for i in range(len(h)):
+        x, sums, ahead, aside = h[i], total[i], moved[i, :R], moved[i, R : R + S]
+        for j in range(R):
+            x[j] += ahead[j] + bias[j]
         for j in range(S):
-            sums[j] = ZERO if sums[j] < ZERO else sums[j]  # nan stays what it is
-    product(total, rows, net.hidden, hidden)
-    for i in range(rows):
-        sums, wide = total[i], hidden[i]
-        for j in range(S):
-            above = wide[j] + net.hidden_bias[j]
-            sums[j] = ZERO if above < ZERO else above
-    product(total, rows, net.output, outputs)
-    for i in range(rows):
-        out = outputs[i]
-        for j in range(net.output_bias.size):
-            out[j] += net.output_bias[j]
-    for s in range(streams):
+            sums[j] += aside[j]
+
+
+@inner
+def positive(source, bias, target):
+    """target (rows, S) = relu(source + bias); nan stays nan."""
+    for i in range(len(target)):
+        out, given = target[i], source[i]
+        for j in range(out.size):
+            above = given[j] + bias[j]
+            out[j] = ZERO if above < ZERO else above
+
+
+@inner
+def leave(last, bias, first, at, steps, outputs, out, heard):
+    """The outputs: each stream's newest ones, and all into `out`, where it is not empty."""
+    group = len(last) // steps
+    for s in range(group):
         heard[first + s] += steps
-
-
-@compiled
-def force(net, samples, condition, out, rings, outputs, heard):
-    """Known samples (streams, n) through the net; out (streams, n, Q)."""
-    (streams, n), Q = samples.shape, outputs.shape[1]
-    together = min(streams, ROWS)
-    most = max(1, ROWS // together)
-    room = rooms(net, together * most, together)
-    for first in range(0, streams, together):
-        group, at = min(together, streams - first), 0
-        room[9][:] = np.nan
-        while at < n:
-            steps = min(most, n - at)
-            advance(net, samples, condition, first, at, group, steps, rings, heard, room)
-            for i in range(group * steps):
-                copy(out[first + i // steps, at + i % steps], room[7][i, :Q])
-            at += steps
-        for s in range(group):
-            copy(outputs[first + s], out[first + s, n - 1])
-
-
-@compiled
-def generate(net, uniforms, condition, temperature, top_p, samples, rings, outputs, heard):
-    """Draw samples (streams, n) and step after each; uniforms (streams, n, 1 or 2). False where outputs are no numbers."""
-    (streams, n), Q = samples.shape, outputs.shape[1]
-    together = min(streams, ROWS)
-    room = rooms(net, together, together)
-    p = np.empty(Q, samples.dtype)
-    for first in range(0, streams, together):
-        group = min(together, streams - first)
-        room[9][:] = np.nan
-        for at in range(n):
-            for s in range(first, first + group):
-                samples[s, at] = sample(net.levels, outputs[s], temperature, top_p, uniforms[s, at], p)
-                if np.isnan(samples[s, at]):
-                    return False
-            advance(net, samples, condition, first, at, group, 1, rings, heard, room)
-            for s in range(group):
-                copy(outputs[first + s], room[7][s, :Q])
-    return True
+        for t in range(steps):
+            now, found = outputs[first + s], last[s * steps + t]
+            for j in range(bias.size):
+                now[j] = found[j] + bias[j]
+            if out.size:
+                copy(out[first + s, at + t], now)
