@@ -266,10 +266,13 @@ def test_what_does_not_fit_is_refused():
     state = mine.start(2)
     for message, call in [
         (r"^`precision` got `int4`; allowed are float32, int8", lambda: synthesiser(net, "int4")),
-        (r"^a net of 20 levels has 6 outputs", lambda: Synthesiser(WaveNet(20, 6, 8, 8, [1]))),
+        (r"^a net of 20 levels needs one output each; it has 6", lambda: Synthesiser(WaveNet(20, 6, 8, 8, [1]))),
         (r"^a net of real samples has 7 outputs; needed are 3 a logistic", lambda: Synthesiser(WaveNet(0, 7, 8, 8, [1]))),
-        (r"^the samples have shape \(2,\); needed is \(2, n\)", lambda: mine.force(x[0, :2], state, condition)),
-        (r"^the samples go from 0 to 19; this net's|^the samples go from \d to 20", lambda: mine.force(x + 1, state, condition)),
+        (
+            r"^the samples have shape \(2,\); the streams of the state are 2\n.*one row a stream",
+            lambda: mine.force(x[0, :2], state, condition),
+        ),
+        (r"^the samples go from \d to 20; allowed are 0 to 19", lambda: mine.force(x + 1, state, condition)),
         (r"^`condition` has shape None; needed is \(2, 48 or 1, 2\)", lambda: mine.force(x, state)),
         (r"^`condition` has shape \(2, 1, 2\); needed is \(2, 9 or 1, 0\)", lambda: refused_condition(x)),
         (r"^`uniforms` has shape \(2, 8\); needed is \(2, 9\)", lambda: mine(9, state, random(net, 2, 8), condition=condition)),

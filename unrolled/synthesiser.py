@@ -180,9 +180,9 @@ def _known(state: State, own: State) -> None:
 def _samples(x: np.ndarray, levels: int, streams: int) -> np.ndarray:
     """Known samples as compiled code takes them."""
     if x.ndim != 2 or len(x) != streams:
-        raise UserError(f"the samples have shape {x.shape}; needed is ({streams}, n), a row a stream of the state")
+        raise UserError(f"the samples have shape {x.shape}; the streams of the state are {streams}", fix="one row a stream")
     if levels and x.size and (x.min() < 0 or x.max() >= levels):
-        raise UserError(f"the samples go from {x.min()} to {x.max()}; this net's levels from 0 to {levels - 1}")
+        raise UserError(f"the samples go from {x.min()} to {x.max()}; allowed are 0 to {levels - 1}")
     if not np.isfinite(x).all():
         raise UserError("among the samples is one that is no finite number")
     return np.require(x, np.float32, ("C", "A", "W"))
@@ -210,6 +210,6 @@ def _check(levels: int, outputs: int, precision: str) -> None:
     if precision not in PRECISIONS:
         raise UserError(f"`precision` got `{precision}`; allowed are {', '.join(PRECISIONS)}")
     if levels and outputs != levels:
-        raise UserError(f"a net of {levels} levels has {outputs} outputs; needed is one a level")
+        raise UserError(f"a net of {levels} levels needs one output each; it has {outputs}")
     if not levels and outputs % 3:
         raise UserError(f"a net of real samples has {outputs} outputs; needed are 3 a logistic")
