@@ -60,12 +60,11 @@ class Queues:
 
     @torch.no_grad()
     def __init__(self, model: WaveNet, streams: int):
-        width = 2 * model.residual
         self.model, self.streams, self.time = model, streams, 0
-        self.gates = [(g.bias, g.weight.permute(0, 2, 1).reshape(width, -1).t().contiguous()) for g in model.gates]
+        self.gates = [(g.bias, g.weight.t().contiguous()) for g in model.gates]
         pairs = list(zip(model.residuals, model.skips, strict=True))
-        self.moves = [(torch.cat([r.bias, s.bias]), torch.cat([r.weight, s.weight])[:, :, 0].t().contiguous()) for r, s in pairs]
-        self.ends = [(end.bias, end.weight[:, :, 0].t().contiguous()) for end in (model.hidden, model.output)]
+        self.moves = [(torch.cat([r.bias, s.bias]), torch.cat([r.weight, s.weight]).t().contiguous()) for r, s in pairs]
+        self.ends = [(end.bias, end.weight.t().contiguous()) for end in (model.hidden, model.output)]
         self.rings = [torch.zeros(d, streams, model.residual) for d in model.dilations]
         self.x = torch.full((streams,), model.levels // 2)
 

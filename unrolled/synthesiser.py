@@ -28,9 +28,9 @@ class Synthesiser:
     """
 
     def __init__(self, model: WaveNet, precision: str = "float32"):
-        _check(model.levels, model.output.out_channels, precision)
+        _check(model.levels, model.output.out_features, precision)
         self.net = dilated.packed(model, precision == "int8")
-        self.levels, self.outputs, self.channels = model.levels, model.output.out_channels, self.net.condition[0].shape[1]
+        self.levels, self.outputs, self.channels = model.levels, model.output.out_features, self.net.condition[0].shape[1]
 
     def start(self, streams: int) -> State:
         """The state before the first sample."""

@@ -50,8 +50,8 @@ class Net(NamedTuple):
 def packed(model: nn.Module, int8: bool) -> Net:
     """A dilated.WaveNet's weights as they are now."""
     width = 2 * model.residual
-    gates = [layer.weight.permute(2, 1, 0).reshape(-1, width) for layer in model.gates]
-    moves = [torch.cat([r.weight, s.weight])[:, :, 0].t() for r, s in zip(model.residuals, model.skips, strict=True)]
+    gates = [layer.weight.t() for layer in model.gates]
+    moves = [torch.cat([r.weight, s.weight]).t() for r, s in zip(model.residuals, model.skips, strict=True)]
     condition = [layer.weight for layer in model.conditions] or [torch.zeros(len(gates) * width, 0)]
     return Net(
         model.levels,
@@ -64,9 +64,9 @@ def packed(model: nn.Module, int8: bool) -> Net:
         _together(moves, int8),
         _numbers(torch.stack([layer.bias for layer in model.residuals])),
         _numbers(torch.stack([layer.bias for layer in model.skips]).sum(0)),
-        pack(model.hidden.weight[:, :, 0].float().t(), int8),
+        pack(model.hidden.weight.float().t(), int8),
         _numbers(model.hidden.bias),
-        pack(model.output.weight[:, :, 0].float().t(), int8),
+        pack(model.output.weight.float().t(), int8),
         _numbers(model.output.bias),
     )
 
