@@ -44,3 +44,20 @@ def test_a_later_sample_has_no_gradient_to_an_earlier_output():
     net(x)[:, 12].sum().backward()
     seen = x.grad[0] != 0
     assert not seen[13:].any() and seen[12] and seen[12 - net.field + 1] and not seen[: 12 - net.field + 1].any()
+
+
+@torch.no_grad()
+def test_outputs_on_whole_fields_are_those_of_the_whole(net):
+    x, condition = sound(net, length=60), torch.randn(2, 60, 3)
+    out = net.whole(x, condition)
+    assert out.shape == (2, 60 - net.field + 1, 10)
+    assert torch.allclose(out, net(x, condition)[:, net.field - 1 :], atol=1e-6)
+    assert torch.allclose(net.whole(x, condition[:, :1]), net(x, condition[:, :1])[:, net.field - 1 :], atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_layer_is_a_convolution(net):
+    x, (W, b) = torch.randn(2, 8, 40), (net.gates[2].weight, net.gates[2].bias)
+    seen = torch.cat([x[:, :, 4 * k : 40 - 4 * (net.kernel - 1 - k)] for k in range(net.kernel)], dim=1).transpose(1, 2)
+    wanted = torch.nn.functional.conv1d(x, W.view(16, net.kernel, 8).transpose(1, 2), b, dilation=4)
+    assert torch.allclose(net.gates[2](seen).transpose(1, 2), wanted, atol=1e-5)

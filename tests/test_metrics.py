@@ -266,3 +266,9 @@ def test_each_label_has_its_interval():
     for (low, high), value in ((first, f1[0]), (second, f1[1])):
         assert low < value < high and 0.05 < high - low < 0.13  # about 2 * 1.96 * sqrt(.8 * .2 / 200), a little less
     assert metrics.label_intervals(np.eye(2)[labels], labels, False) == [(1.0, 1.0)] * 2
+
+
+def test_a_share_between_two_counts_has_the_interval_of_both():
+    low, high = metrics.clopper_pearson(1.25, 30)
+    assert low == metrics.clopper_pearson(1, 30)[0] and high == metrics.clopper_pearson(2, 30)[1]
+    assert metrics.clopper_pearson(0.5, 1)[1] == 1.0

@@ -2,13 +2,14 @@
 
 import io
 import json
+import re
 import sys
 
 import numpy as np
 import pytest
 import torch
 
-from unrolled import api, capture, cli, formants, rehearsal, voices
+from unrolled import api, capture, cli, formants, metrics, rehearsal, voices
 from unrolled.data import sound
 from unrolled.errors import UserError
 from unrolled.tasks import trigger
@@ -50,6 +51,38 @@ def test_the_demo_is_learnt_in_few_steps(run):
     assert {row["of"] for row in report["tables"]["levels"]} == {"clean", "20 dB", "10 dB", "5 dB"}
     (words,) = {row["words"] for row in report["tables"]["levels"]}
     assert words == 30
+    assert [row["of"] for row in report["tables"]["levels"]] == ["clean", "20 dB", "10 dB", "5 dB"]
+    assert any(row["sound"].endswith("negative") for row in report["tables"]["sounds"])
+
+
+def test_the_threshold_kept_is_chosen_on_all_that_is_held_out(clips, tmp_path):
+    found = api.train("trigger", clips, out=tmp_path / "run", steps=30, evaluations=1, quiet=True, **SMALL)
+    about = json.loads((found.folder / "config.json").read_text())
+    data_seconds = json.loads((found.folder / "report.json").read_text())["dev"]["seconds_of_sound"]
+    assert about["evaluate"]["at_the_end"] == int(data_seconds)
+    assert found.folder.joinpath("best").read_bytes() == found.folder.joinpath("last").read_bytes()
+    assert (found.folder / "steps" / "31").is_dir()
+
+
+def test_the_end_of_training_and_info_tell_intervals(run, capsys):
+    report = json.loads((run.folder / "report.json").read_text())
+    assert re.match(
+        r"\d+\.\d % missed \(\d+\.\d-\d+\.\d\), \d+ false accepts in [\d.]+ h \(.*/h at 95 %\)$", report["reached"][0]
+    )
+    assert "hours are too few to show 0.5 false accepts an hour" in report["reached"][1]
+    assert cli.run(["info", str(run.folder)]) == 0
+    assert f"reached: {report['reached'][0]}" in capsys.readouterr().out
+
+
+def test_one_recording_at_four_levels_is_one_trial(run):
+    row = next(row for row in run_report(run)["tables"]["measures"] if row["measure"] == "miss_rate")
+    assert "120 words of 30 recordings" in row["protocol"]
+    misses = row["value"] * 120
+    assert (row["from"], row["to"]) == pytest.approx(metrics.clopper_pearson(misses * 30 / 120, 30), abs=1e-6)
+
+
+def run_report(run):
+    return json.loads((run.folder / "report.json").read_text())
 
 
 def test_it_fires_at_the_word_and_not_at_others(run, tmp_path):
@@ -173,7 +206,66 @@ def test_words_stand_in_their_streams_at_the_level_asked_for():
         assert 10 * np.log10(np.mean(inside**2) / np.mean(before**2)) == pytest.approx(10.4, abs=1.5)  # with what is behind it
 
 
+def test_programs_that_cannot_start_are_told_once_and_what_they_print_is_no_result(run, tmp_path, capfd):
+    samples, _ = spoken(["kamito", "sulo", "kamito"])
+    sound.write(tmp_path / "a.wav", samples, RATE)
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"\0")
+    broken.chmod(0o755)
+    assert cli.run(["listen", str(run.folder), str(tmp_path / "a.wav"), "--exec", str(broken), "--json"]) == 0
+    said = capfd.readouterr()
+    assert len(said.out.splitlines()) == 2 and said.err.count("cannot be started") == 1
+    words = ["listen", str(run.folder), str(tmp_path / "a.wav"), "--exec", "echo {time} {sound}", "--json"]
+    assert cli.run([*words, "--capture", str(tmp_path / "kept")]) == 0
+    said = capfd.readouterr()
+    events = [json.loads(line) for line in said.out.splitlines()]
+    assert [event["time"] for event in events] == [round(event["time"], 3) for event in events]
+    assert all(event["sound"] in said.err for event in events)
+    assert cli.run(words) == 2
+    assert "has `{sound}`; filled in are {time}, {probability}" in capfd.readouterr().err
+
+
+def test_nothing_heard_leaves_no_folder(run, tmp_path):
+    sound.write(tmp_path / "a.wav", np.zeros(RATE, np.float32), RATE)
+    assert list(trigger.listen(run, str(tmp_path / "a.wav"), trigger.Listen(capture=str(tmp_path / "kept")))) == []
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_stream_without_the_word_has_a_curve_of_false_accepts(run, clips):
+    told = trigger.examine(run, trigger.part(run, [], clips, trigger.Evaluate(negative=(str(clips / "negative"),))))
+    assert told["levels"] == [] and {row["miss_rate"] for row in told["curve"]} == {None}
+    counts = [row["false_accepts_per_hour"] for row in told["curve"]]
+    assert len(counts) > 1 and counts == sorted(counts)
+
+
 # --- what is refused
+
+
+def test_a_single_recording_is_refused_before_training(clips, tmp_path):
+    one = sound.files(clips / "positive")[0]
+    with pytest.raises(UserError, match="one recording of the word leaves none to validate on"):
+        train(tmp_path, positive=(str(one),))
+
+
+def test_marks_after_the_end_and_rates_of_files_are_told(run, tmp_path):
+    sound.write(tmp_path / "a.wav", np.zeros(RATE, np.float32), RATE)
+    (tmp_path / "a.tsv").write_text("0.1\t0.5\n\n3\t4\tkamito\n\n")
+    options = trigger.Evaluate(stream=(str(tmp_path / "a.wav"),), events=(str(tmp_path / "a.tsv"),))
+    with pytest.raises(UserError, match=r"a.wav` lasts 1.00 s, and 1 of 2 marks end later, the first at 4.00 s"):
+        trigger.part(run, [], tmp_path, options)
+    with pytest.raises(UserError, match="`--hertz` is of raw sound through standard input"):
+        list(trigger.listen(run, str(tmp_path / "a.wav"), trigger.Listen(hertz=8000)))
+
+
+@pytest.mark.parametrize("takes", ["0", "-1"])
+def test_no_takes_are_refused_and_no_folder_is_left(tmp_path, capsys, takes):
+    assert cli.run(["record", str(tmp_path / "new"), "--raw", "--takes", takes]) == 2
+    assert "--takes" in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+def test_a_threshold_of_nothing_is_refused_by_its_range(run, capsys):
+    assert cli.run(["listen", str(run.folder), "a.wav", "--threshold", "0"]) == 2
+    assert "1e-06 to 1" in capsys.readouterr().err
 
 
 def train(folder, **settings):

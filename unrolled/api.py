@@ -219,7 +219,7 @@ def _schedule(
         brief = _seconds_each(page, page.watch, data, model)
     while_training = max(measuring.few, int(0.01 * total / config.evaluations / brief) - measuring.warming)
     at_the_end = min(size, int(0.1 * total / one))
-    readings = 2 if hasattr(page, "details") else 1
+    readings = 1 + hasattr(page, "details") + hasattr(page, "conclude")
     last = readings * one * (at_the_end + measuring.warming)
     often = config.evaluations * (brief * 2 * (min(while_training, size) + measuring.warming) + 0.1)
     left = (total - (time.monotonic() - began)) * MARGIN - last - often
@@ -246,6 +246,11 @@ def _seconds_each(page: ModuleType, measure: Callable[..., dict[str, float]], da
 def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standing, progress: Progress) -> None:
     """Measure the best step on the validation data and write report.json beside the baselines."""
     run = load(folder)
+    if hasattr(run.task, "conclude"):
+        run.task.conclude(run.model, run.codec, data.dev, about["evaluate"]["at_the_end"])
+        last = folders.load_step(folder, "last", with_state=True)
+        concluded = last._replace(number=last.number + 1, weights=folders.weights_of(run.model))
+        folders.save_step(folder, concluded, best=True)
     measures = run.task.evaluate(run.model, run.codec, data.dev, limit=about["evaluate"]["at_the_end"])
     told = run.task.settings(run.config, data)
     if not told.unit and run.task.MEASURE not in told.shown:
@@ -256,13 +261,14 @@ def _report(folder: Path, data: Any, about: dict[str, Any], standing: fit.Standi
         "weights": sum(p.numel() for p in run.model.parameters()), "environment": folders.environment(),
     }  # fmt: skip
     if hasattr(run.task, "details"):
-        report |= run.task.details(run, data, folder / "tokens", about["evaluate"]["at_the_end"])
+        more = run.task.details(run, data, folder / "tokens", about["evaluate"]["at_the_end"])
+        measures |= more.pop("dev", {})
+        report |= more
     folders.write_json(folder / "report.json", report)
     shutil.rmtree(folder / "tokens", ignore_errors=True)
-    progress.say(
-        f"{folder}: "
-        + ", ".join(f"{value:.3f} {key}" for key, value in measures.items() if isinstance(value, float) and key != "characters")
-    )
+    told = (f"{value:.3f} {key}" for key, value in measures.items() if isinstance(value, float) and key != "characters")
+    for line in report.get("reached") or [", ".join(told)]:
+        progress.say(f"{folder}: {line}")
     _say_floors({name: report["baselines"][name] for name in report["baselines"].keys() - about["baselines"].keys()}, progress)
     for title, records in summary.brief(report).items():
         progress.say("\n".join([title, *("  " + line for line in tables.lines(records))]))

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from . import tables
-from .errors import INTERRUPTED, LIMIT, UserError, did_you_mean, of_system
+from .errors import BAD_INPUT, INTERRUPTED, LIMIT, UserError, did_you_mean, of_system
 from .tasks import TASKS
 
 BEGAN = time.monotonic()  # `--minutes` counts from here
@@ -319,11 +319,21 @@ def predict() -> click.Command:
             model = model.task.together(model, [_of_task((_task_of(model),), api.load(other)) for other in options.beside])
         coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         with tempfile.TemporaryDirectory() as spool:
-            items = _items(model, input, options, Path(spool))
+            failed: list[UserError] = []
+            items, several = _opened(model, _items(model, input, options, Path(spool)), failed), False
             while some := list(itertools.islice(items, AT_ONCE)):
+                several = several or len(some) + len(failed) > 1
                 answers = model.task.predict(model, [item for _, item in some], options)
                 for (where, _), answer in zip(some, answers, strict=True):
-                    click.echo(_line({"where": where} | _plain(answer)) if as_json else model.task.shown(answer, coloured))
+                    if as_json:
+                        click.echo(_line({"where": where} | _plain(answer)))
+                    else:
+                        shown = model.task.shown(answer, coloured)
+                        click.echo(_of_file(where, shown) if several and _takes_sound(model) else shown)
+        for error in failed[:-1]:
+            _fail(str(error), error.code)
+        if failed:
+            raise failed[-1]
 
     params = [
         _run_argument(),
@@ -342,9 +352,29 @@ def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iter
             found = run.task.items(run, text.removeprefix("@"), options, spool)
             yield from ((where.removeprefix(f"{spool}{os.sep}"), item) for where, item in found)
         else:
-            if os.path.exists(text) and getattr(run.task, "TAKES", "text") == "text":
+            if os.path.exists(text) and not _takes_sound(run):
                 _note(f"`{text}` is answered as a text; `@{text}` reads the file")
-            yield None, run.task.item(run, text)
+            yield text if _takes_sound(run) else None, run.task.item(run, text)
+
+
+def _takes_sound(run: Any) -> bool:
+    return getattr(run.task, "TAKES", "text") == "sound"
+
+
+def _opened(run: Any, items: Iterator[tuple[str | None, Any]], failed: list[UserError]) -> Iterator[tuple[str | None, Any]]:
+    """Items as the page's `predict` takes them; a file that cannot be read is left out, so that the others are answered."""
+    for where, item in items:
+        try:
+            yield where, run.task.opened(run, item) if hasattr(run.task, "opened") else item
+        except UserError as error:
+            if error.code != BAD_INPUT:
+                raise
+            failed.append(error)
+
+
+def _of_file(where: str | None, shown: str) -> str:
+    """An answer with its file before each line."""
+    return "\n".join(f"{where}\t{line}" for line in shown.splitlines() or [""])
 
 
 def _flags_of(pages: dict[str, Any], kind: str) -> list[click.Option]:
@@ -394,9 +424,7 @@ def evaluate() -> click.Command:
         if as_json:
             click.echo(_line(found))
             return
-        for i, records in enumerate(found.values()):
-            click.echo("\n" * bool(i), nl=False)
-            _records(records, as_json)
+        _sections(found)
 
     data = click.Argument(["data"], nargs=-1, metavar="DATA…")
     params = [_run_argument(), data, *_flags_of(pages, "Evaluate"), _json_flag()]
@@ -412,7 +440,8 @@ def listen() -> click.Command:
 
         model = _of_task(tuple(pages), api.load(run))
         for event in model.task.listen(model, sound, _options_of(model, "Listen", pages, given(values))):
-            click.echo(_line(event) if as_json else "  ".join(str(tables.number(value)) for value in event.values()))
+            told = getattr(model.task, "told", lambda event: "  ".join(str(tables.number(value)) for value in event.values()))
+            click.echo(_line(event) if as_json else told(event))
             sys.stdout.flush()
 
     params = [
@@ -436,7 +465,7 @@ def record() -> click.Command:
 
     params = [
         click.Argument(["folder"]),
-        click.Option(["--takes"], type=int, help="stop after so many  [at Ctrl-C, or where the sound ends]"),
+        click.Option(["--takes"], type=click.IntRange(min=1), help="stop after so many  [at Ctrl-C, or where the sound ends]"),
         click.Option(["--hertz"], type=int, default=16_000, help="samples a second  [16000]"),
         click.Option(["--raw"], is_flag=True, help="read raw sound of 16 bits from standard input, not the microphone"),
     ]

@@ -242,11 +242,17 @@ def measures(point: Point) -> dict[str, float | int | None]:
     } | {f"delay_{name}": value for name, value in delays.items()}
 
 
-def intervals(point: Point) -> dict[str, tuple[float, float] | None]:
-    """95 % intervals: of the share of misses (Clopper and Pearson), of false accepts an hour (Garwood; of none, the upper bound
-    alone: below 3 / hours)."""
+def miss_interval(misses: int, words: int, recordings: int) -> tuple[float, float]:
+    """The 95 % interval of a share of misses (Clopper and Pearson). One recording heard at several levels is not several trials:
+    it is the interval of the same share of so many recordings."""
+    return clopper_pearson(misses * recordings / words, recordings)
+
+
+def intervals(point: Point, recordings: int | None = None) -> dict[str, tuple[float, float] | None]:
+    """95 % intervals: of the share of misses, where the words are so many different recordings, as many as there are words if
+    None; of false accepts an hour (Garwood; of none, the upper bound alone: below 3 / hours)."""
     low, high = poisson(point.false_accepts)
     return {
-        "miss_rate": clopper_pearson(point.words - point.hits, point.words) if point.words else None,
+        "miss_rate": miss_interval(point.words - point.hits, point.words, recordings or point.words) if point.words else None,
         "false_accepts_per_hour": (low / point.hours, high / point.hours) if point.hours > 0 else None,
     }

@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import detection
+from . import detection, rehearsal
 from .detection import Outcome, Point, Recording
 from .detector import Detector
-from .metrics import clopper_pearson, poisson
+from .metrics import poisson
 from .rehearsal import Stream
 
 Row = dict[str, Any]
 FIRED = 20  # false accepts that are told
 CURVE = 12  # points of it that are told
-PROTOCOL = "an event is a hit from a word's begin to half a second after its end; of {words:,} words"
+PROTOCOL = "an event is a hit from a word's begin to half a second after its end; {words:,} words of {recordings:,} recordings"
 
 
 class Case(NamedTuple):
@@ -38,20 +38,46 @@ def tables(net: Detector, streams: Sequence[Stream], recordings: Sequence[Record
     """All tables, by title."""
     cases = [Case(*case) for case in zip(streams, recordings, detection.outcomes(recordings, net.rule, net.hop), strict=True)]
     return {
-        "measures": _measures(point(net, recordings)),
+        "measures": _measures(point(net, recordings), _recordings(streams)),
         "curve": _curve(detection.curve(recordings, net.rule, net.hop)),
-        "levels": _misses([(case.stream.kind, case) for case in cases]),
-        "origins": _misses([(None, case) for case in cases]),
+        "levels": _misses(cases, by_level=True),
+        "origins": sorted(_misses(cases, by_level=False), key=lambda row: row["of"]),
         "sounds": _sounds(cases, net.hop),
         "fired": _fired(cases, net),
     }
 
 
-def _measures(found: Point) -> list[Row]:
-    bounds, hours = detection.intervals(found), f"{found.false_accepts:,} in {found.hours:.2f} hours without the word"
+def _recordings(streams: Sequence[Stream]) -> int:
+    return rehearsal.recordings((stream.name, stream.marks) for stream in streams)
+
+
+def reached(net: Detector, streams: Sequence[Stream], recordings: Sequence[Recording], budget: float) -> list[str]:
+    """What the detector does, with 95 % intervals, as a person says it; and a warning where it was not heard for long enough to
+    show that it keeps to `budget` false accepts an hour."""
+    found = point(net, recordings)
+    bounds, said = detection.intervals(found, _recordings(streams)), []
+    if found.words:
+        low, high = (100 * end for end in bounds["miss_rate"])
+        said.append(f"{100 * (1 - found.hits / found.words):.1f} % missed ({low:.1f}-{high:.1f})")
+    if found.hours:
+        low, high = bounds["false_accepts_per_hour"]
+        rate = f"{low:.2g}-{high:.2g}/h" if found.false_accepts else f"below {high:.2g}/h"
+        said.append(f"{found.false_accepts:,} false accepts in {found.hours:.2g} h ({rate} at 95 %)")
+    lines = [", ".join(said)]
+    least = poisson(0)[1]
+    if found.hours * budget < least and budget:
+        lines.append(
+            f"{found.hours:.2g} hours are too few to show {budget:g} false accepts an hour: that takes {least / budget:.2g} h "
+            "without one. Give more --negative or --background, or more --talk where the word is spoken"
+        )
+    return lines
+
+
+def _measures(found: Point, recordings: int) -> list[Row]:
+    bounds, hours = detection.intervals(found, recordings), f"{found.false_accepts:,} in {found.hours:.2f} hours without the word"
     if not found.false_accepts and found.hours:
         hours += f": below {bounds['false_accepts_per_hour'][1]:.3g} an hour at 95 %"
-    protocol = {"miss_rate": PROTOCOL.format(words=found.words), "false_accepts_per_hour": hours}
+    protocol = {"miss_rate": PROTOCOL.format(words=found.words, recordings=recordings), "false_accepts_per_hour": hours}
     return [
         {"measure": name, "value": value, **_ends(bounds.get(name)), "protocol": protocol.get(name, "")}
         for name, value in detection.measures(found).items()
@@ -64,10 +90,11 @@ def _ends(interval: tuple[float, float] | None) -> Row:
 
 
 def efficient(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in misses and in false accepts, those with the fewest false accepts first."""
+    """The points that no other beats in misses and in false accepts, those with the fewest false accepts first; where there is no
+    word to miss, one for each number of them."""
     found: list[Point] = []
     for one in sorted(points, key=lambda one: (one.false_accepts, -one.hits)):
-        if not found or one.hits > found[-1].hits:
+        if not found or one.hits > found[-1].hits or (not one.words and one.false_accepts > found[-1].false_accepts):
             found.append(one)
     return found
 
@@ -79,25 +106,26 @@ def _curve(points: list[Point]) -> list[Row]:
     return [
         {
             "threshold": one.threshold,
-            "miss_rate": 1 - one.hits / max(1, one.words),
+            "miss_rate": 1 - one.hits / one.words if one.words else None,
             "false_accepts_per_hour": one.false_accepts / one.hours if one.hours else None,
         }
         for one in (best[i] for i in chosen)
     ]
 
 
-def _misses(cases: list[tuple[str | None, Case]]) -> list[Row]:
-    """How many words were missed, by the kind given or, for None, by where each word came from."""
-    there, hits = Counter(), Counter()
-    for kind, case in cases:
+def _misses(cases: list[Case], by_level: bool) -> list[Row]:
+    """How many words were missed, at each level or of each origin, in the order in which these come."""
+    heard: dict[str, list[tuple[str, int, bool]]] = {}
+    for case in cases:
         found = set(case.outcome.words.tolist())
-        for i, mark in enumerate(sorted(case.recording.marks)):
-            there[kind or mark.label] += 1
-            hits[kind or mark.label] += i in found
-    return [
-        {"of": name, "words": n, "miss_rate": 1 - hits[name] / n, **_ends(clopper_pearson(n - hits[name], n))}
-        for name, n in sorted(there.items())
-    ]
+        for i, mark in enumerate(case.recording.marks):
+            heard.setdefault(case.stream.kind if by_level else mark.label, []).append((case.stream.name, i, i in found))
+    rows = []
+    for name, words in heard.items():
+        n, misses, recordings = len(words), sum(not hit for _, _, hit in words), len({(stream, i) for stream, i, _ in words})
+        ends = _ends(detection.miss_interval(misses, n, recordings))
+        rows.append({"of": name, "words": n, "recordings": recordings, "miss_rate": misses / n, **ends})
+    return rows
 
 
 def _sounds(cases: list[Case], hop: float) -> list[Row]:
@@ -126,8 +154,8 @@ def _fired(cases: list[Case], net: Detector) -> list[Row]:
     rows = [
         {
             "sound": case.stream.name,
-            "seconds": float(time + net.offset),
-            "probability": float(case.recording.probabilities[round(time / net.hop) - 1]),
+            "seconds": round(float(time + net.offset), 3),
+            "probability": round(float(case.recording.probabilities[round(time / net.hop) - 1]), 4),
         }
         for case in cases
         for time, word in zip(case.outcome.times, case.outcome.words, strict=True)
@@ -136,7 +164,7 @@ def _fired(cases: list[Case], net: Detector) -> list[Row]:
     return sorted(rows, key=lambda row: -row["probability"])[:FIRED]
 
 
-def picture(net: Detector, recordings: Sequence[Recording], kind: str = "png") -> bytes:
+def picture(net: Detector, streams: Sequence[Stream], recordings: Sequence[Recording], kind: str = "png") -> bytes:
     """Misses against false accepts as a picture, png or svg; what `tables` tells in numbers. ImportError without matplotlib."""
     from . import plot
 
@@ -144,8 +172,8 @@ def picture(net: Detector, recordings: Sequence[Recording], kind: str = "png") -
     best = efficient(detection.curve(recordings, net.rule, net.hop))
     rates = np.array([one.false_accepts / one.hours for one in best])
     misses = np.array([100 * (1 - one.hits / one.words) for one in best])
-    measured, (low, high) = detection.measures(found), detection.intervals(found)["miss_rate"]
-    heard = f"{found.words:,} words, {found.hours:.2f} hours"
+    measured, (low, high) = detection.measures(found), detection.intervals(found, _recordings(streams))["miss_rate"]
+    heard = f"{found.words:,} words of {_recordings(streams):,} recordings, {found.hours:.2f} hours"
     note = f"dot: threshold {found.threshold:.3f}, 95 % interval of misses; {heard}; the left edge is no false accept"
     chosen = (measured["false_accepts_per_hour"], 100 * measured["miss_rate"])
     drawn = plot.trade_off(rates, misses, chosen, (100 * low, 100 * high), 0.5 / found.hours, note)

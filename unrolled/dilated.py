@@ -36,11 +36,11 @@ class WaveNet(nn.Module):
         super().__init__()
         self.levels, self.residual, self.dilations, self.kernel = levels, residual, tuple(dilations), kernel
         self.input = nn.Embedding(levels, residual) if levels else nn.Linear(1, residual)
-        self.gates = nn.ModuleList(nn.Conv1d(residual, 2 * residual, kernel, dilation=d) for d in self.dilations)
+        self.gates = nn.ModuleList(nn.Linear(kernel * residual, 2 * residual) for _ in self.dilations)
         self.conditions = nn.ModuleList(nn.Linear(condition, 2 * residual, bias=False) for _ in self.dilations if condition)
-        self.residuals = nn.ModuleList(nn.Conv1d(residual, residual, 1) for _ in self.dilations)
-        self.skips = nn.ModuleList(nn.Conv1d(residual, skip, 1) for _ in self.dilations)
-        self.hidden, self.output = nn.Conv1d(skip, skip, 1), nn.Conv1d(skip, outputs, 1)
+        self.residuals = nn.ModuleList(nn.Linear(residual, residual) for _ in self.dilations)
+        self.skips = nn.ModuleList(nn.Linear(residual, skip) for _ in self.dilations)
+        self.hidden, self.output = nn.Linear(skip, skip), nn.Linear(skip, outputs)
 
     @property
     def field(self) -> int:
@@ -51,6 +51,12 @@ class WaveNet(nn.Module):
         """x (B, T), condition (B, T or 1, C) -> (B, T, outputs); output t rests on x up to t. Before the first sample: zeros."""
         return self._read(x, condition, self.start(len(x)))[0]
 
+    def whole(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The outputs that rest on a whole field: forward()'s from field - 1 on (B, T - field + 1, outputs), for about half the
+        time where T is twice the field: a layer computes only what those above look at.
+        """
+        return self._read(x, condition, None)[0]
+
     def start(self, batch: int) -> State:
         """What each layer remembers before the first sample: its last inputs (B, (kernel - 1)·d, R), the oldest first."""
         return tuple(self.input.weight.new_zeros(batch, (self.kernel - 1) * d, self.residual) for d in self.dilations)
@@ -60,17 +66,19 @@ class WaveNet(nn.Module):
         out, state = self._read(x.unsqueeze(1), None if condition is None else condition.unsqueeze(1), state)
         return out.squeeze(1), state
 
-    def _read(self, x: Tensor, condition: Tensor | None, state: State) -> tuple[Tensor, State]:
-        x = (self.input(x) if self.levels else self.input(x.unsqueeze(-1))).transpose(1, 2)  # (B, R, T)
+    def _read(self, x: Tensor, condition: Tensor | None, state: State | None) -> tuple[Tensor, State]:
+        x = self.input(x) if self.levels else self.input(x.unsqueeze(-1))  # (B, T, R)
+        length = x.shape[1] - (self.field - 1 if state is None else 0)
         after, total = [], torch.zeros((), device=x.device)
-        for layer, before in enumerate(state):
-            seen = torch.cat([before.transpose(1, 2), x], dim=2)
-            after.append(seen[:, :, x.shape[2] :].transpose(1, 2))
-            gates = self.gates[layer](seen)
+        for layer, d in enumerate(self.dilations):
+            if state is not None:
+                x = torch.cat([state[layer], x], dim=1)
+                after.append(x[:, length:])
+            steps = x.shape[1] - (self.kernel - 1) * d
+            gates = self.gates[layer](torch.cat([x[:, k * d : k * d + steps] for k in range(self.kernel)], dim=2))
             if condition is not None:
-                gates = gates + self.conditions[layer](condition).transpose(1, 2)
-            filtered, opened = gates.chunk(2, dim=1)
+                gates = gates + self.conditions[layer](condition[:, -steps:])
+            filtered, opened = gates.chunk(2, dim=2)
             z = filtered.tanh() * opened.sigmoid()
-            x, total = x + self.residuals[layer](z), total + self.skips[layer](z)
-        out = self.output(F.relu(self.hidden(F.relu(total))))
-        return out.transpose(1, 2), tuple(after)
+            x, total = x[:, -steps:] + self.residuals[layer](z), total + self.skips[layer](z[:, -length:])
+        return self.output(F.relu(self.hidden(F.relu(total)))), tuple(after)

@@ -178,8 +178,10 @@ def wilson(successes: int, total: int) -> tuple[float, float]:
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def clopper_pearson(successes: int, total: int) -> tuple[float, float]:
-    """The exact 95 % interval of a share (Clopper and Pearson 1934): shares under which as many, or as few, have 2.5 %."""
+def clopper_pearson(successes: float, total: int) -> tuple[float, float]:
+    """The exact 95 % interval of a share (Clopper and Pearson 1934): shares under which as many, or as few, have 2.5 %.
+    Of successes between two whole numbers it is the wider one, from the lower end of the fewer to the upper end of the more."""
+    fewer, more = math.floor(successes), math.ceil(successes)
     counts = np.arange(total + 1)
     ways = _log_factorial(total)[-1] - _log_factorial(total) - _log_factorial(total)[::-1]
 
@@ -187,8 +189,8 @@ def clopper_pearson(successes: int, total: int) -> tuple[float, float]:
         logs = ways + counts * math.log(share) + (total - counts) * math.log1p(-share)
         return float(np.exp(logs[: most + 1]).sum())
 
-    low = 0.0 if successes == 0 else _root(lambda share: 0.975 - up_to(successes - 1, share), 0.0, 1.0)
-    high = 1.0 if successes == total else _root(lambda share: 0.025 - up_to(successes, share), 0.0, 1.0)
+    low = 0.0 if fewer == 0 else _root(lambda share: 0.975 - up_to(fewer - 1, share), 0.0, 1.0)
+    high = 1.0 if more == total else _root(lambda share: 0.025 - up_to(more, share), 0.0, 1.0)
     return low, high
 
 

@@ -125,7 +125,6 @@ def record(folder: Path, blocks: Iterable[np.ndarray], rate: int, number: int | 
     """Write takes to folder/take-0001.wav and so on, after those that are there, until there are `number` more or the sound
     ends; the files written. UserError if no usable take came."""
     written: list[Path] = []
-    folder.mkdir(parents=True, exist_ok=True)
     first, told, refused = _next_number(folder), False, 0
     progress.say("quiet, please: the room is measured")
     for heard in listen(blocks, rate):
@@ -136,6 +135,7 @@ def record(folder: Path, blocks: Iterable[np.ndarray], rate: int, number: int | 
             progress.say(f"not kept: {heard.take.problem}")
         elif heard.take is not None:
             written.append(folder / f"take-{first + len(written):04d}.wav")
+            folder.mkdir(parents=True, exist_ok=True)
             sound.write(written[-1], heard.take.samples, rate)
             of = f" of {number}" if number else ""
             progress.say(f"take {len(written)}{of}: {written[-1]}, {len(heard.take.samples) / rate:.1f} s")
@@ -156,5 +156,5 @@ def _tell_of(room: float, progress: Progress) -> bool:
 
 def _next_number(folder: Path) -> int:
     """The number after the highest take that is there."""
-    names = (re.fullmatch(r"take-(\d+)\.wav", path.name) for path in folder.iterdir())
+    names = (re.fullmatch(r"take-(\d+)\.wav", path.name) for path in folder.glob("take-*.wav"))
     return max((int(name[1]) for name in names if name), default=0) + 1

@@ -5,13 +5,15 @@ Words are laid over what is behind them one after another, at a stated number of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .data import mixing, sound
+from .data.clips import Clip
 from .data.marks import Mark
 from .data.samples import SILENCE, as_floats, level
 from .detection import Recording
@@ -19,6 +21,9 @@ from .detector import Detector
 from .kernels.threads import in_shares
 
 CLEAN = 40.0  # decibels above the background that count as none
+LEVELS = (CLEAN, 20.0, 10.0, 5.0)  # decibels of the word above what is behind it, to validate on
+MOST_WORDS = 200  # at each of them
+LONGEST = 300  # seconds of other sound in a stream
 BACKGROUND = -40.0  # decibels of full scale that what is behind the words has
 PAUSE = 1.5, 3.0  # seconds between a word and the next, at least and at most
 WARMING = 1.0  # seconds before the first
@@ -28,14 +33,61 @@ BLOCK = 1 << 16  # samples heard at a time
 
 class Stream(NamedTuple):
     name: str
-    kind: str  # words at so many decibels, or what else it is
+    kind: str  # words at so many decibels, or where else it is from
     sound: np.ndarray | Path  # samples (N,), float32 or int16; a file of any length
-    marks: list[Mark]  # the label says where the word came from
+    marks: list[Mark]  # by time; the label says where the word came from
 
 
-def with_words(
-    words: Sequence[tuple[np.ndarray, str]], backgrounds: Sequence[np.ndarray], decibels: float, rate: int, seed: int
-) -> list[Stream]:
+class Heard(NamedTuple):
+    """Streams to measure on; as many as they have seconds."""
+
+    streams: list[Stream]
+    rate: int
+
+    def __len__(self) -> int:
+        return sum(len(stream.sound) for stream in self.streams) // self.rate
+
+    def some(self, seconds: float | None) -> list[Stream]:
+        """Streams of about so many seconds in all, always the same ones, half of that with the word; None: all."""
+        if seconds is None or seconds >= len(self):
+            return self.streams
+        found: set[int] = set()
+        for wanted in (True, False):
+            those = [i for i, stream in enumerate(self.streams) if bool(stream.marks) == wanted]
+            left = seconds / 2
+            for i in np.random.default_rng(0).permutation(those).tolist():
+                if left > 0:
+                    found.add(i)
+                    left -= len(self.streams[i].sound) / self.rate
+        return [self.streams[i] for i in sorted(found)]
+
+
+def recordings(marked: Iterable[tuple[str, Sequence[Mark]]]) -> int:
+    """How many recordings of the word streams of such names and marks hold: one at several levels is one."""
+    return len({(name, i) for name, marks in marked for i in range(len(marks))})
+
+
+def at_levels(words: Sequence[Clip], backgrounds: Sequence[np.ndarray], rate: int, seed: int) -> list[Stream]:
+    """Up to MOST_WORDS words, drawn by the seed, at each of LEVELS above what is behind them."""
+    chosen = [words[i] for i in np.random.default_rng(seed).permutation(len(words))[:MOST_WORDS]]
+    chosen = [Clip(as_floats(clip.samples), clip.origin) for clip in chosen]
+    return [stream for level in LEVELS for stream in with_words(chosen, backgrounds, level, rate, seed)]
+
+
+def without_words(clips: Sequence[Clip], rate: int) -> list[Stream]:
+    """Clips of one origin after one another, at most some minutes in a stream."""
+    found = []
+    for origin, group in itertools.groupby(clips, lambda clip: clip.origin):
+        parts = [clip.samples for clip in group]
+        ends = np.cumsum([len(part) for part in parts]) // (LONGEST * rate)
+        found += [
+            Stream(origin, origin, np.concatenate([part for part, n in zip(parts, ends, strict=True) if n == number]), [])
+            for number in np.unique(ends)
+        ]
+    return found
+
+
+def with_words(words: Sequence[Clip], backgrounds: Sequence[np.ndarray], decibels: float, rate: int, seed: int) -> list[Stream]:
     """Streams in which each word (samples, origin) stands once, `decibels` above a stretch of a background, or of noise where
     there is none."""
     kind = "clean" if decibels >= CLEAN else f"{decibels:g} dB"
@@ -48,7 +100,7 @@ def with_words(
 
 
 def _stream(
-    name: str, kind: str, words: Sequence[tuple[np.ndarray, str]], backgrounds: Sequence[np.ndarray], decibels: float, rate: int,
+    name: str, kind: str, words: Sequence[Clip], backgrounds: Sequence[np.ndarray], decibels: float, rate: int,
     rng: np.random.Generator,
 ) -> Stream:  # fmt: skip
     pauses = np.rint(rng.uniform(*PAUSE, len(words)) * rate).astype(int)

@@ -21,6 +21,8 @@ def of_run(folder: Path) -> dict[str, Any]:
     if about.get("from"):
         facts["from"] = about["from"]
     if report:
+        if report.get("reached"):
+            facts["reached"] = ". ".join(report["reached"])
         facts["validation"] = report["dev"]
         facts |= brief(report)
         facts["training"] = {key: report[key] for key in TRAINING}
@@ -39,10 +41,10 @@ def brief(report: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """What matters most of a report's tables: each label or kind, what is most often taken for what, and
     texts whose label looks wrong."""
     told, found = report.get("tables", {}), {}
-    parts = {title: told.get(title, []) for title in ("labels", "kinds")}
+    parts = {title: told.get(title, []) for title in ("labels", "kinds", "levels", "sounds")}
     parts |= {"mistakes": _mistakes(told.get("confusion", [])), "suspects": report.get("suspects", [])}
     for title, rows in parts.items():
-        most = MOST if title in ("labels", "kinds") else WORST
+        most = WORST if title in ("mistakes", "suspects") else MOST
         if rows:
             found[title if len(rows) <= most else f"{title}, {most} of {len(rows)}"] = [_short(row) for row in rows[:most]]
     return found

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..errors import UserError
 from .text import cell_rows
 
+ROUNDING = 0.1  # seconds that a mark may end after its sound
 FIX = "a line is: begin TAB end TAB label, times in seconds (Audacity: File, Export Labels)"
 
 
@@ -27,6 +28,18 @@ def read(path: Path) -> list[Mark]:
     if rows and _seconds(rows[0][1][0]) is None and rows[0][1][0].strip().lower() in ("begin", "start", "onset"):
         rows = rows[1:]
     return sorted(_mark(cells, f"{path}:{number}") for number, cells in rows)
+
+
+def within(path: Path, seconds: float, name: str) -> list[Mark]:
+    """The marks of a file; UserError where one ends after the sound `name`, which lasts so many seconds."""
+    marks = read(path)
+    late = [mark for mark in marks if mark.end > seconds + ROUNDING]
+    if late:
+        said = (
+            f"`{name}` lasts {seconds:.2f} s, and {len(late)} of {len(marks)} marks end later, the first at {late[0].end:.2f} s"
+        )
+        raise UserError(said, str(path), "times are in seconds; see that the table belongs to this recording")
+    return marks
 
 
 def _mark(cells: list[str], where: str) -> Mark:

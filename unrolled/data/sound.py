@@ -22,6 +22,7 @@ ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
 LONGEST_SECONDS = 3600.0  # that read() holds whole: 230 MB at 16 kHz
 MOST_CHANNELS = 32
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
+RAW = 16_000  # hertz of raw sound that nothing is said of
 BLOCK = 1 << 16  # frames decoded at a time by read(); bytes taken from a pipe
 UNKNOWN = 1 << 62  # frames that libsndfile gives a FLAC file whose header leaves them out, as one written to a pipe does
 # A WAV file written to a pipe declares 2 or 4 GB, since its length was not known in front; libsndfile's log has what it declares.
@@ -106,12 +107,14 @@ def microphone(rate: int, seconds: float = 0.05) -> Iterator[np.ndarray]:
         raise UserError(f"the microphone is not heard: {error}", None, fix) from None
 
 
-def heard(source: str, rate: int, hertz: int, seconds: float = 1.0) -> Iterator[np.ndarray]:
-    """What comes from the microphone (`mic`), as raw sound at `hertz` through standard input (`-`), or from a file in blocks of
-    so many seconds: at `rate`."""
+def heard(source: str, rate: int, hertz: int | None, seconds: float = 1.0) -> Iterator[np.ndarray]:
+    """What comes from the microphone (`mic`), as raw sound at `hertz` (16,000 if None) through standard input (`-`), or from a
+    file in blocks of so many seconds: at `rate`. UserError for hertz that nothing is read at."""
+    if hertz is not None and source != "-":
+        raise UserError(f"`--hertz` is of raw sound through standard input; `{source}` has a rate of its own", fix="leave it out")
     if source == "mic":
         return microphone(rate)
-    return pcm(sys.stdin.buffer, hertz, rate) if source == "-" else blocks(Path(source), rate, seconds)
+    return pcm(sys.stdin.buffer, hertz or RAW, rate) if source == "-" else blocks(Path(source), rate, seconds)
 
 
 def write(path: Path, samples: np.ndarray, rate: int) -> None:

@@ -13,7 +13,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .jit import compiled
+from .jit import compiled, pasted
+from .smooth import of_bits
 from .vectors import FEATURES, VECTOR_BYTES, VECTORS
 
 LANES = VECTOR_BYTES // 4
@@ -37,53 +38,61 @@ def _pairs(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
     return builder.add(builder.shuffle_vector(products, products, even), builder.shuffle_vector(products, products, odd))
 
 
-def _tile(side_by_side: int):
-    """An intrinsic: c[panels] = a @ panels for one row; a int16 (2·pairs), panels int8 (…, pairs, width, 2), c int32."""
+def _tile(rows: int, side_by_side: int):
+    """An intrinsic: c[:rows, panels] = a[:rows] @ panels; a int16 (rows, 2·pairs), panels int8 (…, pairs, width, 2), c int32.
+
+    Row r of a lies at a_at + r·2·pairs, of c at c_at + r·c_row.
+    """
 
     @intrinsic
-    def tile(typing, a, panel, panel_at, c, c_at, pairs):
-        signature = types.void(a, panel, panel_at, c, c_at, pairs)
+    def tile(typing, a, a_at, panel, panel_at, c, c_at, c_row, pairs):
+        signature = types.void(a, a_at, panel, panel_at, c, c_at, c_row, pairs)
 
         def generate(context, builder, signature, arguments):
-            _, _, panel_at, _, c_at, pairs = arguments
+            _, a_at, _, panel_at, _, c_at, c_row, pairs = arguments
             index, lane, byte = ir.IntType(64), ir.IntType(32), ir.IntType(8)
             sums_kind, halves = ir.VectorType(lane, LANES), ir.VectorType(ir.IntType(16), 2 * LANES)
             small, zero = ir.VectorType(byte, 2 * LANES), ir.Constant(sums_kind, None)
 
-            def data(i: int) -> ir.Value:
-                return context.make_array(signature.args[i])(context, builder, arguments[i]).data
+            def data(i: int, at: ir.Value) -> ir.Value:
+                return builder.gep(context.make_array(signature.args[i])(context, builder, arguments[i]).data, [at])
 
-            a = builder.bitcast(data(0), lane.as_pointer())  # two steps as one number
-            panel, c = builder.gep(data(1), [panel_at]), builder.gep(data(3), [c_at])
+            def row(pointer: ir.Value, stride: ir.Value, r: int) -> ir.Value:
+                return builder.gep(pointer, [builder.mul(stride, index(r))])
+
+            a = builder.bitcast(data(0, a_at), lane.as_pointer())  # two steps as one number
+            panel, c = data(2, panel_at), data(4, c_at)
+            a_rows, c_rows = [row(a, pairs, r) for r in range(rows)], [row(c, c_row, r) for r in range(rows)]
             vectors = range(VECTORS * side_by_side)
             before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("end")
             builder.branch(loop)
             builder.position_at_end(loop)
             k = builder.phi(index)
-            sums = [builder.phi(sums_kind) for _ in vectors]
-            one = builder.insert_element(
-                ir.Constant(sums_kind, ir.Undefined), builder.load(builder.gep(a, [k]), align=2), lane(0)
-            )
-            spread = builder.shuffle_vector(one, ir.Constant(sums_kind, ir.Undefined), zero)
-            spread = builder.bitcast(spread, halves)
-            step = index(VECTORS * 2 * LANES)
-            totals = []
+            sums = [[builder.phi(sums_kind) for _ in vectors] for _ in range(rows)]
+            step, weights, totals = index(VECTORS * 2 * LANES), [], []
             for v in vectors:
-                row = builder.add(builder.mul(pairs, index(v // VECTORS)), k)
-                at = builder.add(builder.mul(row, step), index(v % VECTORS * 2 * LANES))
-                weights = builder.load(builder.bitcast(builder.gep(panel, [at]), small.as_pointer()), align=1)
-                totals.append(builder.add(sums[v], _pairs(builder, builder.sext(weights, halves), spread)))
+                line = builder.add(builder.mul(pairs, index(v // VECTORS)), k)
+                at = builder.add(builder.mul(line, step), index(v % VECTORS * 2 * LANES))
+                loaded = builder.load(builder.bitcast(builder.gep(panel, [at]), small.as_pointer()), align=1)
+                weights.append(builder.sext(loaded, halves))
+            for r in range(rows):
+                number = builder.load(builder.gep(a_rows[r], [k]), align=2)
+                one = builder.insert_element(ir.Constant(sums_kind, ir.Undefined), number, lane(0))
+                spread = builder.bitcast(builder.shuffle_vector(one, ir.Constant(sums_kind, ir.Undefined), zero), halves)
+                totals.append([builder.add(sums[r][v], _pairs(builder, weights[v], spread)) for v in vectors])
             following = builder.add(k, index(1))
             k.add_incoming(index(0), before)
             k.add_incoming(following, loop)
-            for v in vectors:
-                sums[v].add_incoming(zero, before)
-                sums[v].add_incoming(totals[v], loop)
+            for r in range(rows):
+                for v in vectors:
+                    sums[r][v].add_incoming(zero, before)
+                    sums[r][v].add_incoming(totals[r][v], loop)
             builder.cbranch(builder.icmp_signed("<", following, pairs), loop, after)
             builder.position_at_end(after)
-            for v in vectors:
-                place = builder.bitcast(builder.gep(c, [index(v * LANES)]), sums_kind.as_pointer())
-                builder.store(totals[v], place, align=4)
+            for r in range(rows):
+                for v in vectors:
+                    place = builder.bitcast(builder.gep(c_rows[r], [index(v * LANES)]), sums_kind.as_pointer())
+                    builder.store(totals[r][v], place, align=4)
             return context.get_dummy_value()
 
         return signature, generate
@@ -91,31 +100,58 @@ def _tile(side_by_side: int):
     return tile
 
 
-_four, _one = _tile(4), _tile(1)
+_four_rows, _wide, _one = _tile(4, 1), _tile(1, 4), _tile(1, 1)
+
+
+@intrinsic
+def _rounded(typing, number):
+    """The nearest whole number, half to even."""
+
+    def generate(context, builder, signature, arguments):
+        name = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.FloatType(), [ir.FloatType()]), "llvm.nearbyint.f32"
+        )
+        return builder.call(name, arguments)
+
+    return types.float32(types.float32), generate
+
+
+@pasted
+def _whole(row, most, whole):
+    """row (K) rounded to whole numbers (K or more, int16) of the unit that is returned: nan where a number is not finite."""
+    bits, largest = row.view(np.int32), np.int32(0)
+    for k in range(row.size):  # sizes are ordered as their bits are, whose maximum is found many at a time
+        largest = max(largest, np.int32(bits[k] & np.int32(0x7FFFFFFF)))
+    finite = largest < np.int32(0x7F800000)
+    unit = of_bits(largest) / most if finite and largest > 0 else np.float32(1)
+    for k in range(row.size):
+        whole[k] = np.int16(_rounded(row[k] / unit)) if finite else np.int16(0)
+    return unit if finite else np.float32(np.nan)
 
 
 @compiled
 def product_int8(a, rows, panels, scales, c):
     """c[:rows] = a[:rows] @ the packed matrix; a (R, K), panels (P, pairs, width, 2), scales (P·width), c (R, P·width)."""
     P, pairs, width, _ = panels.shape
-    K = a.shape[1]
-    whole, sums = np.zeros(2 * pairs, np.int16), np.empty(P * width, np.int32)
-    most = min(32767.0, 2.0**31 / (128.0 * K))  # so that no sum leaves 32 bits
+    K, columns = a.shape[1], P * width
+    most = np.float32(min(32767.0, 2.0**31 / (128.0 * K)))  # so that no sum leaves 32 bits
+    whole, sums, units = np.zeros((rows, 2 * pairs), np.int16), np.empty((rows, columns), np.int32), np.empty(rows, np.float32)
     for i in range(rows):
-        largest, finite = np.float32(0), True
-        for k in range(K):
-            size = abs(a[i, k])
-            finite = finite and size < np.inf  # false for nan too
-            largest = size if size > largest else largest
-        unit = largest / np.float32(most) if finite and largest > 0 else np.float32(1)
-        for k in range(K):
-            whole[k] = np.int16(np.rint(a[i, k] / unit)) if finite else np.int16(0)
-        p = 0
-        while p + 4 <= P:
-            _four(whole, panels, p * pairs * width * 2, sums, p * width, pairs)
-            p += 4
-        while p < P:
-            _one(whole, panels, p * pairs * width * 2, sums, p * width, pairs)
-            p += 1
-        for j in range(P * width):
-            c[i, j] = sums[j] * (unit * scales[j]) if finite else np.nan
+        units[i] = _whole(a[i], most, whole[i])
+    p = 0
+    while rows == 1 and p + 4 <= P:
+        _wide(whole, 0, panels, p * pairs * width * 2, sums, p * width, columns, pairs)
+        p += 4
+    while p < P:
+        at, i = p * pairs * width * 2, 0
+        while i + 4 <= rows:
+            _four_rows(whole, i * 2 * pairs, panels, at, sums, i * columns + p * width, columns, pairs)
+            i += 4
+        while i < rows:
+            _one(whole, i * 2 * pairs, panels, at, sums, i * columns + p * width, columns, pairs)
+            i += 1
+        p += 1
+    for i in range(rows):
+        target, found, unit = c[i], sums[i], units[i]
+        for j in range(columns):
+            target[j] = np.float32(found[j]) * (unit * scales[j])

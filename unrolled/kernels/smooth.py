@@ -43,7 +43,7 @@ LN2, REST = f32(0.693145751953125), f32(1.4286068203094173e-06)  # together ln 2
 
 
 @intrinsic
-def _of_bits(typing, bits):
+def of_bits(typing, bits):
     """The float32 whose 32 bits are these."""
     return types.float32(types.int32), lambda context, builder, signature, values: builder.bitcast(values[0], ir.FloatType())
 
@@ -56,7 +56,7 @@ def _exp32(x):
     n = np.float32(power - np.int32(127))
     r = (x - n * LN2 - n * REST) * LOG2E
     fraction = (((((R6 * r + R5) * r + R4) * r + R3) * r + R2) * r + R1) * r + R0
-    return fraction * _of_bits(np.int32(power << np.int32(23)))
+    return fraction * of_bits(np.int32(power << np.int32(23)))
 
 
 def exp(x: float) -> float:

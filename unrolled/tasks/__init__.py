@@ -31,10 +31,12 @@ predict(run, items, options)         a NamedTuple for each
 shown(answer, coloured)              one as a person reads it
 part(run, names, spool, options)     data to evaluate on
 examine(run, part)                   tables of measures: {title: [{column: value}]}
-details(run, data, folder, limit)    what report.json holds beside the measures
+details(run, data, folder, limit)    what report.json holds beside the measures; `reached`: lines that say these in words;
+                                     under `dev`, more measures
 
-Of a page that answers, optionally: TAKES = "sound", when what is typed in is a file's path; NEEDS_DATA = False, when other
-options may stand in for the data.
+Of a page that answers, optionally: TAKES = "sound", when what is typed in is a file's path; opened(run, item), what `predict`
+takes of an item, read from its file, a UserError where it cannot be; told(event), what `listen` heard as a person reads it;
+NEEDS_DATA = False, when other options may stand in for the data.
 
 A page that scores texts of others (the verb score):
 Score                                options
@@ -44,6 +46,7 @@ score(run, …, options)               texts, nats of each, measures, protocol
 A page that has more:
 prime(model, data)                   sets weights that the data tell before any training
 settle(config, data)                 the config with what is chosen once the number of steps is known, of no weight's shape
+conclude(model, codec, part, limit)  what is chosen last, for the best step, on all validation data; kept with it
 watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper
 compared(runs, texts)                runs on the same data, and whether they differ by chance (compare --data)
 together(run, others)                the run with others that vote too (predict --beside)

@@ -25,23 +25,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import backoff, ctc, fit, formants, listener, logmel, tables, word_errors
+from .. import backoff, ctc, fit, formants, listener, logmel, tables, word_tables
 from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
 from ..data import arpa, mixing, recordings, sound, vocab
-from ..data.batch import Buckets, Rows, borders, open_map, write
+from ..data.batch import Buckets, Rows, borders
 from ..data.recordings import Columns, Recording
-from ..data.samples import as_floats, in_16_bits
+from ..data.samples import in_16_bits
+from ..data.transcribed import Clips, keep, keep_sounds, open_clips, open_sounds
 from ..data.vocab import Codec
 from ..decode import log_softmax
 from ..errors import UserError
 from ..kernels.stepping import KINDS
 from ..layers import initialise
+from ..masks import masked
 from ..recurrent import Recurrent, drop
 from ..transcriber import Said, Transcriber
 
-MEASURE = "character_error_rate"
+MEASURE = "greedy_character_error_rate"
 MEASURING = fit.Measuring("recordings", probe=16, few=64, many=1_000_000, warming=0, untrained=2.0)
 TRY = ("predict {run} recording.wav", "listen {run} mic")
 TAKES = "sound"
@@ -94,23 +96,6 @@ class Config:
     precision: str = option("float32", "of matrix products", choices=("auto", "float32", "bfloat16"))
 
 
-@dataclasses.dataclass(frozen=True)
-class Clips:
-    """Recordings: what is heard, what is said, whose they are and where they stand."""
-
-    sounds: Rows  # int16
-    texts: list[str]
-    groups: list[str]
-    places: list[str]
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        """Samples (N,), full scale 1."""
-        return as_floats(self.sounds.ids[self.sounds.bounds[i] : self.sounds.bounds[i + 1]])
-
-
 class Data(NamedTuple):
     codec: Codec
     train: Clips
@@ -151,32 +136,53 @@ def demo(folder: Path) -> list[Path]:
 
 
 def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
-    """Decode the user's recordings into files in `folder`."""
-    listener.check_stride(config.frames, config.stride)
+    """Decode the user's recordings into files in `folder`; those that can be used are split, unless --dev names others."""
+    _check_frames(config)
     folder.mkdir(parents=True, exist_ok=True)
-    columns = Columns(config.audio, config.text)
-    found = recordings.find(config.data, folder / "spool", columns, config.encoding)
+    columns, spool = Columns(config.audio, config.text), folder / "spool"
+    spool.mkdir(exist_ok=True)
+    found = recordings.find(config.data, spool, columns, config.encoding)
     config = fill(config, hertz=int(np.clip(recordings.rate(found, 100) or HERTZ, 8000, HERTZ)))
     logmel.of(config)
-    dev = recordings.find(config.dev, folder / "spool", columns, config.encoding) if config.dev else []
-    train, dev = (found, dev) if dev else _held_out(config, found)
-    again = len({one.path for one in train} & {one.path for one in dev})
-    codec = _codec(config, base, (one.text for one in train))
+    usable, told = _decode(config, found, spool / "found")
+    if config.dev:
+        others = recordings.find(config.dev, spool, columns, config.encoding)
+        dev, more = _decode(config, others, spool / "others")
+        told += [f"to validate on: {line}" for line in more]
+        if again := len({one.path for one in found} & {one.path for one in others}):
+            told.append(f"{again:,} of the recordings to validate on are trained on too")
+        parts = {"train": (usable, range(len(usable))), "dev": (dev, range(len(dev)))}
+    else:
+        kept, held = _held_out(config, len(usable))
+        parts = {"train": (usable, kept), "dev": (usable, held)}
+    codec = _codec(config, base, (usable.texts[i] for i in parts["train"][1]))
     backgrounds = [sound.read(path, config.hertz) for name in config.background for path in sound.files(Path(name))]
-    accounts: dict[str, Any] = {
-        "hertz": config.hertz, "backgrounds": _keep(folder / "backgrounds", map(in_16_bits, backgrounds)),
-        "train": _decode(config, train, folder / "train"), "dev": _decode(config, dev, folder / "dev"),
-    }  # fmt: skip
-    accounts["said"] = [*accounts["train"].pop("said"), *(f"to validate on: {line}" for line in accounts["dev"].pop("said"))]
-    if again:
-        accounts["said"].append(f"{again:,} of the recordings to validate on are trained on too")
-    return reopen(codec, accounts, folder)
+    accounts = {name: keep(folder / name, *part) for name, part in parts.items()}
+    accounts["backgrounds"] = keep_sounds(folder / "backgrounds", map(in_16_bits, backgrounds))
+    return reopen(codec, accounts | {"hertz": config.hertz, "said": told}, folder)
 
 
-def _held_out(config: Config, found: list[Recording]) -> tuple[list[Recording], list[Recording]]:
-    held = set(np.random.default_rng(config.seed).permutation(len(found))[: max(1, round(config.holdout * len(found)))].tolist())
-    parts = [[one for i, one in enumerate(found) if (i in held) == inside] for inside in (False, True)]
-    return parts[0], parts[1]
+def _check_frames(config: Config) -> None:
+    """An answer may rest on no more than the silence after a recording: then even the shortest one has some."""
+    most = max(1, math.floor((TAIL - config.window) / config.hop) + 1)
+    if config.frames > most:
+        seconds = config.window + (config.frames - 1) * config.hop
+        raise UserError(
+            f"`--frames {config.frames}` sees {seconds:.3g} s at once; allowed are 1 to {most} frames of {config.hop:g} s",
+            fix=f"--frames {min(most, 5)}",
+        )
+    listener.check_stride(config.frames, config.stride)
+
+
+def _held_out(config: Config, number: int) -> tuple[list[int], list[int]]:
+    """Which recordings are trained on, and which validated on."""
+    if number < 2:
+        raise UserError(
+            "of the recordings only one can be used: one to train on and another to validate on are needed",
+            fix="record more, or name others with --dev",
+        )
+    held = np.random.default_rng(config.seed).permutation(number)[: max(1, round(config.holdout * number))].tolist()
+    return sorted(set(range(number)) - set(held)), sorted(held)
 
 
 def _codec(config: Config, base: Codec | None, texts: Iterable[str]) -> Codec:
@@ -185,8 +191,8 @@ def _codec(config: Config, base: Codec | None, texts: Iterable[str]) -> Codec:
     return base.extended(learnt.symbols) if base else learnt
 
 
-def _decode(config: Config, found: list[Recording], path: Path) -> dict[str, Any]:
-    """Write what can be used of recordings beside `path`; UserError where nothing can."""
+def _decode(config: Config, found: list[Recording], path: Path) -> tuple[Clips, list[str]]:
+    """What can be used of recordings, written beside `path`, and what is told of the others; UserError where nothing can."""
     faults: dict[str, recordings.Fault] = {}
     kept: list[Recording] = []
 
@@ -200,40 +206,20 @@ def _decode(config: Config, found: list[Recording], path: Path) -> dict[str, Any
             kept.append(one)
             yield in_16_bits(samples)
 
-    account = _keep(path, rows())
-    said = recordings.told(faults, config.longest)
+    account = keep_sounds(path, rows())
+    told = recordings.told(faults, config.longest)
     if not kept:
-        raise UserError(f"none of the {len(found):,} recordings can be used: {'; '.join(said)}", None, "look at the places named")
-    with open(path.with_suffix(".jsonl"), "w", encoding="utf-8", errors="surrogatepass") as file:
-        file.writelines(json.dumps([one.text, one.group, one.where]) + "\n" for one in kept)
-    return account | {"said": said}
+        raise UserError(f"none of the {len(found):,} recordings can be used: {'; '.join(told)}", None, "look at the places named")
+    return _clips(open_sounds(path, account), kept), told
 
 
-def _keep(path: Path, rows: Iterable[np.ndarray]) -> dict[str, Any]:
-    bounds = [0]
-
-    def counted() -> Iterator[np.ndarray]:
-        for row in rows:
-            bounds.append(bounds[-1] + len(row))
-            yield row
-
-    ids = write(path.with_suffix(".ids"), np.dtype(np.int16), counted())
-    return {"ids": ids, "bounds": write(path.with_suffix(".bounds"), np.dtype(np.int64), [np.array(bounds)])}
+def _clips(sounds: Rows, found: list[Recording]) -> Clips:
+    return Clips(sounds, *([getattr(one, name) for one in found] for name in ("text", "group", "where")))
 
 
 def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
     """The Data that `read` wrote to `folder`."""
-    return Data(codec, *(_clips(folder / part, accounts[part]) for part in ("train", "dev")), accounts, folder)
-
-
-def _rows(path: Path, account: dict[str, Any]) -> Rows:
-    return Rows(*(open_map(path.with_suffix(f".{name}"), account[name]) for name in ("ids", "bounds")))
-
-
-def _clips(path: Path, account: dict[str, Any]) -> Clips:
-    with open(path.with_suffix(".jsonl"), encoding="utf-8", errors="surrogatepass") as file:
-        texts, groups, places = zip(*map(json.loads, file), strict=True)
-    return Clips(_rows(path, account), list(texts), list(groups), list(places))
+    return Data(codec, *(open_clips(folder / part, accounts[part]) for part in ("train", "dev")), accounts, folder)
 
 
 # --- the model
@@ -300,23 +286,6 @@ class Model(nn.Module):
         return (nats / batch.target_lengths).mean()
 
 
-WIDEST, LONGEST_MASK, MASKED_PART = 0.15, 10, 0.05  # of the bands; frames; of the frames
-
-
-def masked(features: Tensor, frames: Tensor, number: int, ripe: Tensor) -> Tensor:
-    """Features (B, F, M) with `number` stretches of time and as many of bands set to their mean, 0 (Park et al. 2019)."""
-    B, _, M = features.shape
-    bands = frames.new_full((B,), M)
-    for axis, whole, most in ((1, frames, (MASKED_PART * frames).clamp(max=LONGEST_MASK)), (2, bands, WIDEST * bands)):
-        at = torch.arange(features.shape[axis], device=features.device)
-        for _ in range(number):
-            width = torch.rand(B, device=features.device) * (most * ripe + 1)
-            begin = torch.rand(B, device=features.device) * (whole - width).clamp(min=0)
-            hidden = (at >= begin.floor().unsqueeze(1)) & (at < (begin.floor() + width.floor()).unsqueeze(1))
-            features = features.masked_fill(hidden.unsqueeze(2 if axis == 1 else 1), 0.0)
-    return features
-
-
 # --- choosing
 
 
@@ -369,7 +338,7 @@ class Batches:
 
     @cached_property
     def sources(self) -> mixing.Sources:
-        behind = _rows(self.data.folder / "backgrounds", self.data.accounts["backgrounds"])
+        behind = open_sounds(self.data.folder / "backgrounds", self.data.accounts["backgrounds"])
         parts = [behind.ids[a:b] for a, b in itertools.pairwise(behind.bounds)]
         return mixing.Sources([], [], parts, mixing.rooms(self.config.hertz, mixing.ROOMS, self.config.seed))
 
@@ -423,7 +392,7 @@ def batches(config: Config, data: Data) -> Batches:
 def settings(config: Config, data: Data) -> fit.Settings:
     """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
     work = len(data.train.sounds.ids) / config.hertz / batches(config, data).steps_per_epoch
-    measure = fit.Measure(MEASURE, "", 1.0, "seconds of recordings", work, ("word_error_rate", MEASURE))
+    measure = fit.Measure(MEASURE, "", 1.0, "seconds of recordings", work, ("greedy_word_error_rate", MEASURE))
     return fit.settings_of(config, measure, warmup=200, average=config.average)
 
 
@@ -447,14 +416,8 @@ def describe(config: Config, data: Data, model: Model) -> list[str]:
 def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
     """The floor: the commonest transcript, whatever is heard."""
     commonest = Counter(data.train.texts).most_common(1)[0][0]
-    return {"the commonest transcript": _rates([commonest] * len(data.dev), data.dev.texts)}
-
-
-def _rates(said: Sequence[str], meant: Sequence[str]) -> dict[str, float]:
-    return {
-        "word_error_rate": word_errors.word_error_rate(said, meant),
-        "character_error_rate": word_errors.character_error_rate(said, meant),
-    }
+    said, meant = [commonest] * len(data.dev), data.dev.texts
+    return {"the commonest transcript": word_tables.rates(said, meant) | word_tables.rates(said, meant, "greedy_")}
 
 
 def calibrate(model: Model, codec: Codec, part: Clips, limit: int) -> None:
@@ -463,19 +426,12 @@ def calibrate(model: Model, codec: Codec, part: Clips, limit: int) -> None:
 
 def evaluate(model: Model, codec: Codec, part: Clips, limit: int | None = None) -> dict[str, float]:
     """The measures of the likeliest symbol of each frame, of about `limit` recordings or of all."""
-    part = _spread(part, limit)
-    said = [_written(codec, ctc.greedy(frames)[0]) for frames in heard(model, [part[i] for i in range(len(part))])]
-    exact = sum(one == other for one, other in zip(said, part.texts, strict=True)) / len(part)
-    return _rates(said, part.texts) | {"exact": exact, "recordings": len(part)}
+    part = part.spread(limit)
+    return word_tables.rates(_greedy(model, codec, part), part.texts, "greedy_") | {"recordings": len(part)}
 
 
-def _spread(part: Clips, limit: int | None) -> Clips:
-    """`limit` recordings, always the same ones."""
-    if limit is None or limit >= len(part):
-        return part
-    chosen = np.sort(np.random.default_rng(0).permutation(len(part))[:limit])
-    sounds = Rows.of([part.sounds.ids[part.sounds.bounds[i] : part.sounds.bounds[i + 1]] for i in chosen])
-    return Clips(sounds, *([values[i] for i in chosen] for values in (part.texts, part.groups, part.places)))
+def _greedy(model: Model, codec: Codec, part: Clips) -> list[str]:
+    return [_written(codec, ctc.greedy(frames)[0]) for frames in heard(model, [part[i] for i in range(len(part))])]
 
 
 @torch.no_grad()
@@ -536,10 +492,14 @@ class Answer(NamedTuple):
     words: list[Word]
 
 
-def predict(run: Any, paths: Sequence[Path], options: Predict) -> list[Answer]:
-    """What is said in each sound file; in one that is too short for anything, nothing."""
-    rate = run.model.logmel.rate
-    return transcribe(run, [sound.read(path, rate) for path in paths], options)
+def predict(run: Any, sounds: Sequence[Path | np.ndarray], options: Predict) -> list[Answer]:
+    """What is said in each sound file, or in samples that `opened` gave; in one that is too short for anything, nothing."""
+    return transcribe(run, [one if isinstance(one, np.ndarray) else opened(run, one) for one in sounds], options)
+
+
+def opened(run: Any, path: Path) -> np.ndarray:
+    """The samples (N,) of a sound file, at the run's rate; a UserError where it cannot be read."""
+    return sound.read(path, run.model.logmel.rate)
 
 
 def transcribe(run: Any, sounds: Sequence[np.ndarray], options: Predict) -> list[Answer]:
@@ -563,8 +523,8 @@ def answers(model: Model, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _answer(run: Any, best: list[ctc.Found], frames: np.ndarray) -> Answer:
-    guesses = [Guess(_written(run.codec, one.ids), one.score, one.nats) for one in best]
-    return Answer(guesses[0].text, math.exp(best[0].nats), guesses, _words(run, best[0].ids, frames))
+    guesses = [Guess(_written(run.codec, one.ids), round(one.score, 4), round(one.nats, 4)) for one in best]
+    return Answer(guesses[0].text, round(math.exp(best[0].nats), 4), guesses, _words(run, best[0].ids, frames))
 
 
 def _words(run: Any, ids: np.ndarray, frames: np.ndarray) -> list[Word]:
@@ -680,7 +640,9 @@ def shown(answer: Answer, coloured: bool) -> str:
 class Listen:
     """Options of listening."""
 
-    hertz: int = option(16_000, "of raw sound (16 bits, mono) through standard input", minimum=1_000, maximum=768_000)
+    hertz: int | None = option(
+        None, "of raw sound (16 bits, mono) through standard input  [16000]", minimum=1_000, maximum=768_000
+    )
     pause: float = option(1.0, "seconds without a symbol after which what was said is finished", minimum=0.1, maximum=3600)
     beam: int = option(32, "hypotheses that go on after each frame", minimum=1, maximum=10_000)
     lm: str | None = option(None, "language model: an .arpa file of words, or `none`  [n-grams of the transcripts trained on]")
@@ -722,8 +684,13 @@ def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
 
 
 def _event(run: Any, said: Said, final: bool) -> dict[str, Any]:
-    seconds = round(said.heard / run.model.logmel.rate, 2)
+    seconds = round(said.heard / run.model.logmel.rate, 3)
     return {"seconds": seconds, "text": _written(run.codec, said.found.ids), "final": final}
+
+
+def told(event: dict[str, Any]) -> str:
+    """What has been heard as a person reads it; what may still change ends in dots."""
+    return f"{event['seconds']:7.2f} s  {event['text']}" + ("" if event["final"] else " …")
 
 
 # --- evaluating
@@ -754,70 +721,26 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     found = recordings.find(names, spool, columns, config.encoding)
     sounds = Rows.of([in_16_bits(sound.read(one.path, config.hertz)) for one in found])
     search = Predict(beam=options.beam, lm=options.lm, weight=options.weight, insertion=options.insertion)
-    return Part(Clips(sounds, *map(list, zip(*((one.text, one.group, one.where) for one in found), strict=True))), search)
+    return Part(_clips(sounds, found), search)
 
 
 def examine(run: Any, part: Part) -> dict[str, list[dict[str, Any]]]:
     """Everything that is told of a part: error rates with intervals, of each group, common errors, worst recordings."""
-    clips, meant = part.clips, part.clips.texts
-    sounds = [clips[i] for i in range(len(clips))]
-    said = [answer.text for answer in transcribe(run, sounds, part.search)]
-    greedy = [_written(run.codec, ctc.greedy(frames)[0]) for frames in answers(run.model, sounds)]
-    told = {"measures": _measures(run, said, greedy, meant)}
-    groups = sorted(set(clips.groups))
-    if len(groups) > 1:
-        told["groups"] = [_group(run, name, said, clips) for name in groups]
-    told["errors"] = word_errors.confusions(said, meant)
-    return told | {"worst": _worst(said, clips)}
-
-
-def _measures(run: Any, said: list[str], greedy: list[str], meant: list[str]) -> list[dict[str, Any]]:
-    rows = []
-    rates = _rates(said, meant)
-    for name, unit in (("word_error_rate", "words"), ("character_error_rate", "characters")):
-        low, high = word_errors.interval(said, meant, unit, run.config.seed)
-        protocol = f"substituted, deleted and inserted {unit} to those of {len(meant):,} transcripts"
-        rows.append((name, rates[name], low, high, protocol))
-    exact = sum(one == other for one, other in zip(said, meant, strict=True)) / len(meant)
-    rows.append(("exact", exact, None, None, "share of recordings without an error"))
-    rows.append(
-        ("greedy_word_error_rate", word_errors.word_error_rate(greedy, meant), None, None, "of the likeliest symbols alone")
-    )
-    return [dict(zip(("measure", "value", "from", "to", "protocol"), row, strict=True)) for row in rows]
-
-
-def _group(run: Any, name: str, said: list[str], clips: Clips) -> dict[str, Any]:
-    rows = [i for i, group in enumerate(clips.groups) if group == name]
-    one, meant = [said[i] for i in rows], [clips.texts[i] for i in rows]
-    low, high = word_errors.interval(one, meant, "words", run.config.seed)
-    rate = word_errors.word_error_rate(one, meant)
-    return {"group": name, "recordings": len(rows), "word_error_rate": rate, "from": low, "to": high}
-
-
-WORST = 5
-
-
-def _worst(said: list[str], clips: Clips) -> list[dict[str, Any]]:
-    """The recordings with the most errors, each as three lines under one another."""
-    rows = word_errors.counts(said, clips.texts)
-    errors = rows[:, 1:].sum(1)
-    found = []
-    for i in np.argsort(-errors, kind="stable")[:WORST]:
-        if errors[i]:
-            lines = word_errors.shown(word_errors.align(said[i], clips.texts[i])).splitlines()
-            heads = [(int(errors[i]), clips.places[i]), (None, None), (None, None)]
-            found += [{"errors": n, "where": place, "alignment": line} for (n, place), line in zip(heads, lines, strict=True)]
-    return found
+    clips = part.clips
+    said = [answer.text for answer in transcribe(run, [clips[i] for i in range(len(clips))], part.search)]
+    greedy = _greedy(run.model, run.codec, clips)
+    return word_tables.tables(said, greedy, clips.texts, clips.groups, clips.places, run.config.seed)
 
 
 def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
     """What the report holds beside the measures; keeps the transcripts that n-grams are counted from."""
     texts = _texts(folder / "train.jsonl")
     folders.write_bytes(run.folder / TRANSCRIPTS, "".join(f"{text}\n" for text in texts).encode("utf-8", "surrogatepass"))
-    told = examine(run, Part(_spread(data.dev, limit), Predict()))
+    told = examine(run, Part(data.dev.spread(limit), Predict()))
+    reached = {row["measure"]: row["value"] for row in told["measures"]}
     floors = folders.read_config(run.folder)["baselines"]
     told["measures"] = tables.beside(told["measures"], "measure", floors)
-    return {"tables": told, "baselines": floors}
+    return {"dev": reached, "tables": told, "baselines": floors}
 
 
 def glimpse(run: Any, seed: int) -> str:
@@ -825,6 +748,6 @@ def glimpse(run: Any, seed: int) -> str:
     path = run.folder / "tokens" / "dev.jsonl"
     if not path.exists():
         return f"word error rate {folders.read_json(run.folder / 'report.json')['dev']['word_error_rate']:.3f}"
-    clips = _clips(path.with_suffix(""), folders.read_config(run.folder)["data"]["dev"])
+    clips = open_clips(path.with_suffix(""), folders.read_config(run.folder)["data"]["dev"])
     i = seed % len(clips)
     return f"{clips.texts[i]} → {_written(run.codec, ctc.greedy(heard(run.model, [clips[i]])[0])[0])}"

@@ -11,7 +11,6 @@ Out: when it was said, from files, from streams, from the microphone.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,20 +28,20 @@ from .. import capture, detection, detection_tables, fit, formants, listener, lo
 from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
-from ..data import marks, mixing, sound
+from ..data import clips, marks, mixing, sound
 from ..data import samples as of_samples
-from ..data.batch import Rows, open_map, write
+from ..data.clips import Clip, Clips
 from ..data.vocab import Codec
 from ..detection import Point, Rule
-from ..detector import Detector
+from ..detector import Detector, Event
 from ..errors import UserError
 from ..layers import initialise
 from ..recurrent import Recurrent, drop
-from ..rehearsal import Stream
+from ..rehearsal import Heard, Stream
 
 RARE = -2.5  # the logit of one step in thirteen
 MEASURE = "missing"
-MEASURING = fit.Measuring("seconds", probe=120, few=4000, many=1_000_000, warming=0)
+MEASURING = fit.Measuring("seconds_of_sound", probe=120, few=7200, many=1_000_000, warming=0)
 TRY = ("predict {run} word.wav", "listen {run} room.wav")
 NEEDS_DATA = False  # recordings come with --positive, or are spoken
 TAKES = "sound"
@@ -95,44 +94,6 @@ class Config:
 KINDS = ("words", "others", "backgrounds")
 
 
-class Clips(NamedTuple):
-    """Sounds of one kind, and where each came from: a folder, or who spoke it."""
-
-    sounds: Rows  # int16
-    origins: list[str]
-
-    def __len__(self) -> int:
-        return len(self.origins)
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        return self.sounds.ids[self.sounds.bounds[i] : self.sounds.bounds[i + 1]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Heard:
-    """Streams to measure on; as many as they have seconds."""
-
-    streams: list[Stream]
-    rate: int
-
-    def __len__(self) -> int:
-        return sum(len(stream.sound) for stream in self.streams) // self.rate
-
-    def some(self, seconds: float | None) -> list[Stream]:
-        """Streams of about so many seconds in all, always the same ones, half of that with the word; None: all."""
-        if seconds is None or seconds >= len(self):
-            return self.streams
-        found = []
-        for wanted in (True, False):
-            those = [stream for stream in self.streams if bool(stream.marks) == wanted]
-            left = seconds / 2
-            for i in np.random.default_rng(0).permutation(len(those)):
-                if left > 0:
-                    found.append(those[i])
-                    left -= len(those[i].sound) / self.rate
-        return found
-
-
 class Data(NamedTuple):
     codec: Codec
     train: dict[str, Clips]  # of KINDS
@@ -164,8 +125,11 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
         raise UserError(
             "there is no recording of the word, and no phrase to be spoken", fix="--positive FOLDER, or --say 'hey you'"
         )
-    parts = _split(config, found)
-    said = [_told(found)]
+    parts, cut = _split(config, found)
+    if not parts["dev"]["words"] and not config.say:
+        fix = "record more of it (unrolled record FOLDER), or have it spoken too: --say 'the word'"
+        raise UserError("one recording of the word leaves none to validate on", fix=fix)
+    said = [_told(found), *cut]
     if config.say:
         said.append(_speak(config, parts))
     if not parts["train"]["others"]:
@@ -173,16 +137,16 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     accounts: dict[str, Any] = {"said": said}
     for part, kinds in parts.items():
         for kind in KINDS:
-            accounts[f"{part}_{kind}"] = _keep(folder / f"{part}.{kind}", kinds[kind])
+            accounts[f"{part}_{kind}"] = clips.keep(folder / f"{part}.{kind}", kinds[kind])
     codec = base or Codec("words", config.say)
     return reopen(codec, accounts | {"config": dataclasses.asdict(config)}, folder)
 
 
-Found = list[tuple[np.ndarray, str]]  # samples, and where they came from
+Found = list[Clip]
 
 
 def _recorded(config: Config) -> dict[str, Found]:
-    """The user's recordings, decoded: words and pieces of other sound."""
+    """The user's recordings, decoded: words, and whole files of other sound."""
     given = {"words": list(config.positive), "others": list(config.negative), "backgrounds": list(config.background)}
     for name in config.data:
         inside = {kind: Path(name) / word for kind, word in zip(KINDS, ("positive", "negative", "background"), strict=True)}
@@ -191,54 +155,36 @@ def _recorded(config: Config) -> dict[str, Found]:
             raise UserError(f"the folder `{name}` has no folder `positive` in it", name, fix)
         for kind, path in inside.items():
             given[kind] += [str(path)] if path.is_dir() else []
-    return {kind: [clip for name in names for clip in _of(Path(name), kind, config)] for kind, names in given.items()}
+    words = clips.words(given.pop("words"), config.hertz, _longest(config))
+    return {"words": words} | {kind: clips.others(names, config.hertz) for kind, names in given.items()}
 
 
-PIECE = 5.0  # seconds of other speech, of rooms ten times as many
+def _longest(config: Config) -> float:
+    """Seconds of a word."""
+    return config.example / 2.5
 
 
-def _of(name: Path, kind: str, config: Config) -> Iterator[tuple[np.ndarray, str]]:
-    for path in sound.files(name):
-        samples = sound.read(path, config.hertz)
-        origin = str(path.parent)
-        if kind == "words":
-            yield _word(samples, path, config), origin
-            continue
-        size = round(PIECE * (10 if kind == "backgrounds" else 1) * config.hertz)
-        for begin in range(0, len(samples), size):
-            yield samples[begin : begin + size], origin
+NAMES = {"words": "the word", "others": "other speech", "backgrounds": "rooms and noise"}
+PIECE = {"others": 5.0, "backgrounds": 50.0}  # seconds
 
 
-def _word(samples: np.ndarray, path: Path, config: Config) -> np.ndarray:
-    """The word alone, cut out of a recording of it."""
-    begin, end = of_samples.word(samples, config.hertz)
-    if begin == end:
-        raise UserError(f"`{path}` is silent: it should hold the word", str(path), "take it out, or record it again")
-    most = config.example / 2.5
-    if end - begin > most * config.hertz:
-        said = f"the word in `{path}` lasts {(end - begin) / config.hertz:.1f} s; at most {most:.1f} are mixed"
-        raise UserError(said, str(path), "cut it to the word alone, or give a longer --example")
-    return samples[begin:end]
-
-
-def _split(config: Config, found: dict[str, Found]) -> dict[str, dict[str, Found]]:
-    """What to train on and what to validate on: a part of each kind, of what was cut from one file the end."""
+def _split(config: Config, found: dict[str, Found]) -> tuple[dict[str, dict[str, Found]], list[str]]:
+    """What to train on and what to validate on, by file, and lines for the user where one was cut."""
     parts: dict[str, dict[str, Found]] = {"train": {}, "dev": {}}
-    for kind, clips in found.items():
+    said = []
+    for kind, files in found.items():
         rng = np.random.default_rng((config.seed, KINDS.index(kind)))
-        order = rng.permutation(len(clips)) if kind == "words" else np.arange(len(clips))
-        size = max(1, round(config.holdout * len(clips))) if len(clips) > 1 else 0
-        held = set(order[len(clips) - size :].tolist()) if kind == "words" else _spaced(len(clips), size)
-        parts["train"][kind] = [clip for i, clip in enumerate(clips) if i not in held]
-        parts["dev"][kind] = [clip for i, clip in enumerate(clips) if i in held]
-    return parts
-
-
-def _spaced(size: int, number: int) -> set[int]:
-    """`number` of so many, in runs of neighbours: pieces cut from one file side by side stay together."""
-    run = max(1, min(4, number))
-    begins = np.linspace(0, size - run, max(1, round(number / run))).round().astype(int) if number else []
-    return {int(begin) + i for begin in begins for i in range(run) if begin + i < size}
+        if kind == "words":
+            parts["train"][kind], parts["dev"][kind] = clips.draw(files, config.holdout, rng)
+            continue
+        stay, held, cut = clips.split(files, config.holdout, rng)
+        if cut:
+            said.append(
+                f"of {NAMES[kind]} the end of a file is validated on, what is before it is trained on; more files tell more"
+            )
+        size = round(PIECE[kind] * config.hertz)
+        parts["train"][kind], parts["dev"][kind] = list(clips.pieces(stay, size)), list(clips.pieces(held, size))
+    return parts, said
 
 
 FEW = 10  # recordings of the word to validate on; where there are fewer, spoken ones are added
@@ -261,78 +207,42 @@ def _speak(config: Config, parts: dict[str, dict[str, Found]]) -> str:
         ("train", "words", "spoken"): told(config.say, size, seed),
         ("dev", "words", "spoken"): told(config.say, dev, seed + 1),
         ("train", "others", "spoken, alike"): told(near, size, seed + 2),
-        ("train", "others", "spoken talk"): list(_pieces(talk(size * TALK, seed + 3), config)),
+        ("train", "others", "spoken talk"): [piece for passage in talk(size * TALK, seed + 3) for piece in _cut(passage, config)],
         ("dev", "others", "spoken, alike"): told(near, len(near), seed + 4),
         ("dev", "others", "spoken talk"): list(talk(config.talk * 3600, seed + 5)),
     }
-    for (part, kind, origin), clips in said.items():
-        parts[part][kind] = parts[part][kind] + [(clip, origin) for clip in clips]
+    for (part, kind, origin), made in said.items():
+        parts[part][kind] = parts[part][kind] + [Clip(samples, origin) for samples in made]
     hours = sum(map(len, said["dev", "others", "spoken talk"])) / config.hertz / 3600
+    english = f"; this talk is English, read by voices of `{config.language}`: recorded talk (--negative) is better"
     return (
         f"spoken: {size:,} times {' or '.join(f'`{phrase}`' for phrase in config.say)}, {size:,} times what sounds like it; "
-        f"to validate on {hours:.2f} hours of made-up talk" + (f", and {dev} clips of the word" if dev else "")
+        f"to validate on {hours:.2f} hours of made-up talk"
+        + (f", and {dev} clips of the word" if dev else "")
+        + ("" if config.language.startswith("en") else english)
     )
 
 
-def _pieces(passages: Iterator[np.ndarray], config: Config) -> Iterator[np.ndarray]:
-    size = round(PIECE * config.hertz)
-    for passage in passages:
-        yield from (passage[begin : begin + size] for begin in range(0, len(passage), size))
+def _cut(passage: np.ndarray, config: Config) -> list[np.ndarray]:
+    size = round(PIECE["others"] * config.hertz)
+    return [passage[begin : begin + size] for begin in range(0, len(passage), size)]
 
 
 def _told(found: dict[str, Found]) -> str:
-    names = {"words": "the word", "others": "other speech", "backgrounds": "rooms and noise"}
-    parts = [f"{len(found[kind]):,} pieces of {name}" for kind, name in names.items() if found[kind]]
+    parts = [f"{len(found[kind]):,} recordings of {name}" for kind, name in NAMES.items() if found[kind]]
     return "read " + (", ".join(parts) or "no recording")
-
-
-def _keep(path: Path, clips: Found) -> dict[str, Any]:
-    rows = [of_samples.in_16_bits(clip) for clip, _ in clips]
-    bounds = np.cumsum([0, *map(len, rows)])
-    ids = write(path.with_suffix(path.suffix + "_ids"), np.dtype(np.int16), rows)
-    return {"ids": ids, "bounds": write(path.with_suffix(path.suffix + "_bounds"), np.dtype(np.int64), [bounds]),
-            "origins": [origin for _, origin in clips]}  # fmt: skip
 
 
 def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
     """The Data that `read` wrote to `folder`."""
-    parts = {
-        part: {kind: _clips(folder / f"{part}.{kind}", accounts[f"{part}_{kind}"]) for kind in KINDS} for part in ("train", "dev")
-    }
-    config = accounts["config"]
-    streams = _streams(parts["dev"], config["hertz"], config["seed"])
-    return Data(codec, parts["train"], Heard(streams, config["hertz"]), accounts)
-
-
-def _clips(path: Path, account: dict[str, Any]) -> Clips:
-    opened = (open_map(path.with_suffix(f"{path.suffix}_{name}"), account[name]) for name in ("ids", "bounds"))
-    return Clips(Rows(*opened), account["origins"])
-
-
-LEVELS = (rehearsal.CLEAN, 20.0, 10.0, 5.0)  # decibels of the word above what is behind it
-MOST_WORDS = 200  # at each of them
-
-
-def _streams(dev: dict[str, Clips], rate: int, seed: int) -> list[Stream]:
-    """What is validated on: the words at each level, and the other sound as it is."""
-    words = [(of_samples.as_floats(dev["words"][i]), dev["words"].origins[i]) for i in range(len(dev["words"]))]
-    chosen = [words[i] for i in np.random.default_rng(seed).permutation(len(words))[:MOST_WORDS]]
-    behind = [dev["backgrounds"][i] for i in range(len(dev["backgrounds"]))]
-    found = [stream for level in LEVELS for stream in rehearsal.with_words(chosen, behind, level, rate, seed)]
-    return found + [stream for kind in ("others", "backgrounds") for stream in _without_words(dev[kind], kind, rate)]
-
-
-def _without_words(clips: Clips, kind: str, rate: int) -> list[Stream]:
-    """Clips of one origin after one another, at most some minutes in a stream."""
-    found = []
-    for origin, rows in itertools.groupby(range(len(clips)), lambda i: clips.origins[i]):
-        parts = [clips[i] for i in rows]
-        ends = np.cumsum([len(part) for part in parts]) // (300 * rate)
-        found += [
-            Stream(origin, kind, np.concatenate([part for part, n in zip(parts, ends, strict=True) if n == number]), [])
-            for number in np.unique(ends)
-        ]
-    return found
+    train, dev = (
+        {kind: clips.opened(folder / f"{part}.{kind}", accounts[f"{part}_{kind}"]) for kind in KINDS} for part in ("train", "dev")
+    )
+    rate, seed = accounts["config"]["hertz"], accounts["config"]["seed"]
+    words, behind = ([clip for clip in dev[kind].whole()] for kind in ("words", "backgrounds"))
+    streams = rehearsal.at_levels(words, [clip.samples for clip in behind], rate, seed)
+    streams += [stream for kind in ("others", "backgrounds") for stream in rehearsal.without_words(dev[kind].whole(), rate)]
+    return Data(codec, train, Heard(streams, rate), accounts)
 
 
 # --- the model
@@ -446,7 +356,7 @@ class Batches:
         words, others = (_by_origin(self.clips[kind]) for kind in ("words", "others"))
         recorded = words.get(RECORDED, [])
         groups = [*others.values(), [part for clip in recorded for part in _broken(clip)]]
-        backgrounds = [self.clips["backgrounds"][i] for i in range(len(self.clips["backgrounds"]))]
+        backgrounds = [clip.samples for clip in self.clips["backgrounds"].whole()]
         return mixing.sources(_evenly(words.values()), _evenly(groups), backgrounds, self.mixture, self.config.seed)
 
     @cached_property
@@ -471,11 +381,11 @@ class Batches:
 RECORDED = "recorded"
 
 
-def _by_origin(clips: Clips) -> dict[str, list[np.ndarray]]:
+def _by_origin(given: Clips) -> dict[str, list[np.ndarray]]:
     """Clips of each thing that was spoken, and those that were recorded."""
     groups: dict[str, list[np.ndarray]] = {}
-    for i, origin in enumerate(clips.origins):
-        groups.setdefault(origin if origin in SPOKEN else RECORDED, []).append(of_samples.as_floats(clips[i]))
+    for samples, origin in given.whole():
+        groups.setdefault(origin if origin in SPOKEN else RECORDED, []).append(of_samples.as_floats(samples))
     return groups
 
 
@@ -512,14 +422,14 @@ def settings(config: Config, data: Data) -> fit.Settings:
 def describe(config: Config, data: Data, model: Model) -> list[str]:
     """What was read and what will be trained, for the user before the wait."""
     count = Counter({kind: len(clips) for kind, clips in data.train.items()})
-    words = sum(len(stream.marks) for stream in data.dev.streams) // len(LEVELS)
+    words = sum(len(stream.marks) for stream in data.dev.streams) // len(rehearsal.LEVELS)
     hours = len(data.dev) / 3600
     weights = sum(p.numel() for p in model.parameters())
-    clips = f"{count['words']:,} clips of the word, {count['others']:,} of other speech, {count['backgrounds']:,} of rooms"
+    made = f"{count['words']:,} clips of the word, {count['others']:,} of other speech, {count['backgrounds']:,} of rooms"
     every = f"an answer every {model.step / config.hertz * 1000:.0f} ms"
     return [
         *data.accounts["said"],
-        f"to train on {clips}; to validate on {words:,} of the word, {hours:.2f} hours in all",
+        f"to train on {made}; to validate on {words:,} of the word, {hours:.2f} hours in all",
         f"model: {config.cell}, {config.layers} x {config.hidden} units, {every}; {weights:,} weights",
     ]
 
@@ -550,28 +460,29 @@ BUDGETS = (
 
 def watch(model: Model, codec: Codec, part: Heard, limit: int | None = None) -> dict[str, float]:
     """Choose the model's threshold on the streams, and measure them at it."""
-    points = _points(model, part.some(limit))
+    net, streams = detector(model), part.some(limit)
+    points = detection.curve(rehearsal.heard(net, streams), net.rule, net.hop)
     chosen = detection.choose(points, model.budget)
     model.threshold.fill_(chosen.threshold)
     misses = [1 - detection.choose(points, model.budget * times).hits / max(1, chosen.words) for times in BUDGETS]
-    return _told_of(chosen) | {MEASURE: float(np.mean(misses))}
+    return _told_of(chosen, streams, part.rate) | {MEASURE: float(np.mean(misses))}
 
 
-def _points(model: Model, streams: list[Stream]) -> list[Point]:
-    net = detector(model)
-    return detection.curve(rehearsal.heard(net, streams), net.rule, net.hop)
+def conclude(model: Model, codec: Codec, part: Heard, limit: int) -> None:
+    """The threshold is chosen once more, on all that is held out."""
+    watch(model, codec, part, limit)
 
 
-def _told_of(point: Point) -> dict[str, float]:
+def _told_of(point: Point, streams: list[Stream], rate: int) -> dict[str, float]:
     found = {name: value for name, value in detection.measures(point).items() if value is not None}
-    return found | {"seconds": point.hours * 3600}
+    return found | {"seconds_of_sound": sum(len(stream.sound) for stream in streams) / rate}
 
 
 def evaluate(model: Model, codec: Codec, part: Heard, limit: int | None = None) -> dict[str, float]:
     """The measures at the model's threshold."""
-    net = detector(model)
-    point = detection_tables.point(net, rehearsal.heard(net, part.some(limit)))
-    return _told_of(point) | {MEASURE: 1 - point.hits / max(1, point.words)}
+    net, streams = detector(model), part.some(limit)
+    point = detection_tables.point(net, rehearsal.heard(net, streams))
+    return _told_of(point, streams, part.rate) | {MEASURE: 1 - point.hits / max(1, point.words)}
 
 
 def examine(run: Any, part: list[Stream]) -> dict[str, list[dict[str, Any]]]:
@@ -587,7 +498,7 @@ def examine(run: Any, part: list[Stream]) -> dict[str, list[dict[str, Any]]]:
 class Predict:
     """Options of answering."""
 
-    threshold: float | None = option(None, "probability from which on it fires  [the run's own]", minimum=0, maximum=1)
+    threshold: float | None = option(None, "probability from which on it fires  [the run's own]", minimum=1e-6, maximum=1)
 
 
 class Answer(NamedTuple):
@@ -604,9 +515,14 @@ def predict(run: Any, paths: Sequence[Path], options: Predict) -> list[Answer]:
         for block in sound.blocks(path, net.rate):
             probabilities, found, state = net(block, state)
             highest = max(highest, float(probabilities.max(initial=0)))
-            events += [event._asdict() for event in found]
-        answers.append(Answer(highest, events))
+            events += [_rounded(event) for event in found]
+        answers.append(Answer(round(highest, 4), events))
     return answers
+
+
+def _rounded(event: Event) -> dict[str, float]:
+    """To the millisecond; the net does not know its probabilities to more than four digits."""
+    return {"time": round(event.time, 3), "probability": round(event.probability, 4)}
 
 
 def at_threshold(net: Detector, threshold: float | None) -> Detector:
@@ -636,22 +552,25 @@ def shown(answer: Answer, coloured: bool) -> str:
 class Listen:
     """Options of listening."""
 
-    threshold: float | None = option(None, "probability from which on it fires  [the run's own]", minimum=0, maximum=1)
-    exec: str | None = option(None, "a command to start at each event; {time} and {probability} are filled in")
+    threshold: float | None = option(None, "probability from which on it fires  [the run's own]", minimum=1e-6, maximum=1)
+    exec: str | None = option(None, "a command to start at each event, with {time}, {probability} and, where it is kept, {sound}")
     capture: str | None = option(None, "keep the sound around each event in this folder, to train on: --negative FOLDER")
-    hertz: int = option(16_000, "of raw sound (16 bits, mono) through standard input", minimum=1_000, maximum=768_000)
+    hertz: int | None = option(
+        None, "of raw sound (16 bits, mono) through standard input  [16000]", minimum=1_000, maximum=768_000
+    )
 
 
 def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
     """Events as they come, from a sound file, raw sound through standard input (`-`) or the microphone (`mic`)."""
     net = at_threshold(detector(run.model), options.threshold)
-    start = capture.Runner(capture.command(options.exec)) if options.exec is not None else None
-    heard = sound.heard(source, net.rate, options.hertz)
     folder = None if options.capture is None else Path(options.capture)
-    for event, path in capture.kept(net, heard, folder):
-        if start is not None:
+    places = ("time", "probability") if folder is None else ("time", "probability", "sound")
+    start = capture.Runner(capture.command(options.exec, places)) if options.exec is not None else None
+    written = (start,) if start is not None and start.waits else ()
+    for event, path in capture.kept(net, sound.heard(source, net.rate, options.hertz), folder, *written):
+        if start is not None and not start.waits:
             start(event)
-        yield event._asdict() | ({} if path is None else {"sound": str(path)})
+        yield _rounded(event) | ({} if path is None else {"sound": str(path)})
     if start is not None:
         start.wait()
 
@@ -672,12 +591,8 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     """Streams to evaluate on: recordings of the word laid over a background, and streams as they are."""
     options, config = options or Evaluate(), run.config
     found = _marked(options)
-    words = [
-        (_word(sound.read(path, config.hertz), path, config), str(path.parent))
-        for name in names
-        for path in sound.files(Path(name))
-    ]
-    behind = [sound.read(path, config.hertz) for name in options.background for path in sound.files(Path(name))]
+    words = clips.words(names, config.hertz, _longest(config))
+    behind = [clip.samples for clip in clips.others(options.background, config.hertz)]
     if words:
         found += rehearsal.with_words(words, behind, options.snr, config.hertz, config.seed)
     found += [
@@ -698,7 +613,9 @@ def _marked(options: Evaluate) -> list[Stream]:
         raise UserError(said, fix="one for each, in the same order; `-` for a recording without the word")
     tables = options.events or ("-",) * len(options.stream)
     return [
-        Stream(name, "stream", Path(name), [] if table == "-" else marks.read(Path(table)))
+        Stream(
+            name, "stream", Path(name), [] if table == "-" else marks.within(Path(table), sound.info(Path(name)).seconds, name)
+        )
         for name, table in zip(options.stream, tables, strict=True)
     ]
 
@@ -709,8 +626,9 @@ def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
     recordings = rehearsal.heard(net, streams)
     if find_spec("matplotlib") is not None:
         (run.folder / "samples").mkdir(exist_ok=True)
-        folders.write_bytes(run.folder / "samples" / "curve.png", detection_tables.picture(net, recordings))
-    return {"tables": detection_tables.tables(net, streams, recordings)}
+        folders.write_bytes(run.folder / "samples" / "curve.png", detection_tables.picture(net, streams, recordings))
+    reached = detection_tables.reached(net, streams, recordings, run.config.budget)
+    return {"reached": reached, "tables": detection_tables.tables(net, streams, recordings)}
 
 
 def glimpse(run: Any, seed: int) -> str:
