@@ -4,8 +4,8 @@
     s_t = exp(b_0 + b_1 ln r16_t + b_2 ln r256_t)              r: the mean of |x - m| over the last 16 and 256 samples
     P(low <= x_t < high) = Σ_i w_i [σ((high - m_t) / (s_t c_i)) - σ((low - m_t) / (s_t c_i))]
 
-a mixture of logistics around the prediction, as wide as the last errors were, fitted to the likelihood of training sound. It
-sees of the past what a net sees (of mu-law sound the levels), and its probabilities of all values sum to 1.
+a mixture of logistics around the prediction, as wide as the last errors were (or, not following them, always the same:
+b_1 = b_2 = 0), fitted to the likelihood of training sound. It sees of the past what a net sees (of mu-law sound the levels), and its probabilities of all values sum to 1.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import torch
 
 ORDER = 32
 WINDOWS = (16, 256)
-FIT = 100_000  # samples that the mixture is fitted on
+FIT = 30_000  # samples that the mixture is fitted on
 RIDGE = 1e-9  # of the sound's power, so that silence has a solution
+WIDTHS = tuple(2.0**i for i in range(-4, 5))  # c
 SOFTEST = 1e-6  # least mean error that is told from none
 SHARE = 1e-6  # of the probability is spread over all values: none is impossible
 
@@ -29,32 +30,40 @@ class Predictor(NamedTuple):
 
     coefficients: list[float]  # a (32,)
     spread: list[float]  # b (3,)
-    weights: list[float]  # w (3,)
-    widths: list[float]  # c (3,)
+    weights: list[float]  # w (9,)
 
 
-def fit(heard: Sequence[np.ndarray], true: Sequence[np.ndarray], low: Sequence[np.ndarray], high: Sequence[np.ndarray]) -> Predictor:
-    """Fit to pieces of sound: what is heard of each (N,), the sound itself, and between what the value of each sample lies."""
+class Piece(NamedTuple):
+    """A stretch of sound, (N,) each: what is heard of it, the sound itself, and between what the value of each sample lies."""
+
+    heard: np.ndarray
+    true: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def fit(pieces: Sequence[Piece], follow: bool = True) -> Predictor:
+    """Fit to pieces of sound; `follow`: the spread follows the last errors."""
     moments, targets = np.zeros((ORDER, ORDER)), np.zeros(ORDER)
-    for x, y in zip(heard, true, strict=True):
+    for x, y, _, _ in pieces:
         for begin in range(0, len(x), 1 << 18):
             past = _past(x, begin, min(begin + (1 << 18), len(x)))
             moments += past.T @ past
             targets += past.T @ y[begin : begin + len(past)]
     ridge = RIDGE * (np.trace(moments) + 1e-9)
     a = np.linalg.solve(moments + ridge * np.eye(ORDER), targets)
-    parts = [_seen(a, x) for x in heard]
-    means, spreads = np.concatenate([m for m, _ in parts]), np.concatenate([s for _, s in parts])
-    every = max(1, len(means) // FIT)
-    return _mixture(a, means[::every], spreads[::every], np.concatenate(low)[::every], np.concatenate(high)[::every])
+    every = max(1, sum(len(piece.heard) for piece in pieces) // FIT)
+    chosen = [(*(part[::every] for part in _seen(a, x)), low[::every], high[::every]) for x, _, low, high in pieces]
+    given = [torch.tensor(np.concatenate(parts), dtype=torch.float64) for parts in zip(*chosen, strict=True)]
+    return _mixture(a, follow, *given)
 
 
-def nats(predictor: Predictor, heard: np.ndarray, low: np.ndarray, high: np.ndarray, values: int) -> np.ndarray:
-    """-ln P of each sample (N,) of a piece, of which `values` there are."""
-    means, spreads = _seen(np.array(predictor.coefficients), heard)
-    given = [torch.tensor(part, dtype=torch.float64) for part in (means, spreads, low, high)]
-    spread, weights, widths = (torch.tensor(part, dtype=torch.float64) for part in predictor[1:])
-    logs = _log_likelihood(spread, weights.log(), widths.log(), *given)
+def nats(predictor: Predictor, piece: Piece, values: int) -> np.ndarray:
+    """-ln P of each sample (N,) of a piece, which has one of so many values."""
+    means, spreads = _seen(np.array(predictor.coefficients), piece.heard)
+    given = [torch.tensor(part, dtype=torch.float64) for part in (means, spreads, piece.low, piece.high)]
+    spread, weights = (torch.tensor(part, dtype=torch.float64) for part in predictor[1:])
+    logs = _log_likelihood(spread, weights.log(), *given)
     return -torch.log((1 - SHARE) * logs.exp() + SHARE / values).numpy()
 
 
@@ -79,30 +88,31 @@ def _seen(a: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return means, np.log(np.stack(before, 1) + SOFTEST)
 
 
-def _mixture(a: np.ndarray, means: np.ndarray, spreads: np.ndarray, low: np.ndarray, high: np.ndarray) -> Predictor:
-    given = [torch.tensor(part, dtype=torch.float64) for part in (means, spreads, low, high)]
-    spread = torch.tensor([0.0, 0.5, 0.5], dtype=torch.float64, requires_grad=True)
-    logits = torch.zeros(3, dtype=torch.float64, requires_grad=True)
-    widths = torch.tensor([-1.5, -0.5, 0.5], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([spread, logits, widths], max_iter=60, line_search_fn="strong_wolfe")
+def _mixture(a: np.ndarray, follow: bool, *given: torch.Tensor) -> Predictor:
+    level = float(given[1][:, 1].median())  # of the errors
+    start = [0.0, 0.5, 0.5] if follow else [level, 0.0, 0.0]
+    spread = torch.tensor(start, dtype=torch.float64, requires_grad=follow)
+    logits = torch.zeros(len(WIDTHS), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([spread, logits] if follow else [logits], max_iter=60, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        logs = _log_likelihood(spread, logits.log_softmax(0), widths, *given)
+        logs = _log_likelihood(spread, logits.log_softmax(0), *given)
         found = -torch.log((1 - SHARE) * logs.exp() + SHARE / 65_536).mean()
         found.backward()
         return found
 
     optimizer.step(loss)
-    return Predictor(a.tolist(), spread.tolist(), logits.softmax(0).tolist(), widths.exp().tolist())
+    return Predictor(a.tolist(), spread.tolist(), logits.softmax(0).tolist())
 
 
 def _log_likelihood(
-    spread: torch.Tensor, log_weights: torch.Tensor, log_widths: torch.Tensor, means: torch.Tensor, spreads: torch.Tensor,
-    low: torch.Tensor, high: torch.Tensor,
+    spread: torch.Tensor, log_weights: torch.Tensor, means: torch.Tensor, spreads: torch.Tensor, low: torch.Tensor,
+    high: torch.Tensor,
 ) -> torch.Tensor:  # fmt: skip
     """ln P that each sample lies between low and high (N,)."""
-    wide = torch.exp((spread[0] + spreads @ spread[1:]).unsqueeze(1) + log_widths).clamp(min=1e-7)  # (N, 3)
+    widths = torch.tensor(WIDTHS, dtype=torch.float64)
+    wide = (torch.exp(spread[0] + spreads @ spread[1:]).unsqueeze(1) * widths).clamp(min=1e-7)  # (N, 9)
     above, below = (high - means).unsqueeze(1) / wide, (low - means).unsqueeze(1) / wide
     flip = above > 0  # on the side of the mean where the logistic is small, so that differences keep their digits
     upper, lower = torch.where(flip, -below, above), torch.where(flip, -above, below)
