@@ -1,6 +1,6 @@
 """Mu-law: 16 bits of sound as 256 levels, fine ones for what is soft (ITU-T G.711's curve, as van den Oord et al. 2016 use it).
 
-    f(x) = sign(x) ln(1 + 255 |x|) / ln 256,   level = round(255 (f(x) + 1) / 2)          x from -1 to 1
+f(x) = sign(x) ln(1 + 255 |x|) / ln 256,   level = round(255 (f(x) + 1) / 2)          x from -1 to 1
 """
 
 from __future__ import annotations
