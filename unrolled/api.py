@@ -121,7 +121,10 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
 
     def evaluate(model: torch.nn.Module) -> dict[str, float]:
         run.task.calibrate(model, run.codec, data.dev, limit)
-        return watching(run.task)(model, run.codec, data.dev, limit)
+        measures = watching(run.task)(model, run.codec, data.dev, limit)
+        if hasattr(run.task, "remark"):
+            progress.say("    " + run.task.remark(measures, about["baselines"]))
+        return measures
 
     for left in (folder / "samples").glob(".*.new"):  # of a process that was killed
         left.unlink()
@@ -195,7 +198,7 @@ def _prepare(
 
 
 SHOWN = (
-    "bits_per_character", "accuracy", "mean_absolute_error", "span_f1", "bleu", "miss_rate", "word_error_rate",
+    "bits_per_character", "nats_per_sample", "bits_per_sample", "accuracy", "mean_absolute_error", "span_f1", "bleu", "miss_rate", "word_error_rate",
 )  # fmt: skip  # the measures a baseline line shows
 
 

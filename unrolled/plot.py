@@ -124,6 +124,20 @@ def trade_off(
     return figure
 
 
+def spectrogram(features: np.ndarray, seconds: float, small: str) -> Figure:
+    """A log-mel spectrogram (frames, bands) over its seconds, low bands below."""
+    figure = Figure(figsize=(max(4.0, min(14.0, 2.2 * seconds)), 2.6), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    axes, fonts = figure.add_axes((0.06, 0.24, 0.93, 0.72)), _installed()
+    edges = np.linspace(0, seconds, len(features) + 1), np.arange(features.shape[1] + 1)
+    axes.pcolormesh(*edges, features.T, cmap=HEAT)
+    axes.set_xlabel("seconds", family=fonts, color=INK, fontsize=8)
+    axes.set_ylabel("mel bands", family=fonts, color=INK, fontsize=8)
+    axes.tick_params(colors=SOFT, labelsize=7)
+    figure.text(0.012, 0.05, small, fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
 def _short(name: str, most: int) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 

@@ -80,6 +80,7 @@ TASKS = {
     "translate": "read a sentence and write it in another language",
     "trigger": "hear a word: in files, in streams, at the microphone",
     "speech": "write down what is said in a recording",
+    "wavenet": "make sound, sample by sample",
 }
 
 
