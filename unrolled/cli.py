@@ -218,29 +218,44 @@ class Spread(click.Command):
 
 
 def sample() -> click.Command:
-    from .tasks import language
+    pages = _pages_with("Sample")
 
     def go(run: str, as_json: bool, **values: Any) -> None:
         from . import api
-        from .config import build
 
-        options, model = build(language.Sample, given(values)), _of_task(("language",), api.load(run))
-        _warn_unseen(model, options.prompt)
-        if options.number == 1 and not as_json:
-            _stream(language.sample(model, options), options.prompt)
-            return
-        began = time.monotonic()
-        texts = language.samples(model, options)
-        seconds = time.monotonic() - began
-        if as_json:
-            for text in texts:
-                click.echo(_line({"text": options.prompt + text, "seconds": seconds}))
-        else:
-            between = "\n---\n" if any("\n" in text for text in texts) else "\n"
-            click.echo(between.join(options.prompt + text for text in texts))
+        model = _of_task(tuple(pages), api.load(run))
+        options = _options_of(model, "Sample", pages, given(values))
+        (_make if hasattr(model.task, "compose") else _write)(model, options, as_json)
 
-    params = [_run_argument(), *flags(language.Sample), _json_flag()]
-    return click.Command("sample", callback=go, params=params, help="Let a language run write, as a stream.")
+    params = [_run_argument(), *_flags_of(pages, "Sample"), _json_flag()]
+    help = "Let a run make something new: of a language, text, as a stream; of a wavenet, sound."
+    return click.Command("sample", callback=go, params=params, help=help)
+
+
+def _write(model: Any, options: Any, as_json: bool) -> None:
+    _warn_unseen(model, options.prompt)
+    if options.number == 1 and not as_json:
+        _stream(model.task.sample(model, options), options.prompt)
+        return
+    began = time.monotonic()
+    texts = model.task.samples(model, options)
+    seconds = time.monotonic() - began
+    if as_json:
+        for text in texts:
+            click.echo(_line({"text": options.prompt + text, "seconds": seconds}))
+    else:
+        between = "\n---\n" if any("\n" in text for text in texts) else "\n"
+        click.echo(between.join(options.prompt + text for text in texts))
+
+
+def _make(model: Any, options: Any, as_json: bool) -> None:
+    from .progress import Progress
+
+    made = model.task.compose(model, options, Progress(as_json))
+    for each in made:
+        click.echo(_line(_plain(each)) if as_json else each.path)
+    if not as_json:
+        _note(f"{options.seconds:g} s each, {made[0].times_real_time:.2f} times real time")
 
 
 def _task_of(run: Any) -> str:
@@ -681,7 +696,7 @@ VECTOR_VERBS = {
 }
 VERBS = {
     "train": ("train a model on your data, or go on with a run", train),
-    "sample": ("let a language run write", sample),
+    "sample": ("let a run make text or sound", sample),
     "predict": ("answer texts: a label, names, and why", predict),
     "evaluate": ("how well a run does on other data", evaluate),
     "look": ("look inside: what a net believes word by word, where it looks", look),

@@ -5,7 +5,8 @@
     P(low <= x_t < high) = Σ_i w_i [σ((high - m_t) / (s_t c_i)) - σ((low - m_t) / (s_t c_i))]
 
 a mixture of logistics around the prediction, as wide as the last errors were (or, not following them, always the same:
-b_1 = b_2 = 0), fitted to the likelihood of training sound. It sees of the past what a net sees (of mu-law sound the levels), and its probabilities of all values sum to 1.
+b_1 = b_2 = 0), fitted to the likelihood of training sound. It sees of the past what a net sees (of mu-law sound the levels), and
+its probabilities of all values sum to 1.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ LOWEST = 196.0  # hertz
 
 
 def pluck(hertz: float, seconds: float, rate: int, generator: np.random.Generator, damping: float = 0.996) -> np.ndarray:
-    """One note: noise as long as a period, again and again through a mean of neighbours, y_t = damping (y_{t-p} + y_{t-p-1}) / 2."""
+    """One note: noise as long as a period p, again and again through a mean: y_t = damping (y_{t-p} + y_{t-p-1}) / 2."""
     period, size = round(rate / hertz - 0.5), round(seconds * rate)
     made = np.zeros(size + period + 1)
     made[1 : period + 1] = generator.uniform(-1, 1, period)

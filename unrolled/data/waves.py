@@ -16,6 +16,7 @@ PAUSE = 0.5  # seconds; shorter silence belongs to the sound
 AROUND = 0.1  # seconds of silence that stay at either side
 SHORTEST = 0.1  # seconds of a stretch
 LEAST = 2.0  # seconds to learn from in all
+HIGHEST = 16_000  # hertz, unless asked for
 MANY = 20  # files from which on whole files are held out
 FULL = 0.999  # of full scale: what is cut off stands there
 CLIPPED = 1e-4  # of the samples, from which on it is told
@@ -52,6 +53,14 @@ class File(NamedTuple):
     clipped: float  # part of its samples
     level: float  # decibels
     coarse: bool  # 8 bits
+
+
+def rate(names: Iterable[str]) -> int:
+    """Samples a second that most of the sound has, at most HIGHEST."""
+    seconds: dict[int, float] = {}
+    for info in (sound.info(path) for name in names for path in sound.files(Path(name))):
+        seconds[info.rate] = seconds.get(info.rate, 0.0) + info.seconds
+    return min(HIGHEST, max(seconds, key=lambda rate: (seconds[rate], rate)))
 
 
 def read(names: Iterable[str], hertz: int, silence: float, labelled: bool = False, guide: Guide | None = None) -> list[File]:
@@ -96,8 +105,8 @@ def told(files: Sequence[File], hertz: int, silence: float) -> list[str]:
     rates = ", ".join(f"{rate:,}" for rate in sorted({file.rate for file in files}))
     loud = [file.level for file in files]
     lines = [
-        f"read {len(files)} file{'s' if len(files) != 1 else ''}, {whole:.1f} s at {rates} hertz, {min(loud):.0f} to {max(loud):.0f} dB "
-        f"below full scale on average; {kept:.1f} s kept at {hertz:,} hertz".replace(" -", " ").replace(" dB", " dB")
+        f"read {len(files)} file{'s' if len(files) != 1 else ''}, {whole:.1f} s at {rates} hertz, {-max(loud):.0f} to "
+        f"{-min(loud):.0f} dB below full scale on average; {kept:.1f} s kept at {hertz:,} hertz"
     ]
     if whole - kept >= 0.05:
         lines.append(f"{whole - kept:.1f} s left out as silence: softer than {silence:.0f} dB for over {PAUSE} s (--silence)")
@@ -140,7 +149,7 @@ def _read(path: Path, label: str | None, hertz: int, silence: float, guide: Guid
 
 
 def sounding(samples: np.ndarray, hertz: int, silence: float) -> list[tuple[int, int]]:
-    """Where sound is: [(begin, end), …], begins at whole hundredths of a second; silence is what is softer than so many decibels."""
+    """Where sound is: [(begin, end), …], begins at whole hundredths of a second; softer than `silence` decibels is none."""
     loud, size = levels(samples, hertz) > silence, round(EVERY * hertz)
     if not loud.any():
         return []
@@ -173,8 +182,8 @@ def _check(files: Sequence[File], train: list[Stretch], held: list[Stretch], her
     where = ", ".join(sorted({str(file.path) for file in files})[:3])
     if not train and not held:
         loudest = max(file.level for file in files)
-        said = f"there is only silence: nothing is louder than `--silence {silence:g}` decibels; the loudest file has {loudest:.0f} on average"
-        raise UserError(said, where, "a lower --silence, or other recordings")
+        said = f"there is only silence: nothing is louder than `--silence {silence:g}` decibels"
+        raise UserError(f"{said}; the loudest file has {loudest:.0f} on average", where, "a lower --silence, or other recordings")
     if seconds(train, hertz) + seconds(held, hertz) < LEAST or not held or not train:
         said = f"there are {seconds(train, hertz) + seconds(held, hertz):.2f} seconds of sound; needed are at least {LEAST:g}"
         raise UserError(said, where, "give more of it")

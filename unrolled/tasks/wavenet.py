@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -56,7 +57,9 @@ class Config:
     steps: int | None = option(None, "training steps, in place of minutes", minimum=1)
     cell: str = option("wavenet", "dilated convolutions, or a recurrent cell over samples", choices=("wavenet", *CELLS))
     head: str = option("mu-law", "what a sample is: one of 256 levels, or 16 bits by a mixture", choices=("mu-law", "16-bit"))
-    hertz: int = option(16_000, "samples a second; other sound is resampled", minimum=2_000, maximum=192_000)
+    hertz: int | None = option(
+        None, "samples a second; other sound is resampled  [its own, at most 16000]", minimum=2_000, maximum=192_000
+    )
     cycles: int = option(2, "how often the dilations 1, 2, 4, … begin anew (the paper: 3)", minimum=1, maximum=20)
     layers: int | None = option(
         None, "layers of a cycle (10: 1 to 512), or recurrent ones  [10, recurrent 1]", minimum=1, maximum=16
@@ -129,6 +132,7 @@ def demo(folder: Path) -> list[Path]:
 def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     """Decode, cut at silence, and keep as files in `folder`; the baselines are fitted on the way."""
     folder.mkdir(parents=True, exist_ok=True)
+    config = fill(config, hertz=waves.rate(config.data))
     guide = _guide(config)
     files, dev = (waves.read(names, config.hertz, config.silence, config.labels, guide) for names in (config.data, config.dev))
     found = waves.split(files, dev, config.holdout, config.hertz, config.seed, config.silence)
@@ -304,7 +308,7 @@ def plan(config: Config, data: Data) -> Config:
     config = config if config.steps else fill(config, minutes=10.0)
     recurrent = config.cell != "wavenet"
     return fill(
-        config, layers=1 if recurrent else 10, batch=16 if recurrent else 2, length=1024 if recurrent else 4096,
+        config, hertz=data.accounts["hertz"], layers=1 if recurrent else 10, batch=16 if recurrent else 2, length=1024 if recurrent else 4096,
         rate=2e-3 if recurrent else 3e-3,
     )  # fmt: skip
 
@@ -620,8 +624,6 @@ def compose(run: Any, options: Sample, progress: Progress) -> list[Made]:
     """Make sounds and write them; how fast is shown."""
     if Path(options.out).suffix.lower() not in (".wav", ".flac"):
         raise UserError(f"`--out {options.out}` does not say what to write; it may end in .wav or .flac", fix="--out new.wav")
-    import time
-
     prompt = sound.read(Path(options.prompt), run.config.hertz) if options.prompt else np.zeros(0, np.float32)
     began = time.monotonic()
 
