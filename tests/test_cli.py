@@ -405,7 +405,7 @@ def test_writing_and_scoring_import_no_accelerate(trained, tmp_path):
         ("xyzzy", r"`xyzzy` is not a verb; known are .*\n  next:  `unrolled --help` lists them"),
         ("--hlep", r"`--hlep` is not an option of `unrolled`\n  next:  did you mean `--help`\?"),
         ("train language a --minutes 1 --steps 5", r"`--minutes` and `--steps` were both given; train by one of them"),
-        ("train", r"`unrolled train` needs a task \(language, embed, .*, speech\) and data, or --resume RUN"),
+        ("train", r"`unrolled train` needs a task \(language, embed, .*, wavenet\) and data, or --resume RUN"),
         ("train langage x", r"`langage` is not a task; known are language, .*\n  next:  did you mean `language`\?"),
         ("train x.txt", r"`x.txt` is not a task; known are language"),
         ("train language", r"Missing argument 'DATA…'\.\n  next:  `unrolled train language --help` shows how"),
@@ -855,7 +855,7 @@ def test_verbs_of_a_language_run_refuse_other_runs(say, tmp_path):
     Path("words.txt").write_text("one two three two one\n" * 50)
     assert say("train", "embed", "words.txt", "--out", "words", "--dimensions", 4, "--epochs", 1, "--sample", 0).code == 0
     Path("other.txt").write_text("one two")
-    needed = {"sample": "a run of `language` is needed", "score": "needed is one of language, translate"}
+    needed = {"sample": "needed is one of language, wavenet", "score": "needed is one of language, translate"}
     for words in (("sample", "words"), ("score", "words", "other.txt")):
         said = say(*words)
         assert said.code == 2

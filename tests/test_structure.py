@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 import unrolled
-from unrolled import cli, fit, formants, tasks
+from unrolled import cli, fit, formants, plucked, tasks
 from unrolled.cells import CELLS
 from unrolled.config import build
 from unrolled.data import sound
-from unrolled.tasks import classify, embed, language, speech, tag, trigger
+from unrolled.tasks import classify, embed, language, speech, tag, trigger, wavenet
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unrolled"
@@ -293,7 +293,7 @@ def test_the_pages_show_every_verb():
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_a_command_line_of_the_pages_parses(line):
     command, values = parse(line)
-    pages = {"language": language, "embed": embed, "classify": classify, "tag": tag, "trigger": trigger, "speech": speech}
+    pages = {"language": language, "embed": embed, "classify": classify, "tag": tag, "trigger": trigger, "speech": speech, "wavenet": wavenet}
     configs = {name: page.Config for name, page in pages.items()} | {"sample": language.Sample, "score": language.Score}
     settings = configs.get(command.name)
     if settings is not None:  # choices and ranges are checked here, not by click
@@ -358,6 +358,8 @@ def book(tmp_path, monkeypatch):
         Path(f"{name}.de").write_text("".join(f"die {i} Katzen schlafen\n" for i in range(60)))
     monkeypatch.setattr(trigger, "MOST_STEPS", 10)
     monkeypatch.setattr(speech, "PASSES", 12)
+    monkeypatch.setattr(wavenet, "MOST_STEPS", 2)
+    plucked.write_sounds(Path("sounds"), 1)
     generator = np.random.default_rng(1)
     for name, words in (("alexa", ["kamito"] * 5), ("other", ["sulo", "rahi"])):
         Path("clips", name).mkdir(parents=True)
@@ -374,7 +376,7 @@ def book(tmp_path, monkeypatch):
 
 def test_the_commands_of_the_readme_run_in_its_order(book, capsys):
     blocks = [block for block in fenced(ROOT / "README.md") if block.startswith("unrolled train")]
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for line in "".join(blocks).splitlines():
         code = cli.run(shlex.split(line)[1:])
         error = capsys.readouterr().err

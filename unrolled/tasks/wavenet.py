@@ -326,9 +326,12 @@ def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
     return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {"rate": base.rate / 4}
 
 
+MOST_STEPS = 10_000_000
+
+
 def most_steps(config: Config, data: Data) -> int:
     """What --minutes may become."""
-    return 10_000_000
+    return MOST_STEPS
 
 
 def passes(config: Config, data: Data, steps: int) -> str:
