@@ -293,7 +293,15 @@ def test_the_pages_show_every_verb():
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_a_command_line_of_the_pages_parses(line):
     command, values = parse(line)
-    pages = {"language": language, "embed": embed, "classify": classify, "tag": tag, "trigger": trigger, "speech": speech, "wavenet": wavenet}
+    pages = {
+        "language": language,
+        "embed": embed,
+        "classify": classify,
+        "tag": tag,
+        "trigger": trigger,
+        "speech": speech,
+        "wavenet": wavenet,
+    }
     configs = {name: page.Config for name, page in pages.items()} | {"sample": language.Sample, "score": language.Score}
     settings = configs.get(command.name)
     if settings is not None:  # choices and ranges are checked here, not by click
