@@ -15,7 +15,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +22,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .. import fit, guides, linear_prediction, logistics, mu_law, plucked, synthesiser
 from .. import run as folders
@@ -36,7 +34,7 @@ from ..data.vocab import Codec
 from ..dilated import WaveNet
 from ..errors import UserError
 from ..layers import initialise
-from ..progress import Progress, minutes
+from ..progress import Progress
 from ..recurrent import Recurrent
 from ..surprise import cross_entropy
 
@@ -280,7 +278,7 @@ class Model(nn.Module):
 
 @torch.no_grad()
 def _begin(net: nn.Module, levels: int) -> None:
-    """Levels that lie side by side begin with vectors that do, and outputs that know nothing; a mixture, spread over the middle."""
+    """Levels side by side begin with vectors that are close, outputs almost even, a mixture spread over the middle."""
     if levels:
         place = torch.linspace(-1, 1, levels).unsqueeze(1)
         waves_of = torch.cos(torch.pi * torch.arange(1, 9) * (place + 1) / 2) / torch.arange(1, 9)
@@ -306,11 +304,10 @@ def synthesiser_of(model: Model, precision: str = "float32") -> synthesiser.Eith
 def plan(config: Config, data: Data) -> Config:
     """The config with sizes chosen."""
     config = config if config.steps else fill(config, minutes=10.0)
-    recurrent = config.cell != "wavenet"
-    return fill(
-        config, hertz=data.accounts["hertz"], layers=1 if recurrent else 10, batch=16 if recurrent else 2, length=1024 if recurrent else 4096,
-        rate=2e-3 if recurrent else 3e-3,
-    )  # fmt: skip
+    config = fill(config, hertz=data.accounts["hertz"])
+    if config.cell == "wavenet":
+        return fill(config, layers=10, batch=2, length=4096, rate=3e-3)
+    return fill(config, layers=1, batch=16, length=1024, rate=2e-3)
 
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
@@ -495,7 +492,7 @@ BLOCK = 16_000  # samples measured together
 
 @torch.no_grad()
 def evaluate(model: Model, codec: Codec, part: Sound, limit: int | None = None) -> dict[str, float]:
-    """Nats and bits of every sample, each after all that the net looks back at; limit takes about so many, spread over the sound."""
+    """Nats and bits of every sample, each after all that the net looks back at; limit: of about so many, spread over the sound."""
     model.eval()
     total, count = 0.0, 0
     for batch in _blocks(model, part, limit):
