@@ -492,7 +492,7 @@ BLOCK = 16_000  # samples measured together
 
 @torch.no_grad()
 def evaluate(model: Model, codec: Codec, part: Sound, limit: int | None = None) -> dict[str, float]:
-    """Nats and bits of every sample, each after all that the net looks back at; limit: of about so many, spread over the sound."""
+    """Nats and bits of every sample, each after all that the net looks back at; limit: of about so many, spread over it."""
     model.eval()
     total, count = 0.0, 0
     for batch in _blocks(model, part, limit):
