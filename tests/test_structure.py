@@ -366,7 +366,7 @@ def book(tmp_path, monkeypatch):
         Path(f"{name}.de").write_text("".join(f"die {i} Katzen schlafen\n" for i in range(60)))
     monkeypatch.setattr(trigger, "MOST_STEPS", 10)
     monkeypatch.setattr(speech, "PASSES", 12)
-    monkeypatch.setattr(wavenet, "MOST_STEPS", 2)
+    monkeypatch.setattr(wavenet, "MOST_STEPS", 10)
     plucked.write_sounds(Path("sounds"), 1)
     generator = np.random.default_rng(1)
     for name, words in (("alexa", ["kamito"] * 5), ("other", ["sulo", "rahi"])):

@@ -223,6 +223,7 @@ def sample() -> click.Command:
     def go(run: str, as_json: bool, **values: Any) -> None:
         from . import api
 
+        _check(pages, "Sample", given(values))
         model = _of_task(tuple(pages), api.load(run))
         options = _options_of(model, "Sample", pages, given(values))
         (_make if hasattr(model.task, "compose") else _write)(model, options, as_json)
@@ -409,6 +410,22 @@ def _of_several(theirs: dict[str, Any]) -> Any:
     if all((o.help, o.default) == (first.help, first.default) for o in rest):
         return first
     return first._replace(default=None, help="; ".join(f"{task}: {o.help}{_default(o)}" for task, o in theirs.items()))
+
+
+def _check(pages: dict[str, Any], kind: str, values: dict[str, Any]) -> None:
+    """What no task takes is told before a run is read."""
+    from .config import build, options
+
+    for name, value in values.items():
+        refused = []
+        having = [page for page in pages.values() if any(o.name == name for o in options(getattr(page, kind)))]
+        for page in having:
+            try:
+                build(getattr(page, kind), {name: value})
+            except UserError as error:
+                refused.append(error)
+        if len(refused) == len(having):
+            raise refused[0]
 
 
 def _options_of(run: Any, kind: str, pages: dict[str, Any], values: dict[str, Any]) -> Any:

@@ -182,8 +182,12 @@ def _check(files: Sequence[File], train: list[Stretch], held: list[Stretch], her
     where = ", ".join(sorted({str(file.path) for file in files})[:3])
     if not train and not held:
         loudest = max(file.level for file in files)
-        said = f"there is only silence: nothing is louder than `--silence {silence:g}` decibels"
-        raise UserError(f"{said}; the loudest file has {loudest:.0f} on average", where, "a lower --silence, or other recordings")
+        raise UserError(
+            f"there is only silence: nothing is louder than `--silence {silence:g}` decibels, and the loudest of {len(files)} has "
+            f"{loudest:.0f} on average",
+            where,
+            "a lower --silence, or other recordings",
+        )
     if seconds(train, hertz) + seconds(held, hertz) < LEAST or not held or not train:
         said = f"there are {seconds(train, hertz) + seconds(held, hertz):.2f} seconds of sound; needed are at least {LEAST:g}"
         raise UserError(said, where, "give more of it")
