@@ -183,7 +183,7 @@ def _check(files: Sequence[File], train: list[Stretch], held: list[Stretch], her
     if not train and not held:
         loudest = max(file.level for file in files)
         raise UserError(
-            f"there is only silence: nothing is louder than `--silence {silence:g}` decibels, and the loudest of {len(files)} has "
+            f"there is only silence: nothing is louder than `--silence {silence:g}` decibels, and the loudest file has "
             f"{loudest:.0f} on average",
             where,
             "a lower --silence, or other recordings",
