@@ -128,7 +128,7 @@ def spectrogram(features: np.ndarray, seconds: float, small: str) -> Figure:
     """A log-mel spectrogram (frames, bands) over its seconds, low bands below."""
     figure = Figure(figsize=(max(4.0, min(14.0, 2.2 * seconds)), 2.6), dpi=DOTS)
     FigureCanvasAgg(figure)
-    axes, fonts = figure.add_axes((0.06, 0.24, 0.93, 0.72)), _installed()
+    axes, fonts = figure.add_axes((0.11, 0.24, 0.86, 0.72)), _installed()
     edges = np.linspace(0, seconds, len(features) + 1), np.arange(features.shape[1] + 1)
     axes.pcolormesh(*edges, features.T, cmap=HEAT)
     axes.set_xlabel("seconds", family=fonts, color=INK, fontsize=8)
