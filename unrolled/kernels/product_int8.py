@@ -39,7 +39,7 @@ def _pairs(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
 
 
 def _tile(rows: int, side_by_side: int):
-    """An intrinsic: c[:rows, panels] = a[:rows] @ panels. a int16 (rows, 2·pairs), panels int8 (…, pairs, width, 2); c: int32 bits.
+    """An intrinsic: c[:rows, panels] = a[:rows] @ panels; a int16 (rows, 2·pairs), panels int8 (…, pairs, width, 2), c: int32.
 
     Row r of a lies at a_at + r·2·pairs, of c at c_at + r·c_row.
     """
