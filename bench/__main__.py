@@ -32,6 +32,7 @@ BENCHES = {
     "int8": writing.run_int8,
     "listening": listening.run,
     "sampling": sampling.run,
+    "wavenet-training": sampling.run_training,
     "curves": curves.run,
     "gpu": gpu.run,
     "first-use": start.run_first_use,

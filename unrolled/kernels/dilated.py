@@ -37,9 +37,10 @@ class Net(NamedTuple):
     gates: Packed  # L matrices (kernel·R, 2R): the oldest sample first; filter and gate side by side
     gate_biases: np.ndarray  # (L·2R)
     condition: Packed  # (C, L·2R), float32 always
-    moves: Packed  # L matrices (R, R + S): to the next layer and to the output
-    move_biases: np.ndarray  # (L, R)
-    skip_bias: np.ndarray  # (S), of all layers together
+    residuals: Packed  # L matrices (R, R)
+    residual_biases: np.ndarray  # (L, R)
+    skips: Packed  # (L·R, S): the sum over layers as one product
+    skip_bias: np.ndarray  # (S)
     hidden: Packed  # (S, S)
     hidden_bias: np.ndarray
     output: Packed  # (S, Q)
@@ -51,7 +52,6 @@ def packed(model: nn.Module, int8: bool) -> Net:
     """A dilated.WaveNet's weights as they are now."""
     width = 2 * model.residual
     gates = [layer.weight.t() for layer in model.gates]
-    moves = [torch.cat([r.weight, s.weight]).t() for r, s in zip(model.residuals, model.skips, strict=True)]
     condition = [layer.weight for layer in model.conditions] or [torch.zeros(len(gates) * width, 0)]
     return Net(
         model.levels,
@@ -61,8 +61,9 @@ def packed(model: nn.Module, int8: bool) -> Net:
         _together(gates, int8),
         _numbers(torch.cat([layer.bias for layer in model.gates])),
         pack(torch.cat(condition).float().t()),
-        _together(moves, int8),
+        _together([layer.weight.t() for layer in model.residuals], int8),
         _numbers(torch.stack([layer.bias for layer in model.residuals])),
+        pack(torch.cat([layer.weight for layer in model.skips], dim=1).float().t(), int8),
         _numbers(torch.stack([layer.bias for layer in model.skips]).sum(0)),
         pack(model.hidden.weight.float().t(), int8),
         _numbers(model.hidden.bias),
@@ -101,9 +102,9 @@ def run(net, given, uniforms, temperature, top_p, samples, out, rings, outputs, 
     drawing, together = uniforms.shape[1] > 0, min(streams, ROWS)
     most = 1 if drawing else max(1, min(n, ROWS // together))
     rows = together * most
-    h, seen, z, total = room(rows, R), room(rows, net.kernel * R), room(rows, R), room(rows, S)
-    gates, moved = room(rows, width(net.gates)), room(rows, width(net.moves))
-    hidden, last = room(rows, columns(net.hidden)), room(rows, columns(net.output))
+    h, seen, z, every = room(rows, R), room(rows, net.kernel * R), room(rows, R), room(rows, net.dilations.size * R)
+    gates, moved, total = room(rows, width(net.gates)), room(rows, width(net.residuals)), room(rows, S)
+    skipped, hidden, last = room(rows, columns(net.skips)), room(rows, columns(net.hidden)), room(rows, columns(net.output))
     bias, latest = room(rows, columns(net.condition)), room(together, columns(net.condition))
     before, p = room(together, given.shape[2]), np.empty_like(net.output_bias)
     for first in range(0, streams, together):
@@ -119,14 +120,14 @@ def run(net, given, uniforms, temperature, top_p, samples, out, rings, outputs, 
                         return False
             enter(net.levels, net.table, samples, first, at, steps, h[:rows])
             conditioned(net.condition, net.gate_biases, given, first, at, steps, before[:group], latest, bias)
-            total[:] = 0
             for layer in range(net.dilations.size):
                 begin = remembered(rings, heard, first, begin, net.kernel, net.dilations[layer], steps, h[:rows], seen)
                 product(seen, rows, one(net.gates, layer), gates)
-                open_gates(gates, bias, given.shape[2] > 0, layer, z[:rows])
-                product(z, rows, one(net.moves, layer), moved)
-                onward(moved, net.move_biases[layer], h[:rows], total)
-            positive(total, net.skip_bias, total[:rows])
+                open_gates(gates, bias, given.shape[2] > 0, layer, z[:rows], every)
+                product(z, rows, one(net.residuals, layer), moved)
+                onward(moved, net.residual_biases[layer], h[:rows])
+            product(every, rows, net.skips, skipped)
+            positive(skipped, net.skip_bias, total[:rows])
             product(total, rows, net.hidden, hidden)
             positive(hidden, net.hidden_bias, total[:rows])
             product(total, rows, net.output, last)
@@ -204,26 +205,24 @@ def remembered(rings, heard, first, begin, kernel, dilation, steps, h, seen):
 
 
 @inner
-def open_gates(gates, bias, each, layer, z):
-    """z (rows, R) = tanh(filter) ⊙ σ(gate); bias of `each` row or one for all."""
+def open_gates(gates, bias, each, layer, z, every):
+    """z (rows, R) = tanh(filter) ⊙ σ(gate), kept in `every` layer's (rows, L·R); bias of `each` row or one for all."""
     R = z.shape[1]
     for i in range(len(z)):
         row, filtered, opened, out = bias[i if each else 0], gates[i, :R], gates[i, R : 2 * R], z[i]
         b_filtered, b_opened = row[2 * layer * R : (2 * layer + 1) * R], row[(2 * layer + 1) * R : (2 * layer + 2) * R]
         for j in range(R):
             out[j] = tanh(filtered[j] + b_filtered[j]) * sigmoid(opened[j] + b_opened[j])
+        copy(every[i, layer * R : (layer + 1) * R], out)
 
 
 @inner
-def onward(moved, bias, h, total):
-    """h (rows, R) += the first columns of moved + bias; total (rows, S) += those behind."""
-    R, S = h.shape[1], total.shape[1]
+def onward(moved, bias, h):
+    """h (rows, R) += moved + bias."""
     for i in range(len(h)):
-        x, sums, ahead, aside = h[i], total[i], moved[i, :R], moved[i, R : R + S]
-        for j in range(R):
-            x[j] += ahead[j] + bias[j]
-        for j in range(S):
-            sums[j] += aside[j]
+        x, more = h[i], moved[i]
+        for j in range(x.size):
+            x[j] += more[j] + bias[j]
 
 
 @inner

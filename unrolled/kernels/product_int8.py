@@ -14,7 +14,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .jit import compiled, pasted
-from .smooth import of_bits
+from .smooth import bits_of, of_bits
 from .vectors import FEATURES, VECTOR_BYTES, VECTORS
 
 LANES = VECTOR_BYTES // 4
@@ -39,7 +39,7 @@ def _pairs(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
 
 
 def _tile(rows: int, side_by_side: int):
-    """An intrinsic: c[:rows, panels] = a[:rows] @ panels; a int16 (rows, 2·pairs), panels int8 (…, pairs, width, 2), c int32.
+    """An intrinsic: c[:rows, panels] = a[:rows] @ panels; a int16 (rows, 2·pairs), panels int8 (…, pairs, width, 2), c: int32.
 
     Row r of a lies at a_at + r·2·pairs, of c at c_at + r·c_row.
     """
@@ -135,23 +135,23 @@ def product_int8(a, rows, panels, scales, c):
     P, pairs, width, _ = panels.shape
     K, columns = a.shape[1], P * width
     most = np.float32(min(32767.0, 2.0**31 / (128.0 * K)))  # so that no sum leaves 32 bits
-    whole, sums, units = np.zeros((rows, 2 * pairs), np.int16), np.empty((rows, columns), np.int32), np.empty(rows, np.float32)
+    whole, units = np.zeros((rows, 2 * pairs), np.int16), np.empty(rows, np.float32)
     for i in range(rows):
         units[i] = _whole(a[i], most, whole[i])
     p = 0
     while rows == 1 and p + 4 <= P:
-        _wide(whole, 0, panels, p * pairs * width * 2, sums, p * width, columns, pairs)
+        _wide(whole, 0, panels, p * pairs * width * 2, c, p * width, columns, pairs)
         p += 4
     while p < P:
         at, i = p * pairs * width * 2, 0
         while i + 4 <= rows:
-            _four_rows(whole, i * 2 * pairs, panels, at, sums, i * columns + p * width, columns, pairs)
+            _four_rows(whole, i * 2 * pairs, panels, at, c, i * columns + p * width, columns, pairs)
             i += 4
         while i < rows:
-            _one(whole, i * 2 * pairs, panels, at, sums, i * columns + p * width, columns, pairs)
+            _one(whole, i * 2 * pairs, panels, at, c, i * columns + p * width, columns, pairs)
             i += 1
         p += 1
     for i in range(rows):
-        target, found, unit = c[i], sums[i], units[i]
+        target, unit = c[i], units[i]
         for j in range(columns):
-            target[j] = np.float32(found[j]) * (unit * scales[j])
+            target[j] = np.float32(bits_of(target[j])) * (unit * scales[j])

@@ -48,6 +48,12 @@ def of_bits(typing, bits):
     return types.float32(types.int32), lambda context, builder, signature, values: builder.bitcast(values[0], ir.FloatType())
 
 
+@intrinsic
+def bits_of(typing, number):
+    """The 32 bits of a float32."""
+    return types.int32(types.float32), lambda context, builder, signature, values: builder.bitcast(values[0], ir.IntType(32))
+
+
 @compiled
 def _exp32(x):
     x = x if x > LEAST else LEAST
