@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from unrolled.cells import GRUAfter
 from unrolled.dilated import WaveNet
-from unrolled.synthesiser import RecurrentSynthesiser, Synthesiser
+from unrolled.synthesiser import Synthesiser, of_layers, of_wavenet
 
 from .harness import alternate, beside, save
 
@@ -32,7 +32,7 @@ def run(data: str | None) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(1)
     model, recurrent = WaveNet(LEVELS, LEVELS, RESIDUAL, SKIP, DILATIONS), Recurrent()
-    rows = [row("wavenet", model, Synthesiser, Queues, streams) for streams in SAMPLES]
+    rows = [row("wavenet", model, of_wavenet, Queues, streams) for streams in SAMPLES]
     rows += [row("gru", recurrent, Recurrent.synthesiser, Steps, streams) for streams in SAMPLES]
     torch.set_num_threads(before)
     save("sampling", rows)
@@ -55,7 +55,7 @@ def row(name: str, model: nn.Module, packed: Callable, peer: Callable, streams: 
     }
 
 
-def ours(synthesiser: Synthesiser | RecurrentSynthesiser, streams: int) -> Writer:
+def ours(synthesiser: Synthesiser, streams: int) -> Writer:
     state, uniforms = synthesiser.start(streams), np.random.default_rng(1).random((streams, SAMPLES[streams]))
     return lambda: synthesiser(SAMPLES[streams], state, uniforms)
 
@@ -106,8 +106,8 @@ class Recurrent(nn.Module):
         super().__init__()
         self.first, self.cell, self.last = nn.Embedding(LEVELS, RESIDUAL), GRUAfter(RESIDUAL, HIDDEN), nn.Linear(HIDDEN, LEVELS)
 
-    def synthesiser(self, precision: str) -> RecurrentSynthesiser:
-        return RecurrentSynthesiser(self.first, [self.cell], self.last, precision)
+    def synthesiser(self, precision: str) -> Synthesiser:
+        return of_layers(self.first, [self.cell], self.last, precision)
 
 
 class Steps:

@@ -12,7 +12,7 @@ from unrolled.cells import CELLS
 from unrolled.dilated import WaveNet
 from unrolled.kernels import sampling
 from unrolled.recurrent import Recurrent
-from unrolled.synthesiser import RecurrentSynthesiser, Synthesiser
+from unrolled.synthesiser import of_layers, of_wavenet
 
 KINDS = ("wavenet", "wavenet of three", "wavenet of reals", "gru", "lstm of reals")
 
@@ -44,8 +44,8 @@ def model(kind, channels=0):
 
 def synthesiser(net, precision="float32"):
     if isinstance(net, WaveNet):
-        return Synthesiser(net, precision)
-    return RecurrentSynthesiser(net.first, net.recurrent.cells, net.last, precision)
+        return of_wavenet(net, precision)
+    return of_layers(net.first, net.recurrent.cells, net.last, precision)
 
 
 def sound(net, streams=3, n=48):
@@ -266,8 +266,8 @@ def test_what_does_not_fit_is_refused():
     state = mine.start(2)
     for message, call in [
         (r"^`precision` got `int4`; allowed are float32, int8", lambda: synthesiser(net, "int4")),
-        (r"^a net of 20 levels needs one output each; it has 6", lambda: Synthesiser(WaveNet(20, 6, 8, 8, [1]))),
-        (r"^a net of real samples has 7 outputs; needed are 3 a logistic", lambda: Synthesiser(WaveNet(0, 7, 8, 8, [1]))),
+        (r"^a net of 20 levels needs one output each; it has 6", lambda: of_wavenet(WaveNet(20, 6, 8, 8, [1]))),
+        (r"^a net of real samples has 7 outputs; needed are 3 a logistic", lambda: of_wavenet(WaveNet(0, 7, 8, 8, [1]))),
         (
             r"^the samples have shape \(2,\); the streams of the state are 2\n.*one row a stream",
             lambda: mine.force(x[0, :2], state, condition),
@@ -299,7 +299,7 @@ def states(kind):
 
 
 def of_cells(cells):
-    return RecurrentSynthesiser(nn.Embedding(20, 6), cells, nn.Linear(10, 20))
+    return of_layers(nn.Embedding(20, 6), cells, nn.Linear(10, 20))
 
 
 def refused_condition(x):

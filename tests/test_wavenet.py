@@ -157,7 +157,7 @@ def test_a_damaged_header_is_an_error(tmp_path):
 
 @torch.no_grad()
 def test_an_output_rests_on_earlier_samples_alone(run):
-    cut = wavenet.Cutter(run.config, wavenet.part(run, [run.config.data[0]], None), run.model.field)
+    cut = wavenet.Cutter(wavenet.part(run, [run.config.data[0]], None, run.config.hertz, run.config.head), run.model.field)
     batch = cut(np.array([5000]), 200)
     outputs = run.model(batch, ())[0]
     assert torch.equal(batch.inputs[0, run.model.field :], batch.targets[0, :-1])
@@ -173,7 +173,7 @@ def test_an_output_rests_on_earlier_samples_alone(run):
 def test_generating_gives_the_outputs_of_training(sounds, tmp_path, settings):
     run = small(sounds, tmp_path / "run", hidden=32, **settings)
     part = wavenet.part(run, [str(sounds)], None)
-    batch = wavenet.Cutter(run.config, part, run.model.field)(np.array([9000]), 300)
+    batch = wavenet.Cutter(part, run.model.field, run.config.hertz, run.config.head)(np.array([9000]), 300)
     with torch.no_grad():
         expected = run.model(batch, ())[0]
     net = wavenet.synthesiser_of(run.model)
@@ -285,7 +285,7 @@ def test_a_guide_leads(sounds, tmp_path, kind):
     with pytest.raises(UserError, match=f"this run is led by {kind}; `--guide` got `None`"):
         make(run, tmp_path, seconds=0.1)
     part = wavenet.part(run, [str(sounds)], None)
-    batch = wavenet.Cutter(run.config, part, run.model.field)(np.array([9000]), 300)
+    batch = wavenet.Cutter(part, run.model.field, run.config.hertz, run.config.head)(np.array([9000]), 300)
     with torch.no_grad():
         expected = run.model(batch, ())[0]
     net = wavenet.synthesiser_of(run.model)
@@ -297,7 +297,7 @@ def test_a_frame_stands_for_its_hundredth_of_a_second(sounds, tmp_path):
     run = small(sounds, tmp_path / "run", guide_by="logmel")
     part = wavenet.part(run, [str(sounds)], None)
     part = wavenet.dataclasses.replace(part, guide=np.arange(len(part.guide), dtype=np.float32)[:, None].repeat(40, 1))
-    batch = wavenet.Cutter(run.config, part, run.model.field)(np.array([3217]), 400)
+    batch = wavenet.Cutter(part, run.model.field, run.config.hertz, run.config.head)(np.array([3217]), 400)
     seen = run.model.condition(batch.labels, batch.guides, batch.offsets, batch.inputs.shape[1])[0, :, 0].numpy()
     places = 3217 - run.model.field + np.arange(len(seen))
     np.testing.assert_array_equal(seen, places // 80)

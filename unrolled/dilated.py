@@ -18,6 +18,11 @@ from torch.nn import functional as F
 State = tuple[Tensor, ...]
 
 
+def field(dilations: Sequence[int], kernel: int) -> int:
+    """Samples that one output of such layers rests on, the newest with them."""
+    return (kernel - 1) * sum(dilations) + 1
+
+
 class WaveNet(nn.Module):
     """What is likely next, of a sequence of levels or of real samples.
 
@@ -45,7 +50,7 @@ class WaveNet(nn.Module):
     @property
     def field(self) -> int:
         """Samples that one output rests on, the newest with them."""
-        return (self.kernel - 1) * sum(self.dilations) + 1
+        return field(self.dilations, self.kernel)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """x (B, T), condition (B, T or 1, C) -> (B, T, outputs); output t rests on x up to t. Before the first sample: zeros."""

@@ -47,15 +47,11 @@ def notes(path: Path, number: int) -> np.ndarray:
     return found
 
 
-def read(kind: str, path: Path, hertz: int, number: int | None = None) -> np.ndarray:
-    """The features of a guide's file (frames, C): a sound, or a table of notes; `number`: so many frames, the rest of them 0."""
+def read(kind: str, path: Path, hertz: int, number: int) -> np.ndarray:
+    """`number` frames of the features of a guide's file (number, C): a sound, silence behind it; or a table of notes."""
     if kind == "notes":
-        if number is None:
-            number = frames(max((mark.end for mark in marks.read(path)), default=0.0))
         return notes(path, number)
     found = logmel(sound.read(path, hertz), hertz)
-    if number is None:
-        return found
     empty = logmel(np.zeros(round(hertz * EVERY), np.float32), hertz)
     return np.concatenate((found[:number], np.repeat(empty, max(0, number - len(found)), 0)))
 

@@ -21,20 +21,14 @@ PRECISIONS = ("float32", "int8")
 
 
 class Synthesiser:
-    """A WaveNet of levels (its outputs their logits) or of real samples (its outputs a mixture of logistics, logistics.py).
+    """Writes sound with a net packed for it; of_wavenet() and of_layers() make one."""
 
-    precision  of weights: "float32", or "int8" with a scale an output channel. Of the weights as they are now.
-    UserError for another precision, and where outputs do not fit the samples.
-    """
-
-    def __init__(self, model: WaveNet, precision: str = "float32"):
-        _check(model.levels, model.output.out_features, precision)
-        self.net = dilated.packed(model, precision == "int8")
-        self.levels, self.outputs, self.channels = model.levels, model.output.out_features, self.net.condition[0].shape[1]
+    def __init__(self, net: Stack | Recurrence):
+        self.net, self.levels, self.outputs, self.channels = net, net.levels, net.outputs, net.channels
 
     def start(self, streams: int) -> State:
-        """The state before the first sample."""
-        return dilated.start(self.net, streams)
+        """The state before the first sample; its last array says how many samples have been (streams)."""
+        return self.net.start(streams)
 
     def force(self, x: np.ndarray, state: State, condition: np.ndarray | None = None) -> np.ndarray:
         """Known samples x (streams, n), levels or real -> the net's outputs at each (streams, n, outputs).
@@ -42,7 +36,12 @@ class Synthesiser:
         condition (streams, n or 1, C). The state becomes the one after them. UserError where x or the condition do not fit the
         net or the state.
         """
-        return _force(self, x, state, condition)
+        _known(state, self.start(0))
+        samples = _samples(x, self.levels, len(state[0]))
+        condition = _condition(condition, *samples.shape, self.channels)
+        out = np.empty((*samples.shape, self.outputs), np.float32)
+        self.net.run(samples, np.empty((len(samples), 0, 1)), 1.0, 1.0, condition, out, state)
+        return out
 
     def __call__(
         self,
@@ -64,22 +63,60 @@ class Synthesiser:
         whatever the other streams are. A stream that has heard nothing begins after one sample of silence.
         UserError where these do not fit the net or the state, and where the net's outputs are no numbers.
         """
-        return _write(self, n, state, uniforms, temperature, top_p, condition)
+        _known(state, self.start(0))
+        streams, nothing = len(state[0]), np.empty((0, 0, 0), np.float32)
+        condition = _condition(condition, streams, n, self.channels)
+        uniforms, samples = _drawing(uniforms, streams, n, self.levels), np.empty((streams, n), np.float32)
+        if n:
+            _silence(self, state, condition)
+            if not self.net.run(samples, uniforms, float(temperature), float(top_p), condition, nothing, state):
+                raise UserError(
+                    "the net's outputs are no numbers: no sample can be drawn", fix="take an earlier step of its training"
+                )
+        return samples.astype(np.int64) if self.levels else samples
 
-    def _run(self, samples, uniforms, temperature, top_p, condition, out, state) -> bool:
-        return dilated.run(self.net, condition, uniforms, temperature, top_p, samples, out, *state)
+
+def of_wavenet(model: WaveNet, precision: str = "float32") -> Synthesiser:
+    """A WaveNet of levels (its outputs their logits) or of real samples (its outputs a mixture of logistics, logistics.py).
+
+    precision  of weights: "float32", or "int8" with a scale an output channel. Of the weights as they are now.
+    UserError for another precision, and where outputs do not fit the samples.
+    """
+    return Synthesiser(Stack(model, precision))
 
 
-class RecurrentSynthesiser:
-    """Recurrent layers over samples, with Synthesiser's interface.
+def of_layers(
+    first: nn.Embedding | nn.Linear, cells: Sequence[nn.Module], last: nn.Linear, precision: str = "float32"
+) -> Synthesiser:
+    """Recurrent layers over samples.
 
     first  an Embedding of levels, or a Linear of one real sample; the first cell reads what it gives, then the condition
     cells  of one-directional layers, first layer first, all of one kind and width (`Recurrent.cells`)
     last   from the last layer's state, or from all layers', to the outputs
     UserError for another precision, and where these do not fit each other.
     """
+    return Synthesiser(Recurrence(first, cells, last, precision))
 
-    def __init__(self, first: nn.Embedding | nn.Linear, cells: Sequence[nn.Module], last: nn.Linear, precision: str = "float32"):
+
+class Stack:
+    """A WaveNet as compiled code runs it."""
+
+    def __init__(self, model: WaveNet, precision: str):
+        _check(model.levels, model.output.out_features, precision)
+        self.packed = dilated.packed(model, precision == "int8")
+        self.levels, self.outputs, self.channels = model.levels, model.output.out_features, self.packed.condition[0].shape[1]
+
+    def start(self, streams: int) -> State:
+        return dilated.start(self.packed, streams)
+
+    def run(self, samples, uniforms, temperature, top_p, condition, out, state) -> bool:
+        return dilated.run(self.packed, condition, uniforms, temperature, top_p, samples, out, *state)
+
+
+class Recurrence:
+    """Recurrent layers as compiled code runs them."""
+
+    def __init__(self, first: nn.Embedding | nn.Linear, cells: Sequence[nn.Module], last: nn.Linear, precision: str):
         self.levels, inputs = (
             (first.num_embeddings, first.embedding_dim) if isinstance(first, nn.Embedding) else (0, first.out_features)
         )
@@ -92,7 +129,7 @@ class RecurrentSynthesiser:
                 f"the inputs of the first layer got {cells[0].input_size}; needed are {inputs}, and the condition's channels"
             )
         self.shape = len(cells) * cells[0].states, cells[0].hidden_size
-        self.net = recurring.packed(first, cells, last, precision == "int8")
+        self.packed = recurring.packed(first, cells, last, precision == "int8")
 
     def start(self, streams: int) -> State:
         """The recurrent state (streams, states, H), the outputs that the next sample is drawn from (streams, outputs), and how
@@ -101,66 +138,16 @@ class RecurrentSynthesiser:
         hidden, outputs = np.zeros((streams, *self.shape), np.float32), np.zeros((streams, self.outputs), np.float32)
         return hidden, outputs, np.zeros(streams, np.int64)
 
-    def force(self, x: np.ndarray, state: State, condition: np.ndarray | None = None) -> np.ndarray:
-        """As Synthesiser.force."""
-        return _force(self, x, state, condition)
-
-    def __call__(
-        self,
-        n: int,
-        state: State,
-        uniforms: np.ndarray,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        condition: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """As Synthesiser.__call__."""
-        return _write(self, n, state, uniforms, temperature, top_p, condition)
-
-    def _run(self, samples, uniforms, temperature, top_p, condition, out, state) -> bool:
+    def run(self, samples, uniforms, temperature, top_p, condition, out, state) -> bool:
         hidden, outputs, heard = state
         working = np.ascontiguousarray(hidden.transpose(1, 0, 2))  # as the loops of cells keep it
-        fine = recurring.run(*self.net, condition, uniforms, temperature, top_p, samples, out, working, outputs)
+        fine = recurring.run(*self.packed, condition, uniforms, temperature, top_p, samples, out, working, outputs)
         hidden[:] = working.transpose(1, 0, 2)
         heard += samples.shape[1]
         return fine
 
 
-Either = Synthesiser | RecurrentSynthesiser
-
-
-def _force(synthesiser: Either, x: np.ndarray, state: State, condition: np.ndarray | None) -> np.ndarray:
-    _known(state, synthesiser.start(0))
-    samples = _samples(x, synthesiser.levels, len(state[0]))
-    condition = _condition(condition, *samples.shape, synthesiser.channels)
-    out = np.empty((*samples.shape, synthesiser.outputs), np.float32)
-    synthesiser._run(samples, np.empty((len(samples), 0, 1)), 1.0, 1.0, condition, out, state)
-    return out
-
-
-def _write(
-    synthesiser: Either,
-    n: int,
-    state: State,
-    uniforms: np.ndarray,
-    temperature: float,
-    top_p: float,
-    condition: np.ndarray | None,
-) -> np.ndarray:
-    _known(state, synthesiser.start(0))
-    streams, nothing = len(state[0]), np.empty((0, 0, 0), np.float32)
-    condition = _condition(condition, streams, n, synthesiser.channels)
-    uniforms, samples = _drawing(uniforms, streams, n, synthesiser.levels), np.empty((streams, n), np.float32)
-    if n:
-        _silence(synthesiser, state, condition)
-        if not synthesiser._run(samples, uniforms, float(temperature), float(top_p), condition, nothing, state):
-            raise UserError(
-                "the net's outputs are no numbers: no sample can be drawn", fix="take an earlier step of its training"
-            )
-    return samples.astype(np.int64) if synthesiser.levels else samples
-
-
-def _silence(synthesiser: Either, state: State, condition: np.ndarray) -> None:
+def _silence(synthesiser: Synthesiser, state: State, condition: np.ndarray) -> None:
     """One sample of it for the streams that have heard nothing."""
     fresh = state[-1] == 0
     if fresh.any():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -171,6 +171,24 @@ def write(path: Path, dtype: np.dtype, parts: Iterable[np.ndarray]) -> dict[str,
     except OSError as error:
         raise of_system(error, "writing", str(path)) from None
     return {"count": count, "unknown": unknown, "dtype": dtype.name, "sha256": sha256.hexdigest()}
+
+
+def write_rows(path: Path, dtype: np.dtype, rows: Iterable[np.ndarray]) -> dict[str, dict[str, int | str]]:
+    """Write rows of different lengths beside `path` as they come; returns what open_rows needs."""
+    bounds = [0]
+
+    def counted() -> Iterator[np.ndarray]:
+        for row in rows:
+            bounds.append(bounds[-1] + len(row))
+            yield row
+
+    ids = write(path.with_name(f"{path.name}.ids"), dtype, counted())
+    return {"ids": ids, "bounds": write(path.with_name(f"{path.name}.bounds"), np.dtype(np.int64), [np.array(bounds)])}
+
+
+def open_rows(path: Path, account: dict[str, dict[str, int | str]]) -> Rows:
+    """What write_rows wrote, as memory maps."""
+    return Rows(*(open_map(path.with_name(f"{path.name}.{name}"), account[name]) for name in ("ids", "bounds")))
 
 
 def open_map(path: Path, account: dict[str, int | str]) -> np.ndarray:

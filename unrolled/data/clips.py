@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from . import sound
-from .batch import Rows, open_map, write
+from .batch import Rows, open_rows, write_rows
 from .samples import in_16_bits, word
 
 
@@ -95,19 +95,20 @@ def split(files: Sequence[Clip], share: float, rng: np.random.Generator) -> tupl
 def pieces(clips: Iterable[Clip], size: int) -> Iterator[Clip]:
     """The clips in pieces of up to `size` samples."""
     for samples, origin in clips:
-        yield from (Clip(samples[begin : begin + size], origin) for begin in range(0, len(samples), size))
+        yield from (Clip(part, origin) for part in cut(samples, size))
+
+
+def cut(samples: np.ndarray, size: int) -> list[np.ndarray]:
+    """Samples in pieces of up to `size`."""
+    return [samples[begin : begin + size] for begin in range(0, len(samples), size)]
 
 
 def keep(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
     """Write clips beside `path`; the account with which `opened` finds them."""
-    rows = [in_16_bits(clip.samples) for clip in clips]
-    bounds = np.cumsum([0, *map(len, rows)])
-    ids = write(path.with_suffix(path.suffix + "_ids"), np.dtype(np.int16), rows)
-    return {"ids": ids, "bounds": write(path.with_suffix(path.suffix + "_bounds"), np.dtype(np.int64), [bounds]),
-            "origins": [clip.origin for clip in clips]}  # fmt: skip
+    rows = write_rows(path, np.dtype(np.int16), (in_16_bits(clip.samples) for clip in clips))
+    return rows | {"origins": [clip.origin for clip in clips]}
 
 
 def opened(path: Path, account: dict[str, Any]) -> Clips:
     """What `keep` wrote."""
-    arrays = (open_map(path.with_suffix(f"{path.suffix}_{name}"), account[name]) for name in ("ids", "bounds"))
-    return Clips(Rows(*arrays), account["origins"])
+    return Clips(open_rows(path, account), account["origins"])

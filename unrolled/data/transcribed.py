@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .batch import Rows, open_map, write
+from .batch import Rows, open_rows, write_rows
 from .samples import as_floats
+
+SAMPLES = np.dtype(np.int16)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,31 +45,14 @@ class Clips:
         return Clips(sounds, *([values[i] for i in chosen] for values in (self.texts, self.groups, self.places)))
 
 
-def keep_sounds(path: Path, rows: Iterable[np.ndarray]) -> dict[str, Any]:
-    """Write samples of 16 bits beside `path`; what open_sounds needs to find them."""
-    bounds = [0]
-
-    def counted() -> Iterator[np.ndarray]:
-        for row in rows:
-            bounds.append(bounds[-1] + len(row))
-            yield row
-
-    ids = write(path.with_suffix(".ids"), np.dtype(np.int16), counted())
-    return {"ids": ids, "bounds": write(path.with_suffix(".bounds"), np.dtype(np.int64), [np.array(bounds)])}
-
-
-def open_sounds(path: Path, account: dict[str, Any]) -> Rows:
-    return Rows(*(open_map(path.with_suffix(f".{name}"), account[name]) for name in ("ids", "bounds")))
-
-
 def keep(path: Path, clips: Clips, chosen: Sequence[int]) -> dict[str, Any]:
     """Write some of the recordings beside `path`; what open_clips needs to find them."""
     with open(path.with_suffix(".jsonl"), "w", encoding="utf-8", errors="surrogatepass") as file:
         file.writelines(json.dumps([clips.texts[i], clips.groups[i], clips.places[i]]) + "\n" for i in chosen)
-    return keep_sounds(path, (clips.row(i) for i in chosen))
+    return write_rows(path, SAMPLES, (clips.row(i) for i in chosen))
 
 
 def open_clips(path: Path, account: dict[str, Any]) -> Clips:
     with open(path.with_suffix(".jsonl"), encoding="utf-8", errors="surrogatepass") as file:
         texts, groups, places = zip(*map(json.loads, file), strict=True)
-    return Clips(open_sounds(path, account), list(texts), list(groups), list(places))
+    return Clips(open_rows(path, account), list(texts), list(groups), list(places))

@@ -30,10 +30,10 @@ from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
 from ..data import arpa, mixing, recordings, sound, vocab
-from ..data.batch import Buckets, Rows, borders
+from ..data.batch import Buckets, Rows, borders, open_rows, write_rows
 from ..data.recordings import Columns, Recording
 from ..data.samples import in_16_bits
-from ..data.transcribed import Clips, keep, keep_sounds, open_clips, open_sounds
+from ..data.transcribed import SAMPLES, Clips, keep, open_clips
 from ..data.vocab import Codec
 from ..decode import log_softmax
 from ..errors import UserError
@@ -158,7 +158,7 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     codec = _codec(config, base, (usable.texts[i] for i in parts["train"][1]))
     backgrounds = [sound.read(path, config.hertz) for name in config.background for path in sound.files(Path(name))]
     accounts = {name: keep(folder / name, *part) for name, part in parts.items()}
-    accounts["backgrounds"] = keep_sounds(folder / "backgrounds", map(in_16_bits, backgrounds))
+    accounts["backgrounds"] = write_rows(folder / "backgrounds", SAMPLES, map(in_16_bits, backgrounds))
     return reopen(codec, accounts | {"hertz": config.hertz, "said": told}, folder)
 
 
@@ -206,11 +206,11 @@ def _decode(config: Config, found: list[Recording], path: Path) -> tuple[Clips, 
             kept.append(one)
             yield in_16_bits(samples)
 
-    account = keep_sounds(path, rows())
+    account = write_rows(path, SAMPLES, rows())
     told = recordings.told(faults, config.longest)
     if not kept:
         raise UserError(f"none of the {len(found):,} recordings can be used: {'; '.join(told)}", None, "look at the places named")
-    return _clips(open_sounds(path, account), kept), told
+    return _clips(open_rows(path, account), kept), told
 
 
 def _clips(sounds: Rows, found: list[Recording]) -> Clips:
@@ -338,7 +338,7 @@ class Batches:
 
     @cached_property
     def sources(self) -> mixing.Sources:
-        behind = open_sounds(self.data.folder / "backgrounds", self.data.accounts["backgrounds"])
+        behind = open_rows(self.data.folder / "backgrounds", self.data.accounts["backgrounds"])
         parts = [behind.ids[a:b] for a, b in itertools.pairwise(behind.bounds)]
         return mixing.Sources([], [], parts, mixing.rooms(self.config.hertz, mixing.ROOMS, self.config.seed))
 

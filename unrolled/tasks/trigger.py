@@ -201,13 +201,15 @@ def _speak(config: Config, parts: dict[str, dict[str, Found]]) -> str:
     alike = (text for phrase in config.say for text in sound_alikes.near(phrase, config.language, config.voice is None))
     near = [text for text in alike if not any(voices.says(text, phrase) for phrase in config.say)]
     dev = max(0, 100 - len(parts["dev"]["words"])) if len(parts["dev"]["words"]) < FEW else 0
-    told, seed = partial(voices.say, **options), config.seed
+    told, seed, longest = partial(voices.say, **options), config.seed, round(PIECE["others"] * config.hertz)
     talk = partial(voices.talk, avoid=config.say, **options)
     said = {
         ("train", "words", "spoken"): told(config.say, size, seed),
         ("dev", "words", "spoken"): told(config.say, dev, seed + 1),
         ("train", "others", "spoken, alike"): told(near, size, seed + 2),
-        ("train", "others", "spoken talk"): [piece for passage in talk(size * TALK, seed + 3) for piece in _cut(passage, config)],
+        ("train", "others", "spoken talk"): [
+            piece for passage in talk(size * TALK, seed + 3) for piece in clips.cut(passage, longest)
+        ],
         ("dev", "others", "spoken, alike"): told(near, len(near), seed + 4),
         ("dev", "others", "spoken talk"): list(talk(config.talk * 3600, seed + 5)),
     }
@@ -223,11 +225,6 @@ def _speak(config: Config, parts: dict[str, dict[str, Found]]) -> str:
     )
 
 
-def _cut(passage: np.ndarray, config: Config) -> list[np.ndarray]:
-    size = round(PIECE["others"] * config.hertz)
-    return [passage[begin : begin + size] for begin in range(0, len(passage), size)]
-
-
 def _told(found: dict[str, Found]) -> str:
     parts = [f"{len(found[kind]):,} recordings of {name}" for kind, name in NAMES.items() if found[kind]]
     return "read " + (", ".join(parts) or "no recording")
@@ -239,7 +236,7 @@ def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
         {kind: clips.opened(folder / f"{part}.{kind}", accounts[f"{part}_{kind}"]) for kind in KINDS} for part in ("train", "dev")
     )
     rate, seed = accounts["config"]["hertz"], accounts["config"]["seed"]
-    words, behind = ([clip for clip in dev[kind].whole()] for kind in ("words", "backgrounds"))
+    words, behind = (dev[kind].whole() for kind in ("words", "backgrounds"))
     streams = rehearsal.at_levels(words, [clip.samples for clip in behind], rate, seed)
     streams += [stream for kind in ("others", "backgrounds") for stream in rehearsal.without_words(dev[kind].whole(), rate)]
     return Data(codec, train, Heard(streams, rate), accounts)

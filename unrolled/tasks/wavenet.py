@@ -32,7 +32,7 @@ from ..data import sound, waves
 from ..data.batch import open_map, write
 from ..data.samples import EVERY, as_floats, level
 from ..data.vocab import Codec
-from ..dilated import WaveNet
+from ..dilated import WaveNet, field
 from ..errors import UserError
 from ..layers import initialise
 from ..progress import Progress
@@ -200,7 +200,7 @@ def in_memory(stretches: Sequence[waves.Stretch], codec: Codec) -> Sound:
 class Layers(nn.Module):
     """Recurrent layers over samples, with WaveNet's interface (SampleRNN, Mehri et al. 2017, with one tier)."""
 
-    field = CONTEXT + 1
+    field = CONTEXT + 1  # samples before what is learnt, and the newest
 
     def __init__(self, levels: int, outputs: int, cell: str, hidden: int, layers: int, condition: int):
         super().__init__()
@@ -240,9 +240,8 @@ class Model(nn.Module):
         self.label = nn.Embedding(len(codec.labels), LABEL) if codec.labels else None
         channels = LABEL * bool(codec.labels) + guides.CHANNELS[config.guide_by]
         if config.cell == "wavenet":
-            dilations = [2**i for i in range(config.layers or 10)] * config.cycles
             self.net: WaveNet | Layers = WaveNet(
-                levels, outputs, config.residual, config.skip, dilations, config.kernel, channels
+                levels, outputs, config.residual, config.skip, _dilations(config), config.kernel, channels
             )
         else:
             self.net = Layers(levels, outputs, config.cell, config.hidden, config.layers or 1, channels)
@@ -277,6 +276,10 @@ class Model(nn.Module):
         return self.nats(outputs, batch.targets).mean()
 
 
+def _dilations(config: Config) -> list[int]:
+    return [2**i for i in range(config.layers or 10)] * config.cycles
+
+
 @torch.no_grad()
 def _begin(net: nn.Module, levels: int) -> None:
     """Levels side by side begin with vectors that are close, outputs almost even, a mixture spread over the middle."""
@@ -291,12 +294,12 @@ def _begin(net: nn.Module, levels: int) -> None:
         logits.zero_(), means.copy_(torch.linspace(-0.3, 0.3, LOGISTICS)), scales.fill_(-4.0)
 
 
-def synthesiser_of(model: Model, precision: str = "float32") -> synthesiser.Either:
+def synthesiser_of(model: Model, precision: str = "float32") -> synthesiser.Synthesiser:
     """The net as it is now, compiled and packed for streams on the CPU."""
     net = model.net
     if isinstance(net, WaveNet):
-        return synthesiser.Synthesiser(net, precision)
-    return synthesiser.RecurrentSynthesiser(net.input, list(net.layers.cells), net.output, precision)
+        return synthesiser.of_wavenet(net, precision)
+    return synthesiser.of_layers(net.input, list(net.layers.cells), net.output, precision)
 
 
 # --- choosing
@@ -346,7 +349,7 @@ class Crops:
 
     def __init__(self, config: Config, data: Data):
         self.config, self.sound = config, data.train
-        self.cut = Cutter(config, data.train, _field(config))
+        self.cut = Cutter(data.train, _field(config), config.hertz, config.head)
 
     def batch(self, step: int) -> Batch:
         random = np.random.default_rng((self.config.seed, step))
@@ -355,17 +358,14 @@ class Crops:
 
 
 def _field(config: Config) -> int:
-    if config.cell != "wavenet":
-        return CONTEXT + 1
-    return (config.kernel - 1) * (2 ** (config.layers or 10) - 1) * config.cycles + 1
+    return field(_dilations(config), config.kernel) if config.cell == "wavenet" else Layers.field
 
 
 class Cutter:
     """Cuts examples out of a Sound. Before a stretch, and behind it, lies silence."""
 
-    def __init__(self, config: Config, sound: Sound, field: int):
-        self.sound, self.field, self.hop = sound, field, round(config.hertz * EVERY)
-        self.mu_law = config.head == "mu-law"
+    def __init__(self, sound: Sound, before: int, hertz: int, head: str):
+        self.sound, self.field, self.hop, self.mu_law = sound, before, round(hertz * EVERY), head == "mu-law"
 
     def __call__(self, at: np.ndarray, length: int) -> Batch:
         """Examples that are learnt from the places `at` on, moved back where less than `length` is left of a stretch."""
@@ -510,7 +510,7 @@ def evaluate(model: Model, codec: Codec, part: Sound, limit: int | None = None) 
 
 def _blocks(model: Model, part: Sound, limit: int | None) -> Iterator[Batch]:
     """The sound once, or short blocks spread over it, on the model's device."""
-    cut = Cutter(Config(hertz=model.hertz, head=model.head), part, model.field)
+    cut = Cutter(part, model.field, model.hertz, model.head)
     size = BLOCK if limit is None or limit >= len(part) else SHORT
     places = [
         (begin, min(size, int(end) - begin))
@@ -576,7 +576,7 @@ def precisions(model: Model, part: Sound, most: int = MOST) -> dict[str, tuple[f
     return {name: _forced(model, synthesiser_of(model, name), part, most) for name in synthesiser.PRECISIONS}
 
 
-def _forced(model: Model, net: synthesiser.Either, part: Sound, most: int) -> tuple[float, int]:
+def _forced(model: Model, net: synthesiser.Synthesiser, part: Sound, most: int) -> tuple[float, int]:
     total, count = 0.0, 0
     for batch in _blocks(model, part, most):
         condition = _as_array(model, batch)
@@ -707,7 +707,7 @@ def glimpse(run: Any, seed: int) -> str:
     if run.config.guide_by is not None:
         return "no sound of its own: it is led by a guide"
     label = run.codec.labels[seed % len(run.codec.labels)] if run.codec.labels else None
-    (made,) = generate(run._replace(model=run.model), Sample(seconds=GLIMPSE, seed=seed, label=label), np.zeros(0, np.float32))
+    (made,) = generate(run, Sample(seconds=GLIMPSE, seed=seed, label=label), np.zeros(0, np.float32))
     folder = run.folder / "samples"
     folder.mkdir(exist_ok=True)
     sound.write(folder / f"{seed}.wav", made, run.config.hertz)
