@@ -86,6 +86,15 @@ def test_the_coefficients_are_those_of_least_squares(predicted):
     np.testing.assert_allclose(past @ predictor.coefficients, past @ expected, atol=1e-3)
 
 
+def test_clipped_sound_is_predicted_too():
+    x = np.clip(3 * plucked.melody(2.0, RATE, seed=5).astype(float), -1, 1)
+    assert (np.abs(x) == 1).sum() > 100
+    predictor = linear_prediction.fit([pieces(x)])
+    nats = linear_prediction.nats(predictor, pieces(x), 256)
+    counts = np.bincount(mu_law.levels(x), minlength=256)
+    assert nats.mean() < linear_prediction.histogram_nats(counts, counts)
+
+
 def test_a_histogram_of_its_own_sound_is_its_entropy():
     counts = np.array([5000, 3000, 2000])
     shares = counts / counts.sum()
@@ -157,7 +166,7 @@ def test_a_damaged_header_is_an_error(tmp_path):
 
 @torch.no_grad()
 def test_an_output_rests_on_earlier_samples_alone(run):
-    cut = wavenet.Cutter(wavenet.part(run, [run.config.data[0]], None, run.config.hertz, run.config.head), run.model.field)
+    cut = wavenet.Cutter(wavenet.part(run, [run.config.data[0]], None), run.model.field, run.config.hertz, run.config.head)
     batch = cut(np.array([5000]), 200)
     outputs = run.model(batch, ())[0]
     assert torch.equal(batch.inputs[0, run.model.field :], batch.targets[0, :-1])

@@ -23,6 +23,7 @@ FIT = 30_000  # samples that the mixture is fitted on
 RIDGE = 1e-9  # of the sound's power, so that silence has a solution
 WIDTHS = tuple(2.0**i for i in range(-4, 5))  # c
 SOFTEST = 1e-6  # least mean error that is told from none
+BEYOND = 1e6  # times full scale: stands for infinity, whose distance over a width has no gradient
 SHARE = 1e-6  # of the probability is spread over all values: none is impossible
 
 
@@ -114,6 +115,7 @@ def _log_likelihood(
     """ln P that each sample lies between low and high (N,)."""
     widths = torch.tensor(WIDTHS, dtype=torch.float64)
     wide = (torch.exp(spread[0] + spreads @ spread[1:]).unsqueeze(1) * widths).clamp(min=1e-7)  # (N, 9)
+    high, low = high.clamp(max=BEYOND), low.clamp(min=-BEYOND)
     above, below = (high - means).unsqueeze(1) / wide, (low - means).unsqueeze(1) / wide
     flip = above > 0  # on the side of the mean where the logistic is small, so that differences keep their digits
     upper, lower = torch.where(flip, -below, above), torch.where(flip, -above, below)
