@@ -456,7 +456,7 @@ def evaluate() -> click.Command:
         if as_json:
             click.echo(_line(found))
             return
-        _sections(found)
+        _sections({title: rows for title, rows in found.items() if rows})
 
     data = click.Argument(["data"], nargs=-1, metavar="DATA…")
     params = [_run_argument(), data, *_flags_of(pages, "Evaluate"), _json_flag()]

@@ -136,7 +136,7 @@ def _sounds(cases: list[Case], hop: float) -> list[Row]:
         hours[name] += detection.hours_without_words([recording], hop)
         accepts[name] += int((outcome.words < 0).sum())
     rows = []
-    for name, time in sorted(hours.items()):
+    for name, time in hours.items():
         low, high = poisson(accepts[name])
         rates = (accepts[name] / time, low / time, high / time) if time else (None, None, None)
         rows.append(
