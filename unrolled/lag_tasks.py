@@ -118,6 +118,7 @@ def remember(cell: nn.Module, lag: int) -> None:
     spread = torch.rand(cell.hidden_size) * math.log(max(2, lag))
     if isinstance(cell, cells.LSTM):
         cell.b.chunk(4)[1].copy_(spread)
+        cell.b.chunk(4)[0].copy_(-spread)  # what is kept long is written little
     elif isinstance(cell, cells.GRU):
         cell.b.chunk(3)[0].copy_(-spread)  # its z writes
     elif isinstance(cell, cells.GRUAfter):
