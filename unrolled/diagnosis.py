@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,6 +98,17 @@ def diagnose(run: Any, batch: Any) -> Diagnosis:
     kept = ("step", "gradient_norm", "highest_gradient_norm", "clipped", "changes")
     told = [{name: entry[name] for name in kept} for entry in log if "changes" in entry]
     return Diagnosis(layers, parameters, training, told, verdicts(layers, parameters, training))
+
+
+def own_data(run: Any) -> list[str]:
+    """The names of the data that a run was trained on; a UserError where they are there no more."""
+    names = list(run.config.data)
+    lost = [name for name in names if not Path(name).exists()]
+    if lost:
+        raise UserError(
+            f"the data of `{run.folder}` are no more at `{lost[0]}`", fix=f"name data like it: unrolled diagnose {run.folder} FILE"
+        )
+    return names
 
 
 def layers_of(model: nn.Module, batch: Any) -> list[Layer]:
