@@ -569,16 +569,17 @@ def diagnose() -> click.Command:
     from .comparison import Options
 
     def go(run: str | None, file: tuple[str, ...], out: str | None, as_json: bool, **values: Any) -> None:
+        folder = Path(out) if out else None if as_json else Path(run or "", "diagnosis")
         if run is None:
-            _compare_cells(given(values), Path(out) if out else Path(DIAGNOSIS), as_json)
+            _compare_cells(given(values), folder, as_json)
             return
         for name in given(values):
             raise UserError(f"`--{name}` compares cells before any data; `{run}` is a run", fix=f"leave `--{name}` out")
-        _diagnose_run(run, list(file), Path(out) if out else Path(run) / DIAGNOSIS, as_json)
+        _diagnose_run(run, list(file), folder, as_json)
 
     params = [
-        click.Argument(["run"], required=False, metavar="[RUN"),
-        click.Argument(["file"], nargs=-1, metavar="FILE…]"),
+        click.Argument(["run"], required=False, metavar="[RUN]"),
+        click.Argument(["file"], nargs=-1, metavar="[FILE…]"),
         *flags(Options),
         click.Option(["--out"], metavar="FOLDER", help="for pictures and page  [diagnosis, of a run in its folder]"),
         _json_flag("print all numbers as JSON, and draw nothing unless --out is given"),
@@ -590,10 +591,7 @@ def diagnose() -> click.Command:
     return click.Command("diagnose", callback=go, params=params, help=help)
 
 
-DIAGNOSIS = "diagnosis"
-
-
-def _compare_cells(values: dict[str, Any], folder: Path, as_json: bool) -> None:
+def _compare_cells(values: dict[str, Any], folder: Path | None, as_json: bool) -> None:
     from . import comparison, diagnosis_page
     from .config import build
     from .progress import Progress
@@ -605,7 +603,7 @@ def _compare_cells(values: dict[str, Any], folder: Path, as_json: bool) -> None:
     _diagnosed("Cells side by side", note, found, diagnosis_page.of_cells(found), drawn, folder, as_json)
 
 
-def _diagnose_run(run: str, names: list[str], folder: Path, as_json: bool) -> None:
+def _diagnose_run(run: str, names: list[str], folder: Path | None, as_json: bool) -> None:
     from . import api, diagnosis, diagnosis_page
 
     model = _of_task(tuple(_pages_with("training_batch")), api.load(run))
@@ -626,8 +624,8 @@ def _diagnosed(
         click.echo(_line(_plain(found)))
     else:
         _sections({name: rows for name, rows in sections.items() if rows})
-    for path in diagnosis_page.write(folder, title, note, sections, drawn)[-1:]:
-        _note(f"see {path}")
+    if folder is not None:
+        _note(f"see {diagnosis_page.write(folder, title, note, sections, drawn)[-1]}")
 
 
 def _pages_with(name: str) -> dict[str, Any]:

@@ -27,7 +27,9 @@ class Options:
     cells: str = option("rnn,gru,lstm", "cells, with commas between")
     layers: int = option(1, "recurrent layers", minimum=1, maximum=100)
     hidden: int = option(64, "units a layer", minimum=1, maximum=4096)
-    lag: int = option(200, "longest lag in steps; the others are a twentieth and a quarter of it", minimum=lag_tasks.LEAST, maximum=100_000)
+    lag: int = option(
+        200, "longest lag in steps; the others are a twentieth and a quarter of it", minimum=lag_tasks.LEAST, maximum=100_000
+    )
     minutes: float = option(2.0, "wall time of the three tasks, about", minimum=0.05, maximum=1e7)
     steps: int | None = option(None, "training steps of a task at most, in place of minutes", minimum=1)
     seed: int = option(1, "of weights and examples", minimum=0, maximum=2**62)

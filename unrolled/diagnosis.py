@@ -106,7 +106,8 @@ def own_data(run: Any) -> list[str]:
     lost = [name for name in names if not Path(name).exists()]
     if lost:
         raise UserError(
-            f"the data of `{run.folder}` are no more at `{lost[0]}`", fix=f"name data like it: unrolled diagnose {run.folder} FILE"
+            f"the data of `{run.folder}` are no more at `{lost[0]}`",
+            fix=f"name data like it: unrolled diagnose {run.folder} FILE",
         )
     return names
 
@@ -234,7 +235,9 @@ def _by_clipping(training: Training) -> list[Verdict]:
 def _explodes(layer: Layer) -> Verdict | None:
     if not (layer.growth > GROWTH and layer.left > 1 / LOST):
         return None
-    evidence = f"in {layer.name} they grow {layer.growth:.3g} times a step, {layer.left:.1g} times over {len(layer.norms) - 1} steps"
+    evidence = (
+        f"in {layer.name} they grow {layer.growth:.3g} times a step, {layer.left:.1g} times over {len(layer.norms) - 1} steps"
+    )
     return Verdict("gradients explode", evidence, "--clip 1 or less, a smaller --rate; fresh weights start orthogonal")
 
 

@@ -70,7 +70,11 @@ def _training(found: Diagnosis) -> dict[str, Any]:
 
 
 def write(
-    folder: Path, title: str, note: str, sections: dict[str, list[dict[str, Any]]], pictures: Callable[[ModuleType], dict[str, Any]]
+    folder: Path,
+    title: str,
+    note: str,
+    sections: dict[str, list[dict[str, Any]]],
+    pictures: Callable[[ModuleType], dict[str, Any]],
 ) -> list[Path]:
     """The pictures as PNG and SVG and one page with everything, in a folder; a UserError where matplotlib is missing."""
     try:
@@ -126,7 +130,9 @@ def pictures_of_cells(found: Comparison) -> Callable[[ModuleType], dict[str, Any
             if start.theory is not None:
                 line = [start.theory.expected * distance for distance in range(len(start.norms))]
                 curves.append(plot.Curve(f"{start.cell}{of}, by its singular values", _tens(line), names.index(start.cell), "--"))
-        note = "Solid: as begun for the tasks; dotted: as drawn afresh, of a gated cell; dashed: the theory. See docs/gradients.md"
+        note = (
+            "Solid: as begun for the tasks; dotted: as drawn afresh, of a gated cell; dashed: the theory. See docs/gradients.md"
+        )
         return {NAME: plot.reach(curves, _grids(plot, found, names), note)}
 
     return draw

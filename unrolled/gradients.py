@@ -99,7 +99,7 @@ def _largest(product: Tensor, size: int) -> Tensor:
 
 
 def slope(logs: np.ndarray) -> float:
-    """What the logarithm of the norm gains a step (less than 0: it vanishes), by least squares over all but the nearest quarter."""
+    """What the logarithm gains a step (below 0: the gradient vanishes), by least squares over all but the nearest quarter."""
     first = len(logs) // 4
     distances = np.arange(first, len(logs))
     fit = np.isfinite(logs[first:])

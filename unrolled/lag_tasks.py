@@ -1,11 +1,11 @@
-"""Three tasks that need a memory of known length, and how many steps a cell takes to learn each (Hochreiter and Schmidhuber 1997).
+"""Three tasks that need a memory of known length, and how many steps a cell takes to learn each.
 
 copy    a few symbols of eight, blanks for `lag` steps, a cue: write the symbols again, in order; chance 1/8
 adding  two of many numbers in 0 … 1 are marked, one at the beginning and one past the middle: their sum at the end is right
         where it is off by less than CLOSE; chance is that of always answering 1, the mean
 order   two marked symbols, X or Y, among others, one at the beginning and one past the middle: which four-way order? chance 1/4
 
-Of adding and order `lag` is the length; the first mark stands in its first tenth.
+After Hochreiter and Schmidhuber 1997. Of adding and order `lag` is the length; the first mark stands in its first tenth.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def lags(longest: int) -> list[int]:
 def trials(
     names: Sequence[str], longest: int, hidden: int, layers: int, seed: int, steps: int | None, seconds: float, progress: Progress
 ) -> Iterator[Trial]:
-    """Every cell at every task at growing lags. At one lag all have the same most steps: `steps`, or what the seconds left allow."""
+    """Every cell at every task at growing lags. At one lag all may take the same steps: `steps`, or what the seconds allow."""
     began, left = time.monotonic(), lags(longest)
     while left:
         most = steps or _affordable(names, left, hidden, layers, seconds - (time.monotonic() - began))

@@ -219,7 +219,9 @@ def training(
     for number, curve in enumerate(changes):
         mark = MARKS[number // len(COLOURS) % len(MARKS)]
         colour = COLOURS[curve.colour % len(COLOURS)]
-        right.plot(steps, curve.logs, curve.style, marker=mark, color=colour, label=_short(curve.name, 40), linewidth=1.5, markersize=4)
+        right.plot(
+            steps, curve.logs, curve.style, marker=mark, color=colour, label=_short(curve.name, 40), linewidth=1.5, markersize=4
+        )
     right.set_ylabel("change by a step at the highest rate, of the norm", family=fonts, color=INK)
     right.yaxis.set_major_locator(MaxNLocator(6))
     right.yaxis.set_major_formatter(lambda power, _: f"{10**power:.2g}")
