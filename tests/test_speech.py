@@ -470,7 +470,7 @@ def test_what_cannot_be_done_is_said(both, forward):
         predict(both, [said(both)], Predict(hot=(" ",)))
     with pytest.raises(UserError, match="has `q` in it, which no transcript had that was trained on"):
         predict(both, [said(both)], Predict(hot=("quo",)))
-    with pytest.raises(UserError, match="`--lm nowhere` is no file; allowed are an"):
+    with pytest.raises(UserError, match="`--lm nowhere` is not there; allowed are a run of"):
         predict(both, [said(both)], Predict(lm="nowhere"))
     with pytest.raises(UserError, match="does not exist"):
         predict(both, [said(both, "nothing.wav")], Predict())
