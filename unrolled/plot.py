@@ -161,7 +161,12 @@ def heard(
     left = max((_ruler(fonts, 8)(name)[0] / DOTS for name in names), default=0) + 0.35 if threshold is None else 0
     left, below = max(0.75, left), 1.6 if threshold is not None else float(np.clip(0.15 * len(names), 0.6, 6.0))
     inner = float(np.clip((1.6 if threshold is None else 0.9) * seconds, 5.5, 40))
-    wide, high = left + inner + 0.2, 0.85 + 1.5 + 0.12 + below + 0.75
+    spans = [(drawable(_short(name, LABEL)), *rest) for name, *rest in spans]
+    lines = _lines(spans, inner * DOTS / seconds, fonts)
+    wide, high = (
+        max(left + inner + 0.5, _ruler(fonts, 7)(small)[0] / DOTS + 0.2),
+        0.4 + 0.15 * max(lines, default=0) + 1.5 + 0.12 + below + 0.75,
+    )
     figure = Figure(figsize=(wide, high), dpi=DOTS)
     FigureCanvasAgg(figure)
     above, under = (
@@ -182,7 +187,7 @@ def heard(
         axes.spines[["top", "right"]].set_visible(False)
     above.tick_params(labelbottom=False)
     under.set_xlabel("seconds", family=fonts, color=INK, fontsize=8)
-    _spans(above, under, [(drawable(_short(name, LABEL)), *rest) for name, *rest in spans], threshold is not None, fonts)
+    _spans(above, under, spans, lines, threshold is not None, fonts)
     figure.text(0.1 / wide, 0.14 / high, small, fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
     return figure
 
@@ -202,26 +207,32 @@ def _probability(axes: Axes, probability: np.ndarray, times: np.ndarray, thresho
     axes.axhline(threshold, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set_ylim(0, 1.03)
     axes.set_ylabel("probability", family=fonts, color=INK, fontsize=8)
-    high = threshold > 0.5
     axes.annotate(
-        f"threshold {threshold:.3f}", (1, threshold), xycoords=("axes fraction", "data"), xytext=(-2, -3 if high else 3),
-        textcoords="offset points", ha="right", va="top" if high else "bottom", fontsize=7, color=SOFT, family=fonts,
+        f"{threshold:.3f}", (1, threshold), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points",
+        va="center", fontsize=7, color=SOFT, family=fonts,
     )  # fmt: skip
 
 
-def _spans(
-    above: Axes, under: Axes, spans: Sequence[tuple[str, float, float]], events: bool, fonts: list[str]
-) -> None:  # fmt: skip
-    """Names above the spectrogram, each on the first of three lines where it meets no other."""
-    extent, free = _ruler(fonts, 8), [-np.inf] * 3
-    dots = above.get_window_extent().width / np.diff(above.get_xlim())[0]  # a second
+def _lines(spans: Sequence[tuple[str, float, float]], second: float, fonts: list[str]) -> list[int]:
+    """On which of three lines each name stands: the first on which it meets no other; second is a second's length in dots."""
+    extent, free, lines = _ruler(fonts, 8), [-np.inf] * 3, []
     for name, begin, end in spans:
-        middle, half = (begin + end) / 2 * dots, extent(name)[0] / 2 + 4
-        row = next((i for i, right in enumerate(free) if right <= middle - half), int(np.argmin(free)))
-        free[row] = middle + half
+        middle, half = (begin + end) / 2 * second, extent(name)[0] / 2 + 4
+        line = next((i for i, right in enumerate(free) if right <= middle - half), int(np.argmin(free)))
+        free[line] = middle + half
+        lines.append(line)
+    return lines
+
+
+def _spans(
+    above: Axes, under: Axes, spans: Sequence[tuple[str, float, float]], lines: list[int], events: bool, fonts: list[str]
+) -> None:  # fmt: skip
+    """Names above the spectrogram, a bar below each word, a line through each event."""
+    for (name, begin, end), line in zip(spans, lines, strict=True):
         above.annotate(
-            name, ((begin + end) / 2, 1), xycoords=("data", "axes fraction"), xytext=(0, 7 + 11 * row),
-            textcoords="offset points", ha="center", va="bottom", fontsize=8, color=INK, family=fonts, parse_math=False, annotation_clip=False,
+            name, ((begin + end) / 2, 1), xycoords=("data", "axes fraction"), xytext=(0, 7 + 11 * line),
+            textcoords="offset points", ha="center", va="bottom", fontsize=8, color=INK, family=fonts, parse_math=False,
+            annotation_clip=False,
         )  # fmt: skip
         if events:
             for axes in (above, under):

@@ -22,7 +22,7 @@ from .template import fill
 
 PIXELS, ROW, HIGH, TOP = 160, 14, 120, 46  # of a second, of a symbol's row, of the spectrogram and a curve, of what is above
 LEFT = 56  # pixels for the names of rows
-TICKS = (125, 250, 500, 1000, 2000, 4000, 8000)  # hertz that are marked
+TICKS = (250, 500, 1000, 2000, 4000, 8000)  # hertz that are marked
 
 
 class Span(NamedTuple):
@@ -117,7 +117,7 @@ def _spectrogram(heard: Heard) -> str:
         for at, hertz in ticks(heard.logmel)
     )
     place = f"x={_x(begin)} y={TOP} width={PIXELS * (end - begin):.1f} height={HIGH}"
-    return f"<image {place} preserveAspectRatio=none href='data:image/png;base64,{image}'/>{marks}<text x=2 y=12>Hz</text>"
+    return f"<image {place} preserveAspectRatio=none href='data:image/png;base64,{image}'/>{marks}<text x={LEFT - 6} y={TOP + 8} class=left>Hz</text>"
 
 
 def _hertz(hertz: int) -> str:
@@ -196,8 +196,8 @@ def _rows(heard: Heard) -> str:
 def _seconds(heard: Heard) -> str:
     """The axis: a mark every half second."""
     return "".join(
-        f"<line x1={_x(t)} x2={_x(t)} y1=0 y2=4 class=tick /><text x={_x(t)} y=16 class=middle>{t:g}{' s' if t == 0 else ''}</text>"
-        for t in np.arange(0, heard.seconds + 1e-9, 0.5)
+        f"<line x1={_x(t)} x2={_x(t)} y1=0 y2=4 class=tick /><text x={_x(t)} y=16 class=middle>{t:g}{' s' * (not t)}</text>"
+        for t in np.arange(0, heard.seconds + 1e-9, 0.5).tolist()
     )
 
 

@@ -564,9 +564,11 @@ def look(run: Any, name: str) -> sound_page.Heard:
     with torch.no_grad():
         features = heard(torch.from_numpy(samples)).numpy()
     config, word = run.config, " or ".join(run.config.say) or "the word"
-    note = f"{run.folder}: {config.cell}, {config.layers} x {config.hidden}; {Path(name).name}"
-    each, threshold = probabilities[:, None], round(float(net.rule.threshold), 4)
-    return sound_page.Heard(len(samples) / net.rate, heard, features, times, [word], each, threshold, spans, note)
+    threshold = round(net.rule.threshold, 4)
+    note = f"{run.folder}: {config.cell}, {config.layers} x {config.hidden}; fires from {threshold:.3f} on; {Path(name).name}"
+    return sound_page.Heard(
+        len(samples) / net.rate, heard, features, times, [word], probabilities[:, None], threshold, spans, note
+    )
 
 
 @dataclasses.dataclass(frozen=True)
