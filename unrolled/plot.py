@@ -164,7 +164,7 @@ def heard(
     spans = [(drawable(_short(name, LABEL)), *rest) for name, *rest in spans]
     lines = _lines(spans, inner * DOTS / seconds, fonts)
     wide, high = (
-        max(left + inner + 0.5, _ruler(fonts, 7)(small)[0] / DOTS + 0.2),
+        max(left + inner + 0.5, 1.07 * _ruler(fonts, 7)(small)[0] / DOTS + 0.2),  # small letters are drawn a little wider
         0.4 + 0.15 * max(lines, default=0) + 1.5 + 0.12 + below + 0.75,
     )
     figure = Figure(figsize=(wide, high), dpi=DOTS)

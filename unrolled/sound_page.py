@@ -117,7 +117,8 @@ def _spectrogram(heard: Heard) -> str:
         for at, hertz in ticks(heard.logmel)
     )
     place = f"x={_x(begin)} y={TOP} width={PIXELS * (end - begin):.1f} height={HIGH}"
-    return f"<image {place} preserveAspectRatio=none href='data:image/png;base64,{image}'/>{marks}<text x={LEFT - 6} y={TOP + 8} class=left>Hz</text>"
+    marks += f"<text x={LEFT - 6} y={TOP + 8} class=left>Hz</text>"
+    return f"<image {place} preserveAspectRatio=none href='data:image/png;base64,{image}'/>{marks}"
 
 
 def _hertz(hertz: int) -> str:
