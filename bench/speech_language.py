@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +84,11 @@ def rows(run: str, test: Path, lm: str | None) -> list[dict[str, Any]]:
 
 
 def row(run: str, test: Path, lm: str | None, weight: float) -> dict[str, Any]:
-    began = time.monotonic()
     told = command("evaluate", run, str(test), "--json", *(("--lm", lm) if lm else ()), "--weight", str(weight))
     measures = {row["measure"]: row for row in json.loads(told)["measures"]}
     words = measures["word_error_rate"]
     return {
         "language_model": NAMES.get(lm, "a language run"), "weight": None if lm == "none" else weight,
         "word_error_rate": words["value"], "interval": f"{words['from']:.3f}-{words['to']:.3f}",
-        "character_error_rate": measures["character_error_rate"]["value"], "evaluate_seconds": time.monotonic() - began,
+        "character_error_rate": measures["character_error_rate"]["value"],
     }  # fmt: skip

@@ -288,7 +288,7 @@ def test_a_language_run_is_named_on_the_command_line(forward, writer, capsys):
 
 
 def test_a_language_run_that_does_not_fit_is_refused(both, writer, tmp_path, capsys):
-    with pytest.raises(UserError, match="`lm` got the folder `.*`; a run comes in by `speech.together"):
+    with pytest.raises(UserError, match=r"`lm` got the folder `.*`; a run comes in by `speech\.together"):
         predict(both, [said(both)], Predict(lm=str(writer.folder)))
     for name, text, changes, message in (
         ("words", "solu nari\n" * 200, {"symbols": "words"}, r"symbols of `.*` are words; those of `.*` are characters"),

@@ -358,7 +358,7 @@ def test_each_of_several_files_is_named_and_a_bad_one_loses_no_other(run, tmp_pa
     table = tmp_path / "table.csv"
     table.write_text("path,speaker\nsounds/2.wav,a\nsounds/1.wav,b\n")
     assert answers(f"@{table}")[0] == [f"{table}:2\t{texts[2]}", f"{table}:3\t{texts[1]}"]
-    monkeypatch.setattr(sys, "stdin", type("In", (), {"buffer": io.BytesIO(f"{paths[0]}\n{paths[1]}\n".encode())}))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{paths[0]}\n{paths[1]}\n".encode())))
     out, _ = answers("-")
     assert [line.split("\t")[1] for line in out] == texts[:2]
 
