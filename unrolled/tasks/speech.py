@@ -350,13 +350,17 @@ class Batches:
     def _made(self, step: int) -> Batch:
         rows = self.buckets.rows(step)
         ripe = min(1.0, step / (RIPE * self.config.steps)) if self.config.steps else 1 - RIPE / 2  # their mean, to time a step
-        made = [self._example(int(row), ripe, np.random.default_rng((self.config.seed, step, i))) for i, row in enumerate(rows)]
+        rng = np.random.default_rng((self.config.seed, step))  # of like lengths: what is padded is computed too
+        wanted = rng.uniform(0, ripe * self.config.join * self.config.hertz) if rng.random() < JOINED else 0.0
+        made = [
+            self._example(int(row), wanted, ripe, np.random.default_rng((self.config.seed, step, i))) for i, row in enumerate(rows)
+        ]
         return batch_of(self.data.codec, *zip(*made, strict=True), round(TAIL * self.config.hertz), ripe)
 
-    def _example(self, row: int, ripe: float, rng: np.random.Generator) -> tuple[np.ndarray, str]:
-        """A recording, others after it where it is short: samples and text."""
+    def _example(self, row: int, wanted: float, ripe: float, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+        """A recording, and others after it up to so many samples: samples and text."""
         config, clips = self.config, self.data.train
-        rows, wanted = [row], rng.uniform(0, ripe * config.join * config.hertz) if rng.random() < JOINED else 0.0
+        rows = [row]
         while (size := sum(clips.sounds.lengths[rows])) < wanted:
             another = int(rng.integers(len(clips)))
             if size + clips.sounds.lengths[another] > self.most:
@@ -371,7 +375,7 @@ class Batches:
         return np.concatenate([parts[0], *(part for pair in zip(silences, parts[1:], strict=True) for part in pair)]), text
 
 
-JOINED = 0.5  # the share of examples that others may follow in
+JOINED = 0.5  # the share of steps in whose examples others may follow
 RIPE = 0.7  # the part of the steps after which examples are as hard as they get; at first each is a recording as it is
 
 
