@@ -10,9 +10,9 @@ IN = .venv/bin
 demo: .venv/ready
 	$(IN)/unrolled demo language
 
-# threads that sleep while they wait: on a busy machine those that spin make the tests take several times as long
+# a process for each core, at most eight, each with one thread, since torch's and Numba's would stand in one another's way
 test: .venv/ready
-	OMP_WAIT_POLICY=PASSIVE $(IN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(IN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 check: .venv/ready
 	$(IN)/ruff check unrolled tests bench

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import backoff, ctc, fit, formants, listener, logmel, sound_page, tables, word_tables
+from .. import backoff, ctc, fit, formants, listener, logmel, sound_page, tables, unrolling, word_tables
 from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
@@ -350,11 +350,10 @@ class Batches:
     def _made(self, step: int) -> Batch:
         rows = self.buckets.rows(step)
         ripe = min(1.0, step / (RIPE * self.config.steps)) if self.config.steps else 1 - RIPE / 2  # their mean, to time a step
-        rng = np.random.default_rng((self.config.seed, step))  # of like lengths: what is padded is computed too
-        wanted = rng.uniform(0, ripe * self.config.join * self.config.hertz) if rng.random() < JOINED else 0.0
-        made = [
-            self._example(int(row), wanted, ripe, np.random.default_rng((self.config.seed, step, i))) for i, row in enumerate(rows)
-        ]
+        config, rng = self.config, np.random.default_rng((self.config.seed, step))
+        wanted = rng.uniform(0, ripe * config.join * config.hertz) if rng.random() < JOINED else 0.0  # of all: padding costs
+        each = (np.random.default_rng((config.seed, step, i)) for i in range(len(rows)))
+        made = [self._example(int(row), wanted, ripe, rng) for row, rng in zip(rows, each, strict=True)]
         return batch_of(self.data.codec, *zip(*made, strict=True), round(TAIL * self.config.hertz), ripe)
 
     def _example(self, row: int, wanted: float, ripe: float, rng: np.random.Generator) -> tuple[np.ndarray, str]:
@@ -398,6 +397,16 @@ def settings(config: Config, data: Data) -> fit.Settings:
     work = len(data.train.sounds.ids) / config.hertz / batches(config, data).steps_per_epoch
     measure = fit.Measure(MEASURE, "", 1.0, "seconds of recordings", work, ("greedy_word_error_rate", MEASURE))
     return fit.settings_of(config, measure, warmup=200, average=config.average)
+
+
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    rows = (
+        unrolling.dense("convolution", model.convolution), *unrolling.recurrent(model.recurrent),
+        unrolling.dense("softmax", model.output),
+    )  # fmt: skip
+    note = f"a step is {1000 * model.step / model.logmel.rate:g} ms; symbols that repeat are one, blanks are left out (CTC)"
+    return unrolling.Net(unrolling.SAME, (unrolling.Part("", "x", rows, "ŷ"),), note=note)
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:
