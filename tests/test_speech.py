@@ -189,14 +189,18 @@ def test_masks_hide_a_part_alone(both):
 def test_an_example_ripens(both, tmp_path):
     data = speech.read(both.config, tmp_path)
     reader = speech.Batches(both.config, data)
-    first, text = reader._example(0, 0.0, np.random.default_rng(1))
+    first, text = reader._example(0, 0.0, 0.0, np.random.default_rng(1))
     assert text == data.train.texts[0] and np.array_equal(first, data.train[0])
-    texts = [reader._example(0, 1.0, np.random.default_rng(i))[1] for i in range(40)]
-    assert max(len(text.split()) for text in texts) > 1
+    made = [reader._example(0, 2.0 * both.config.hertz, 1.0, np.random.default_rng(i)) for i in range(40)]
+    texts = [text for _, text in made]
+    assert min(len(text.split()) for text in texts) > 1 and min(len(one) for one, _ in made) > 1.7 * both.config.hertz
     assert all(speech.BLANK not in data.codec.encode(text) for text in texts)
     again = speech.Batches(both.config, data)
     one, other = reader.batch(3), again.batch(3)
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    for step in range(4, 24):  # of like lengths
+        sizes = reader.batch(step).sizes
+        assert sizes.min() > 0.3 * sizes.max()
 
 
 def test_weights_of_another_run_take_new_symbols(both, tmp_path):
