@@ -32,6 +32,7 @@ class Run(NamedTuple):
     codec: Codec
     model: torch.nn.Module
     task: ModuleType
+    beside: Any = None  # another Run that it writes with (speech: a language run)
 
 
 def load(folder: str | Path, which: str = "best") -> Run:

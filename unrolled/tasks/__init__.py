@@ -52,7 +52,9 @@ remark(measures, floors)             a line for the user beside each evaluation
 Sample; sample, samples | compose    options of the verb sample; what it makes: text as it comes or whole, or sound as files
 watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper
 compared(runs, texts)                runs on the same data, and whether they differ by chance (compare --data)
-together(run, others)                the run with others that vote too (predict --beside)
+others(options)                      the task and the folders of other runs that options name
+together(run, others)                the run with others that vote too (predict --beside), or that it writes with (--lm RUN)
+AT_ONCE                              items that `predict` is given at once; of 1, a file that cannot be read loses no other
 
 A page that can be looked into (the verb look):
 look(run, text)                      what is to be seen
