@@ -684,6 +684,16 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     return Texts(encode(run.config, run.codec, [row.text for row in rows]), np.array([_label(run.codec, row) for row in rows]))
 
 
+DIAGNOSED = 32  # texts whose gradients are looked at
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Texts of these files as they are trained on, spread over them."""
+    texts = part(run, names, spool)
+    rows = np.linspace(0, len(texts) - 1, min(DIAGNOSED, len(texts))).astype(np.int64)
+    return Batch(*texts.rows.padded(rows), torch.from_numpy(texts.labels[rows].astype(np.int64)), None)
+
+
 def _label(codec: Codec, row: table.Row) -> int:
     try:
         return codec.label(row.label)
