@@ -174,7 +174,7 @@ class Fault(NamedTuple):
 
 
 def readable(found: Iterable[Labelled], read: Callable[[Path], Any], faults: dict[str, Fault]) -> Iterator[tuple[Labelled, Any]]:
-    """Clips and what `read` makes of each; those that are missing or cannot be read are counted in `faults`, with the first places."""
+    """Clips and what `read` makes of each; those missing or not to be read are counted in `faults`."""
     for one in found:
         kind = "missing"
         if one.path.exists():

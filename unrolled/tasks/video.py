@@ -27,7 +27,7 @@ from .. import calibration, fit, label_tables, metrics, moving_shapes, overlap, 
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
-from ..convolutional import Convolutional
+from ..convolutional import Convolutional, grid
 from ..data import frames as of_frames
 from ..data import labelled_clips, text
 from ..data.batch import Rows, open_map, open_rows, write, write_rows
@@ -51,9 +51,7 @@ IGNORED = -1  # the label of padding
 class Config:
     """Settings of the task; None is chosen from the data, the machine's speed and the minutes."""
 
-    data: tuple[str, ...] = option(
-        (), "a folder of clips and a table of labels; or a folder with a folder of clips for each label"
-    )
+    data: tuple[str, ...] = option((), "a folder of clips and a table of labels; or a folder of clips for each label")
     path: str | None = option(None, "the column that names the clip, by name or number")
     label: str | None = option(None, "the label's column, by name or number")
     group: str | None = option(None, "validate on values of this column that are not trained on: people, places, cameras")
@@ -78,9 +76,7 @@ class Config:
     light: float = option(0.2, "part by which a clip's light and contrast are changed at random", minimum=0, maximum=0.9)
     mirror: bool = option(False, "half the clips are mirrored at random; not where left and right mean something")
     encoding: str = option("utf-8", "encoding of the table")
-    holdout: float = option(
-        0.15, "part of the clips to validate on, where no column `split` says which", minimum=0.01, maximum=0.5
-    )
+    holdout: float = option(0.15, "part of the clips to validate on, without a column `split`", minimum=0.01, maximum=0.5)
     dropout: float = option(0.3, "of what the layers and the output read", minimum=0, maximum=0.95)
     batch: int = option(16, "clips a step", minimum=1)
     rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
@@ -249,8 +245,8 @@ class Model(nn.Module):
         self.frames, self.light, self.both = config.frames, config.light, config.direction == "both"
         stages = max(1, round(np.log2(config.size / SMALLEST)))
         widths = [max(8, config.channels >> (stages - 1 - i)) for i in range(stages)]
-        self.convolution = Convolutional(widths, [0] * stages)
-        rows, columns = self.convolution.grid(config.size, config.size)
+        self.convolution = Convolutional(widths)
+        rows, columns = grid(config.size, config.size, stages)
         self.place = nn.Linear(rows * columns * widths[-1], config.features)
         self.recurrent, width = None, config.features * (2 if self.per_frame and config.cell == "none" else 1)
         if config.cell not in WITHOUT:
@@ -267,7 +263,7 @@ class Model(nn.Module):
 
     def see(self, frames: Tensor) -> Tensor:
         """Frames (N, S, S, 3) -> features (N, E), each from its frame alone."""
-        return self.place(self.convolution(frames).flatten(1)).relu()
+        return self.place(self.convolution(frames.permute(0, 3, 1, 2) / 255).flatten(1)).relu()
 
     def forward(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
         """Logits (B, K), or of labels of frames (B, T, K); there is no state to carry from one clip to another."""
@@ -338,9 +334,7 @@ class Model(nn.Module):
 
     def _check_forward(self) -> None:
         if (self.recurrent is not None and self.both) or (self.cell == "middle" and not self.per_frame):
-            raise UserError(
-                "this net does not answer frame by frame: it needs the whole clip", fix="train with --direction forward"
-            )
+            raise UserError("this net answers to whole clips alone, not frame by frame", fix="train with --direction forward")
 
 
 # --- choosing
@@ -471,9 +465,7 @@ def _resampled(config: Config, accounts: dict[str, Any]) -> str:
     if config.per == "frame":
         which = "every frame is" if config.every == 1 else f"one frame of {config.every} is"
         return f"{which} read; clips have {had}, an example has {config.frames} in a row"
-    return (
-        f"every clip is resampled to {config.frames} frames (they have {had}), so that its length does not give the answer away"
-    )
+    return f"every clip is resampled to {config.frames} frames, so that its length (of {had}) does not give the answer away"
 
 
 # --- measuring
@@ -727,7 +719,7 @@ def opened(run: Any, path: Path) -> Clip:
 
 
 def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None = None) -> Clips:
-    """Clips to evaluate on; a label that the run does not know is a UserError with file:line, as is a clip that cannot be read."""
+    """Clips to evaluate on; a label that the run does not know is a UserError with file:line, as is a clip not to be read."""
     options, config = options or Evaluate(), run.config
     columns = Columns(options.path or config.path, options.label or config.label)
     found = labelled_clips.find(names, spool, columns, config.per, config.encoding).clips
