@@ -87,9 +87,7 @@ def find(names: Sequence[str], spool: Path, columns: Columns = ANY, encoding: st
     files = [name for name in names if not Path(name).is_dir()]
     if not files:
         rows = [row for folder in folders for row in _beside(folder, encoding)]
-        return _joined(
-            rows, [*folders, Path()], [f"recognised {', '.join(map(str, folders))}: pictures with captions beside them"]
-        )
+        return _joined(rows, [*folders, Path()], [f"recognised {', '.join(map(str, folders))}: pictures with captions beside them"])
     rows, said, roots = [], [], list(folders)
     for name in files:
         for path in text_of.find([name], spool):
@@ -108,9 +106,7 @@ def _joined(rows: list[Row], roots: list[Path], said: list[str]) -> Found:
         path = at[row.name] if row.name in at else at.setdefault(row.name, _located(row.name, roots))
         one = found.setdefault(path, Captioned(path, [], row.split, row.where, row.regions))
         if one.split != row.split:
-            raise UserError(
-                f"`{row.name}` is in two parts of the data: {one.split} and {row.split}", row.where, "keep one of them"
-            )
+            raise UserError(f"`{row.name}` is in two parts of the data: {one.split} and {row.split}", row.where, "keep one of them")
         for caption in (" ".join(caption.split()) for caption in row.captions):
             blank, twice = blank + (not caption), twice + (caption in one.captions and bool(caption))
             if caption and caption not in one.captions:
@@ -254,9 +250,7 @@ def _row(name: Any, captions: Any, split: Any, where: str, regions: Any = None) 
         raise UserError(f"a picture's name and its captions are text; here are `{name}` and `{captions}`", where)
     part = None if split in (None, "") else SPLITS.get(str(split).strip().lower())
     if part is None and split not in (None, ""):
-        raise UserError(
-            f"`{split}` is no part of the data; known are {', '.join(SPLITS)}", where, "leave the cell empty, or name one"
-        )
+        raise UserError(f"`{split}` is no part of the data; known are {', '.join(SPLITS)}", where, "leave the cell empty, or name one")
     if regions and not (isinstance(regions, dict) and all(_is_box(box) for box in regions.values())):
         raise UserError(f"regions are {{phrase: [left, top, right, bottom]}} in 0 to 1; here is `{regions}`", where)
     return Row(name.strip(), captions, part, where, {phrase: tuple(box) for phrase, box in (regions or {}).items()})
