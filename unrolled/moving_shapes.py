@@ -38,15 +38,12 @@ def way(pair: int, steps: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def draw(places: np.ndarray, shape: str, colour: str, generator: np.random.Generator) -> np.ndarray:
-    """Frames (T, SIDE, SIDE, 3) uint8: the shape at its places, another one that stands still, and noise."""
+    """Frames (T, SIDE, SIDE, 3) uint8: the shape at its places, on a grey ground, with noise."""
     grid = (np.arange(SIDE) + 0.5) * 2 / SIDE - 1
-    size, ground = generator.uniform(0.16, 0.24), generator.uniform(20, 110)
+    size, ground = generator.uniform(0.22, 0.32), generator.uniform(20, 80)
     frames = np.full((len(places), SIDE, SIDE, 3), ground)
-    still, other = generator.uniform(-0.8, 0.8, 2), generator.choice([name for name in COLOURS if name != colour])
-    for name, at, paint in ((generator.choice(list(SHAPES)), [still] * len(places), other), (shape, places, colour)):
-        for frame, (y, x) in zip(frames, at, strict=True):
-            inside = SHAPES[name]((grid[:, None] - y) / size, (grid[None, :] - x) / size)
-            frame[inside] = COLOURS[paint]
+    for frame, (y, x) in zip(frames, places, strict=True):
+        frame[SHAPES[shape]((grid[:, None] - y) / size, (grid[None, :] - x) / size)] = COLOURS[colour]
     return (frames + generator.normal(0, 6, frames.shape)).clip(0, 255).astype(np.uint8)
 
 
@@ -59,14 +56,14 @@ def clip(generator: np.random.Generator) -> tuple[np.ndarray, str, str, str]:
     return frames[::-1] if backwards else frames, PAIRS[pair][backwards], str(shape), str(colour)
 
 
-def write_clips(folder: Path, number: int, seed: int) -> Path:
-    """So many clips as strips, PNG files, in `folder`/clips; the table of them with clip, motion, shape and colour."""
+def write_clips(folder: Path, train: int, dev: int, seed: int) -> Path:
+    """So many clips to train on and to validate on as strips, PNG files, in `folder`/clips; the table that says what each shows."""
     generator = np.random.default_rng(seed)
     (folder / "clips").mkdir(parents=True, exist_ok=True)
-    rows = ["clip\tmotion\tshape\tcolour"]
-    for i in range(number):
+    rows = ["clip\tsplit\tmotion\tshape\tcolour"]
+    for i in range(train + dev):
         frames, motion, shape, colour = clip(generator)
         (folder / "clips" / f"{i:04}.png").write_bytes(pictures.png(np.concatenate(frames, 1)))
-        rows.append(f"{i:04}.png\t{motion}\t{shape}\t{colour}")
+        rows.append(f"{i:04}.png\t{'train' if i < train else 'val'}\t{motion}\t{shape}\t{colour}")
     (folder / "labels.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return folder / "labels.tsv"

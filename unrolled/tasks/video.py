@@ -69,8 +69,8 @@ class Config:
     hidden: int = option(128, "units a layer and direction", minimum=1, maximum=100_000)
     layers: int = option(1, "recurrent layers", minimum=1, maximum=100)
     direction: str = option("forward", "read forward only, as frames come, or both ways", choices=("both", "forward"))
-    pooling: str | None = option(None, "how the states of all frames become one  [mean]", choices=POOLINGS)
-    channels: int = option(128, "of the last convolution; each one before has half as many", minimum=8, maximum=4096)
+    pooling: str | None = option(None, "how the states of all frames become one  [last]", choices=POOLINGS)
+    channels: int = option(64, "of the last convolution; each one before has half as many", minimum=8, maximum=4096)
     features: int = option(128, "that a frame becomes", minimum=1, maximum=100_000)
     shift: float = option(0.1, "part of its side that a clip is moved by at random", minimum=0, maximum=0.5)
     light: float = option(0.2, "part by which a clip's light and contrast are changed at random", minimum=0, maximum=0.9)
@@ -132,7 +132,7 @@ class Batch(NamedTuple):
 
 def demo(folder: Path) -> list[Path]:
     """Shapes that move in six ways, three pairs of which one is the other backwards: the order of frames alone tells."""
-    return [folder / "clips", moving_shapes.write_clips(folder, 900, seed=1)]
+    return [folder / "clips", moving_shapes.write_clips(folder, 600, 200, seed=1)]
 
 
 # --- reading
@@ -340,7 +340,7 @@ class Model(nn.Module):
 # --- choosing
 
 
-PASSES = 30  # over the clips at most: beyond, they are only learnt by heart
+PASSES = 20  # over the clips at most: beyond, they are only learnt by heart
 MINUTES = 10.0  # where neither minutes nor steps are given
 
 
@@ -351,7 +351,7 @@ def plan(config: Config, data: Data) -> Config:
     config = dataclasses.replace(config, **chosen)
     config = config if config.steps else fill(config, minutes=MINUTES)
     pooling = "mean" if config.cell in WITHOUT else config.pooling
-    return fill(dataclasses.replace(config, pooling=pooling), pooling="mean", rate=2e-3)
+    return fill(dataclasses.replace(config, pooling=pooling), pooling="last", rate=3e-3)
 
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
