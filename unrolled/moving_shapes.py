@@ -57,7 +57,7 @@ def clip(generator: np.random.Generator) -> tuple[np.ndarray, str, str, str]:
 
 
 def write_clips(folder: Path, train: int, dev: int, seed: int) -> Path:
-    """So many clips to train on and to validate on as strips, PNG files, in `folder`/clips; the table that says what each shows."""
+    """Clips to train on and to validate on as strips, PNG files, in `folder`/clips; the table that says what each shows."""
     generator = np.random.default_rng(seed)
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     rows = ["clip\tsplit\tmotion\tshape\tcolour"]
