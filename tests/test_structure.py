@@ -114,12 +114,20 @@ def others_packages(path: Path) -> set[str]:
     nodes = list(ast.walk(ast.parse(path.read_text())))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
-    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"unrolled"}
+    packages = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"unrolled"}
+    return {SOLD_AS.get(name, name) for name in packages}
+
+
+SOLD_AS = {"PIL": "pillow"}  # packages whose module has another name
 
 
 def test_every_package_imported_is_a_declared_dependency_and_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = [line for extra in ("gpu", "plot", "cluster", "data", "audio") for line in project["optional-dependencies"][extra]]
+    extras = [
+        line
+        for extra in ("gpu", "plot", "cluster", "data", "audio", "pictures")
+        for line in project["optional-dependencies"][extra]
+    ]
     declared = [*project["dependencies"], *extras]
     declared = {re.match(r"[\w-]+", line)[0] for line in declared}
     assert set().union(*map(others_packages, FILES.values())) == declared

@@ -352,7 +352,7 @@ def predict() -> click.Command:
                         click.echo(_line({"where": where} | _plain(answer)))
                     else:
                         shown = model.task.shown(answer, coloured)
-                        click.echo(_of_file(where, shown) if several and _takes_sound(model) else shown)
+                        click.echo(_of_file(where, shown) if several and _takes_files(model) else shown)
         for error in failed[:-1]:
             _fail(str(error), error.code)
         if failed:
@@ -371,13 +371,13 @@ def predict() -> click.Command:
 def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iterator[tuple[str | None, Any]]:
     """What is to be answered, each after its place; what is typed in has none."""
     for text in inputs:
-        if text == "-" or text.startswith("@") or (_takes_sound(run) and os.path.isdir(text)):
+        if text == "-" or text.startswith("@") or (_takes_files(run) and os.path.isdir(text)):
             found = run.task.items(run, text.removeprefix("@"), options, spool)
             yield from ((where.removeprefix(f"{spool}{os.sep}"), item) for where, item in found)
         else:
-            if os.path.exists(text) and not _takes_sound(run):
+            if os.path.exists(text) and not _takes_files(run):
                 _note(f"`{text}` is answered as a text; `@{text}` reads the file")
-            yield text if _takes_sound(run) else None, run.task.item(run, text)
+            yield text if _takes_files(run) else None, run.task.item(run, text)
 
 
 def _with_others(run: Any, options: Any) -> Any:
@@ -399,8 +399,8 @@ def _answered(run: Any, some: list[tuple[str | None, Any]], options: Any, failed
         return []
 
 
-def _takes_sound(run: Any) -> bool:
-    return getattr(run.task, "TAKES", "text") == "sound"
+def _takes_files(run: Any) -> bool:
+    return getattr(run.task, "TAKES", "text") != "text"
 
 
 def _opened(run: Any, items: Iterator[tuple[str | None, Any]], failed: list[UserError]) -> Iterator[tuple[str | None, Any]]:
@@ -597,6 +597,69 @@ def graph() -> click.Command:
     return click.Command("graph", callback=go, params=params, help=help)
 
 
+def diagnose() -> click.Command:
+    from .comparison import Options
+
+    def go(run: str | None, file: tuple[str, ...], out: str | None, as_json: bool, **values: Any) -> None:
+        folder = Path(out) if out else None if as_json else Path(run or "", "diagnosis")
+        if run is None:
+            _compare_cells(given(values), folder, as_json)
+            return
+        for name in given(values):
+            raise UserError(f"`--{name}` compares cells before any data; `{run}` is a run", fix=f"leave `--{name}` out")
+        _diagnose_run(run, list(file), folder, as_json)
+
+    params = [
+        click.Argument(["run"], required=False, metavar="[RUN]"),
+        click.Argument(["file"], nargs=-1, metavar="[FILE…]"),
+        *flags(Options),
+        click.Option(["--out"], metavar="FOLDER", help="for pictures and page  [diagnosis, of a run in its folder]"),
+        _json_flag("print all numbers as JSON, and draw nothing unless --out is given"),
+    ]
+    help = (
+        "Why it learns or does not: gradients through time, saturated gates, dead units. Of a run, on its own data (or FILE…), "
+        "with a verdict and what to try; without one, of fresh cells, with tasks that need a memory."
+    )
+    return click.Command("diagnose", callback=go, params=params, help=help)
+
+
+def _compare_cells(values: dict[str, Any], folder: Path | None, as_json: bool) -> None:
+    from . import comparison, diagnosis_page
+    from .config import build
+    from .progress import Progress
+
+    options = build(comparison.Options, values)
+    found = comparison.compare(options, Progress(as_json))
+    note = f"{options.layers} x {options.hidden} units, seed {options.seed}"
+    drawn = diagnosis_page.pictures_of_cells(found)
+    _diagnosed("Cells side by side", note, found, diagnosis_page.of_cells(found), drawn, folder, as_json)
+
+
+def _diagnose_run(run: str, names: list[str], folder: Path | None, as_json: bool) -> None:
+    from . import api, diagnosis, diagnosis_page
+
+    model = _of_task(tuple(_pages_with("training_batch")), api.load(run))
+    with tempfile.TemporaryDirectory() as spool:
+        batch = model.task.training_batch(model, names or diagnosis.own_data(model), Path(spool))
+    found = diagnosis.diagnose(model, batch)
+    note = f"a run of {_task_of(model)}, on {', '.join(names) or 'the data it was trained on'}"
+    drawn = diagnosis_page.pictures_of_run(found)
+    _diagnosed(f"Diagnosis of {model.folder}", note, found, diagnosis_page.of_run(found), drawn, folder, as_json)
+
+
+def _diagnosed(
+    title: str, note: str, found: Any, sections: dict[str, Any], drawn: Callable, folder: Path | None, as_json: bool
+) -> None:
+    from . import diagnosis_page
+
+    if as_json:
+        click.echo(_line(_plain(found)))
+    else:
+        _sections({name: rows for name, rows in sections.items() if rows})
+    if folder is not None:
+        _note(f"see {diagnosis_page.write(folder, title, note, sections, drawn)[-1]}")
+
+
 def _pages_with(name: str) -> dict[str, Any]:
     from . import tasks
 
@@ -771,6 +834,7 @@ VERBS = {
     "evaluate": ("how well a run does on other data", evaluate),
     "look": ("look inside: what a net believes word by word, where it looks, what it hears", look),
     "graph": ("draw the net unrolled over time", graph),
+    "diagnose": ("why it learns or not: gradients through time, gates, a verdict", diagnose),
     "listen": ("hear a word: in a file, a stream, at the microphone", listen),
     "record": ("record takes of a word, one after another", record),
     "score": ("how surprised a language run is by a text", score),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import font_manager, rc_context
@@ -13,6 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 # Paul Tol's "muted" scheme: nine colours that differ for every kind of colour vision. A tenth group has the first colour in
 # another shape.
@@ -121,6 +123,114 @@ def trade_off(
         axes.spines[side].set_visible(False)
     axes.tick_params(colors=SOFT, labelsize=9)
     figure.text(0.012, 0.03, small, fontsize=7.5, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
+class Curve(NamedTuple):
+    """A line of log10 norms at distances 0, 1, …"""
+
+    name: str
+    logs: Sequence[float]
+    colour: int  # of COLOURS
+    style: str  # matplotlib's: "-", "--", ":"
+
+
+class Grid(NamedTuple):
+    """What cells reached at a task: rows are cells, columns lags."""
+
+    title: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    shares: np.ndarray  # (R, C), 0 … 1
+    texts: Sequence[Sequence[str]]  # (R, C)
+
+
+DEEPEST = -40  # power of ten at which the axis of norms ends
+
+
+def reach(curves: Sequence[Curve], grids: Sequence[Grid], small: str) -> Figure:
+    """Gradient norms against the distance in time, and beside them what was learnt at which lag."""
+    figure = Figure(figsize=(13 if grids else 8, 5.6), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    fonts = _installed()
+    _norms(figure.add_axes((0.065, 0.15, 0.43, 0.79) if grids else (0.1, 0.15, 0.87, 0.79)), curves, fonts)
+    for place, grid in enumerate(grids):
+        high = 0.79 / len(grids)
+        _grid(figure.add_axes((0.585, 0.15 + 0.79 - high * (place + 1) + 0.085, 0.405, high - 0.12)), grid, fonts)
+    figure.text(0.012, 0.028, small, fontsize=8, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
+def _norms(axes: Axes, curves: Sequence[Curve], fonts: list[str]) -> None:
+    lowest = 0.0
+    for curve in curves:
+        logs = np.asarray(curve.logs, float)
+        axes.plot(logs, curve.style, color=COLOURS[curve.colour % len(COLOURS)], linewidth=1.9, label=_short(curve.name, 48))
+        lowest = min(lowest, float(np.nanmin(logs)))
+    axes.axhline(np.log10(1 / np.e), color=SOFT, linewidth=0.8, dashes=(2, 2), label="1/e: the end of the effective memory")
+    axes.set_xlabel("distance in time T − t, steps", family=fonts, color=INK)
+    axes.set_ylabel("norm of ∂s⟨T⟩/∂s⟨t⟩, root mean square over directions", family=fonts, color=INK)
+    axes.set_ylim(bottom=max(DEEPEST, 1.05 * lowest - 0.3))
+    axes.set_xlim(left=0)
+    axes.yaxis.set_major_locator(MaxNLocator(9, integer=True))
+    axes.yaxis.set_major_formatter(lambda power, _: f"$10^{{{power:.0f}}}$")
+    _plain(axes)
+    axes.legend(loc="best", prop=FontProperties(family=fonts, size=8.5), frameon=True, framealpha=0.9, edgecolor="none")
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(color="#e3e5ec", linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(colors=SOFT, labelsize=9)
+
+
+def _grid(axes: Axes, grid: Grid, fonts: list[str]) -> None:
+    axes.pcolormesh(grid.shares, cmap=HEAT, vmin=0, vmax=1, edgecolors="white", linewidth=2)
+    axes.set(xlim=(0, len(grid.columns)), ylim=(len(grid.rows), 0), frame_on=False)
+    axes.set_title(grid.title, fontsize=9.5, color=INK, family=fonts, loc="left", parse_math=False)
+    for axis, labels in ((axes.yaxis, grid.rows), (axes.xaxis, grid.columns)):
+        axis.set_ticks(np.arange(len(labels)) + 0.5, labels, family=fonts, fontsize=9, color=INK, parse_math=False)
+    axes.tick_params(length=0)
+    for (row, column), share in np.ndenumerate(grid.shares):
+        colour = "white" if share > 0.6 else INK
+        size = 8 if len(grid.rows) < 5 else 6.5
+        axes.text(
+            column + 0.5, row + 0.5, grid.texts[row][column], color=colour, fontsize=size, ha="center", va="center", family=fonts,
+            parse_math=False,
+        )  # fmt: skip
+
+
+def training(
+    steps: Sequence[int], mean: Sequence[float], highest: Sequence[float], clip: float, changes: Sequence[Curve], small: str
+) -> Figure:
+    """Over training: gradients' norms before clipping, and log10 of each parameter's relative change by a step (`changes`)."""
+    figure = Figure(figsize=(13, 5.2), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    fonts = _installed()
+    left, right = figure.add_axes((0.065, 0.16, 0.36, 0.78)), figure.add_axes((0.5, 0.16, 0.27, 0.78))
+    left.plot(steps, mean, "o-", color=COLOURS[0], label="mean", linewidth=1.9, markersize=4)
+    left.plot(steps, highest, "^:", color=COLOURS[1], label="longest", linewidth=1.5, markersize=4)
+    left.axhline(clip, color=INK, linewidth=1, dashes=(5, 3), label="clipped above")
+    left.set_yscale("log")
+    left.set_ylabel("norm of a step's gradient", family=fonts, color=INK)
+    left.legend(prop=FontProperties(family=fonts, size=8.5), frameon=False)
+    for number, curve in enumerate(changes):
+        mark = MARKS[number // len(COLOURS) % len(MARKS)]
+        colour = COLOURS[curve.colour % len(COLOURS)]
+        right.plot(
+            steps, curve.logs, curve.style, marker=mark, color=colour, label=_short(curve.name, 40), linewidth=1.5, markersize=4
+        )
+    right.set_ylabel("change by a step at the highest rate, of the norm", family=fonts, color=INK)
+    right.yaxis.set_major_locator(MaxNLocator(6))
+    right.yaxis.set_major_formatter(lambda power, _: f"{10**power:.2g}")
+    shape = FontProperties(family=fonts, size=7.5)
+    right.legend(prop=shape, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
+    for axes in (left, right):
+        axes.set_xlabel("training steps", family=fonts, color=INK)
+        _plain(axes)
+    figure.text(0.012, 0.028, small, fontsize=8, color=SOFT, va="center", family=fonts, parse_math=False)
     return figure
 
 

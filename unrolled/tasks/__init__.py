@@ -34,9 +34,9 @@ examine(run, part)                   tables of measures: {title: [{column: value
 details(run, data, folder, limit)    what report.json holds beside the measures; `reached`: lines that say these in words;
                                      under `dev`, more measures
 
-Of a page that answers, optionally: TAKES = "sound", when what is typed in is a file's path; opened(run, item), what `predict`
-takes of an item, read from its file, a UserError where it cannot be; told(event), what `listen` heard as a person reads it;
-NEEDS_DATA = False, when other options may stand in for the data.
+Of a page that answers, optionally: TAKES = "sound" or "clip", when what is typed in is a file's path; opened(run, item), what
+`predict` takes of an item, read from its file, a UserError where it cannot be; told(event), what `listen` heard as a person
+reads it; NEEDS_DATA = False, when other options may stand in for the data.
 
 A page that scores texts of others (the verb score):
 Score                                options
@@ -47,6 +47,7 @@ A page that has more:
 prime(model, data)                   sets weights that the data tell before any training
 settle(config, data)                 the config with what is chosen once the number of steps is known, of no weight's shape
 conclude(model, codec, part, limit)  what is chosen last, for the best step, on all validation data; kept with it
+training_batch(run, names, spool)    a batch of these data as it is trained on (the verb diagnose)
 picture(model)                       an unrolling.Net: how it is drawn over time (the verb graph)
 remark(measures, floors)             a line for the user beside each evaluation
 Sample; sample, samples | compose    options of the verb sample; what it makes: text as it comes or whole, or sound as files
@@ -85,6 +86,7 @@ TASKS = {
     "translate": "read a sentence and write it in another language",
     "trigger": "hear a word: in files, in streams, at the microphone",
     "speech": "write down what is said in a recording",
+    "video": "see what happens in a clip, or in each of its frames",
     "wavenet": "make sound, sample by sample",
 }
 

@@ -772,3 +772,18 @@ def read_to_score(run: Any, names: list[str], spool: Path) -> tuple[np.ndarray, 
         counted = _Counted(_read(codec.kind, files, encoding))
         parts = [codec.encode(chunk) for chunk in counted]
     return np.concatenate(parts) if parts else np.zeros(0, np.int32), counted.characters
+
+
+DIAGNOSED = 16, 200  # places of a text whose gradients are looked at, and symbols from each, at least
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Stretches of these texts as they are trained on, spread over them, from fresh states; without labels, if it has any."""
+    ids, _ = read_to_score(run, list(names), spool)
+    rows, least = DIAGNOSED
+    length = min(max(run.config.length, least), len(ids) - 1)
+    if length < 1:
+        raise UserError(f"the text has {len(ids)} symbols; gradients need at least 2", ", ".join(names))
+    starts = np.linspace(0, len(ids) - 1 - length, rows).astype(np.int64)
+    read = torch.from_numpy(ids[starts[:, None] + np.arange(length + 1)].astype(np.int64))
+    return Batch(read[:, :-1], read[:, 1:], None, torch.ones(rows, dtype=torch.bool))

@@ -831,6 +831,16 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     return Part(_clips(Rows.of(sounds), kept), search, left_out)
 
 
+DIAGNOSED = 16  # recordings whose gradients are looked at
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Recordings of these files as they are trained on, spread over them, nothing laid over them."""
+    clips = part(run, names, spool).clips
+    rows = np.linspace(0, len(clips) - 1, min(DIAGNOSED, len(clips))).astype(np.int64)
+    return batch_of(run.codec, [clips[i] for i in rows], [clips.texts[i] for i in rows], run.model.tail)
+
+
 def examine(run: Any, part: Part) -> dict[str, list[dict[str, Any]]]:
     """Everything that is told of a part: error rates with intervals, of each group, common errors, worst recordings."""
     clips = part.clips

@@ -631,6 +631,15 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     return encode(run.config, run.codec, sentences)
 
 
+DIAGNOSED = 32  # sentences whose gradients are looked at
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Sentences of these files as they are trained on, spread over them."""
+    sentences = part(run, names, spool)
+    return gather(sentences, np.linspace(0, len(sentences) - 1, min(DIAGNOSED, len(sentences))).astype(np.int64))
+
+
 # --- answering
 
 

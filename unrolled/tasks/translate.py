@@ -814,6 +814,15 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     return dataclasses.replace(_sentences(run.codec, texts), blank=len(read) - len(texts))
 
 
+DIAGNOSED = 32  # pairs whose gradients are looked at
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Pairs of these files as they are trained on, spread over them."""
+    pairs = part(run, names, spool)
+    return batch_of(pairs, np.linspace(0, len(pairs) - 1, min(DIAGNOSED, len(pairs))).astype(np.int64))
+
+
 def _sentences(codec: Codec, texts: list[tuple[str, str]]) -> Sentences:
     sides = zip((codec.source, codec), zip(*texts, strict=True), strict=True)
     return Sentences(*(encode(theirs, side) for theirs, side in sides), texts)

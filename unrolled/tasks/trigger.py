@@ -201,7 +201,7 @@ def _split(config: Config, found: dict[str, Found]) -> tuple[dict[str, dict[str,
 
 
 FEW = 10  # recordings of the word to validate on; where there are fewer, spoken ones are added
-TALK = 2.0  # seconds of talk to train on for each clip that is spoken
+TALK = 4.0  # seconds of talk to train on for each clip that is spoken
 
 
 SPOKEN = ("spoken", "spoken, alike", "spoken talk")
