@@ -114,11 +114,11 @@ def own_data(run: Any) -> list[str]:
 
 def layers_of(model: nn.Module, batch: Any) -> list[Layer]:
     """Every cell of every stack, on what it reads of the batch."""
-    found = []
-    for name, (stack, x, lengths) in inputs(model, batch).items():
-        several = len([stack for stack in model.modules() if isinstance(stack, Recurrent)]) > 1
+    found, read = [], inputs(model, batch)
+    for name, (stack, x, lengths) in read.items():
         for part in gradients.parts(stack, x, lengths):
-            found.append(_layer(f"{name}, {part.name}" if several else part.name, part, lengths))
+            own = part.name if len(read) == 1 else name if len(stack.cells) == 1 else f"{name}, {part.name}"
+            found.append(_layer(own, part, lengths))
     return found
 
 

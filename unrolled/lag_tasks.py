@@ -135,7 +135,6 @@ class Trial(NamedTuple):
     chance: float
     solved_after: int | None  # steps; None: not solved
     steps: int  # taken
-    most: int  # allowed
 
 
 class Learner:
@@ -148,7 +147,16 @@ class Learner:
         rate = RATES.get(type(self.net.recurrent.cells[0]), GATED)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=rate, fused=True)
         self.tested = self.task.make(TESTED, lag, torch.Generator().manual_seed(seed))
-        self.steps = 0
+        self.steps, self.accuracy, self.seconds = 0, 0.0, 0.0
+
+    @property
+    def solved(self) -> bool:
+        return self.accuracy >= SOLVED
+
+    @property
+    def trial(self) -> Trial:
+        steps = self.steps if self.solved else None
+        return Trial(self.cell, self.name, self.lag, self.accuracy, self.task.chance, steps, self.steps)
 
     def step(self) -> None:
         self.steps += 1
@@ -158,17 +166,14 @@ class Learner:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-    def learn(self, most: int) -> Trial:
-        """Until it is solved, or `most` steps are taken."""
-        accuracy = 0.0
-        while self.steps < most:
+    def learn(self, most: int) -> None:
+        """Until it is solved, or `most` steps are taken in all."""
+        began = time.monotonic()
+        while self.steps < most and not self.solved:
             self.step()
             if self.steps % LOOK == 0 or self.steps == most:
-                accuracy = self.net.accuracy(self.tested)
-                if accuracy >= SOLVED:
-                    break
-        solved = self.steps if accuracy >= SOLVED else None
-        return Trial(self.cell, self.name, self.lag, accuracy, self.task.chance, solved, self.steps, most)
+                self.accuracy = self.net.accuracy(self.tested)
+        self.seconds += time.monotonic() - began
 
 
 def lags(longest: int) -> list[int]:
@@ -179,28 +184,30 @@ def lags(longest: int) -> list[int]:
 def trials(
     names: Sequence[str], longest: int, hidden: int, layers: int, seed: int, steps: int | None, seconds: float, progress: Progress
 ) -> Iterator[Trial]:
-    """Every cell at every task at growing lags. At one lag all may take the same steps: `steps`, or what the seconds allow."""
+    """Every cell at every task at growing lags; what is not solved has had as many steps as anything else at its lag.
+
+    So many are `steps`, or what the seconds left allow, of which a lag's share is as large as the lag.
+    """
     began, left = time.monotonic(), lags(longest)
     while left:
-        most = steps or _affordable(names, left, hidden, layers, seconds - (time.monotonic() - began))
+        share = (seconds - (time.monotonic() - began)) * left[0] / sum(left)
         lag = left.pop(0)
-        for task in TASKS:
-            for cell in names:
-                progress.now(f"{task} at lag {lag}: {cell}, {most:,} steps at most")
-                yield Learner(cell, task, lag, hidden, layers, seed).learn(most)
+        learners = [Learner(cell, task, lag, hidden, layers, seed) for task in TASKS for cell in names]
+        for most in [steps] if steps else _affordable(learners, share):
+            for learner in learners:
+                progress.now(f"{learner.name} at lag {lag}: {learner.cell}, {learner.steps:,} steps")
+                learner.learn(most)
+        yield from (learner.trial for learner in learners)
 
 
-def _affordable(names: Sequence[str], left: Sequence[int], hidden: int, layers: int, seconds: float) -> int:
-    """Steps of all cells and tasks at the next lag, if each lag is to get as many."""
-    each = [_pace(cell, task, lag, hidden, layers) for lag in left for task in TASKS for cell in names]
-    return max(2 * LOOK, int(seconds / sum(each)))
-
-
-def _pace(cell: str, task: str, lag: int, hidden: int, layers: int) -> float:
-    """Seconds a step, measured."""
-    learner, taken = Learner(cell, task, lag, hidden, layers, seed=0), []
-    for _ in range(3):
-        began = time.monotonic()
-        learner.step()
-        taken.append(time.monotonic() - began)
-    return min(taken[1:])  # the first one compiles what is not yet
+def _affordable(learners: Sequence[Learner], seconds: float) -> Iterator[int]:
+    """Growing numbers of steps, each for half of the time that is left, as long as something is unsolved."""
+    began, most = time.monotonic(), LOOK
+    yield most
+    while unsolved := [learner for learner in learners if not learner.solved]:
+        a_step = sum(learner.seconds / learner.steps for learner in unsolved)
+        more = int((seconds - (time.monotonic() - began)) / 2 / a_step) // LOOK * LOOK
+        if more < LOOK:
+            return
+        most += more
+        yield most

@@ -14,7 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 # Paul Tol's "muted" scheme: nine colours that differ for every kind of colour vision. A tenth group has the first colour in
 # another shape.
@@ -209,16 +209,18 @@ def training(
     figure = Figure(figsize=(13, 5.2), dpi=DOTS)
     FigureCanvasAgg(figure)
     fonts = _installed()
-    left, right = figure.add_axes((0.065, 0.16, 0.36, 0.78)), figure.add_axes((0.5, 0.16, 0.27, 0.78))
+    left, right = figure.add_axes((0.07, 0.16, 0.36, 0.78)), figure.add_axes((0.51, 0.16, 0.28, 0.78))
     left.plot(steps, mean, "o-", color=COLOURS[0], label="mean", linewidth=1.9, markersize=4)
     left.plot(steps, highest, "^:", color=COLOURS[1], label="longest", linewidth=1.5, markersize=4)
     left.axhline(clip, color=INK, linewidth=1, dashes=(5, 3), label="clipped above")
     left.set_yscale("log")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter(lambda norm, _: f"{norm:g}")
+    left.yaxis.set_minor_formatter(NullFormatter())
     left.set_ylabel("norm of a step's gradient", family=fonts, color=INK)
     left.legend(prop=FontProperties(family=fonts, size=8.5), frameon=False)
     for number, curve in enumerate(changes):
-        mark = MARKS[number // len(COLOURS) % len(MARKS)]
-        colour = COLOURS[curve.colour % len(COLOURS)]
+        mark, colour = MARKS[number % len(MARKS)], COLOURS[curve.colour % len(COLOURS)]
         right.plot(
             steps, curve.logs, curve.style, marker=mark, color=colour, label=_short(curve.name, 40), linewidth=1.5, markersize=4
         )
