@@ -345,7 +345,7 @@ def predict() -> click.Command:
                         click.echo(_line({"where": where} | _plain(answer)))
                     else:
                         shown = model.task.shown(answer, coloured)
-                        click.echo(_of_file(where, shown) if several and _takes_sound(model) else shown)
+                        click.echo(_of_file(where, shown) if several and _takes_files(model) else shown)
         for error in failed[:-1]:
             _fail(str(error), error.code)
         if failed:
@@ -368,13 +368,13 @@ def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iter
             found = run.task.items(run, text.removeprefix("@"), options, spool)
             yield from ((where.removeprefix(f"{spool}{os.sep}"), item) for where, item in found)
         else:
-            if os.path.exists(text) and not _takes_sound(run):
+            if os.path.exists(text) and not _takes_files(run):
                 _note(f"`{text}` is answered as a text; `@{text}` reads the file")
-            yield text if _takes_sound(run) else None, run.task.item(run, text)
+            yield text if _takes_files(run) else None, run.task.item(run, text)
 
 
-def _takes_sound(run: Any) -> bool:
-    return getattr(run.task, "TAKES", "text") == "sound"
+def _takes_files(run: Any) -> bool:
+    return getattr(run.task, "TAKES", "text") != "text"
 
 
 def _opened(run: Any, items: Iterator[tuple[str | None, Any]], failed: list[UserError]) -> Iterator[tuple[str | None, Any]]:
