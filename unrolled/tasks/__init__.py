@@ -34,9 +34,9 @@ examine(run, part)                   tables of measures: {title: [{column: value
 details(run, data, folder, limit)    what report.json holds beside the measures; `reached`: lines that say these in words;
                                      under `dev`, more measures
 
-Of a page that answers, optionally: TAKES = "sound" or "picture", when what is typed in is a file's path; opened(run, item), what `predict`
-takes of an item, read from its file, a UserError where it cannot be; told(event), what `listen` heard as a person reads it;
-NEEDS_DATA = False, when other options may stand in for the data.
+Of a page that answers, optionally: TAKES = "sound" or "picture", when what is typed in is a file's path; opened(run, item),
+what `predict` takes of an item, read from its file, a UserError where it cannot be; told(event), what `listen` heard as a person
+reads it; NEEDS_DATA = False, when other options may stand in for the data.
 
 A page that scores texts of others (the verb score):
 Score                                options

@@ -63,11 +63,9 @@ class Config:
     hidden: int = option(256, "units a layer", minimum=1, maximum=100_000)
     layers: int = option(1, "recurrent layers", minimum=1, maximum=100)
     attention: str = option("additive", "how the decoder looks at the places", choices=attention.KINDS)
-    size: int | None = option(
-        None, "pixels a side that pictures are stretched to  [from the data, 64 or 96]", minimum=8, maximum=1024
-    )
+    size: int | None = option(None, "pixels a side that pictures are stretched to  [64 or 96]", minimum=8, maximum=1024)
     stages: int | None = option(
-        None, "of the convolutional net, each halves the sides  [8 places a side or less]", minimum=1, maximum=8
+        None, "of the convolutional net, each halves the sides  [to 8 places a side]", minimum=1, maximum=8
     )
     width: int | None = option(None, "channels of its last stage  [128 of small pictures, else 256]", minimum=8, maximum=8192)
     symbols: str = option("words", "what a symbol is", choices=("words", "bpe"))
@@ -75,14 +73,10 @@ class Config:
     least: int = option(2, "words that stand less often in the captions are left unknown", minimum=1)
     embedding: int | None = option(None, "width of a symbol's vector", minimum=1, maximum=100_000)
     vectors: str | None = option(None, "begin with the vectors of this run of embed, or file")
-    longest: int | None = option(
-        None, "symbols of a caption that is written, at most  [from the data]", minimum=1, maximum=10_000
-    )
+    longest: int | None = option(None, "symbols of a caption written, at most  [from the data]", minimum=1, maximum=10_000)
     encoding: str = option("utf-8", "encoding of the text files")
     dev: tuple[str, ...] = option((), "captions to validate on, in place of a part of the data; given as the data are")
-    holdout: float = option(
-        0.05, "part of the pictures to validate on, where no column `split` says", minimum=0.0001, maximum=0.5
-    )
+    holdout: float = option(0.05, "part of the pictures to validate on, where no `split` says", minimum=0.0001, maximum=0.5)
     augment: float | None = option(
         None, "how much pictures are cut and coloured, 0 to 1; none for few passes through them", minimum=0, maximum=1
     )
@@ -90,7 +84,7 @@ class Config:
                        choices=("auto", "yes", "no"))  # fmt: skip
     smoothing: float = option(0.1, "of the labels: this much is spread over all symbols", minimum=0, maximum=0.9)
     dropout: float | None = option(
-        None, "of places, vectors, and what the output reads; little for few passes", minimum=0, maximum=0.95
+        None, "of places, vectors, and what the output reads; less for few passes", minimum=0, maximum=0.95
     )
     everywhere: float = option(0.0, "how much it costs not to look at all places of a picture alike", minimum=0, maximum=100)
     own: float = option(0.0, "how often, in the end, the decoder reads its own symbol, not the right one", minimum=0, maximum=1)
@@ -400,7 +394,7 @@ class Batches:
 
 
 def batch_of(part: Part, rows: np.ndarray, seen: Tensor, random: np.random.Generator | None) -> Batch:
-    """Pictures (B, 3, S, S), which are the part's `rows`, with all captions; with CAPTIONS drawn of each where `random` is given."""
+    """Pictures (B, 3, S, S), the part's `rows`, with all captions; with at most CAPTIONS, drawn, where `random` is given."""
     chosen = [np.arange(part.bounds[row], part.bounds[row + 1]) for row in rows]
     if random is not None:
         chosen = [random.permutation(some)[:CAPTIONS] for some in chosen]
