@@ -14,7 +14,7 @@ from .caption_scores import Scores
 from .data.captioned import Album
 
 TILES = 8  # of a side: of a picture, only the mean colours of so many squared are compared
-TRIED = 200  # captions that are tried as the one for all
+TRIED = 40  # captions that are tried as the one for all
 MOST = 20_000  # pictures that are compared with
 
 
@@ -50,7 +50,8 @@ def nearest(known: Known, album: Album) -> list[str]:
 
 def floors(known: Known, album: Album) -> dict[str, dict[str, float]]:
     """Measures of the floors on an album, and of people where its pictures have several captions."""
-    tried = [known.captions[i] for i in np.random.default_rng(0).permutation(len(known.captions))[:TRIED]]
+    texts = list(dict.fromkeys(known.captions))
+    tried = [texts[i] for i in np.random.default_rng(0).permutation(len(texts))[:TRIED]]
     _, same = caption_scores.constant(tried, album.captions)
     found = {"one caption for all": same} | {"nearest picture": caption_scores.scores(nearest(known, album), album.captions)}
     people: Scores | None = caption_scores.human(album.captions)

@@ -139,7 +139,7 @@ def demo(folder: Path) -> list[Path]:
     for i in range(DEMO_PICTURES):
         drawn, name = coloured_shapes.draw(random), f"{i:04d}.png"
         Image.fromarray(drawn.pixels).save(folder / "shapes" / name, compress_level=1)
-        split = "val" if i >= DEMO_PICTURES - 400 else "train"
+        split = "val" if i >= DEMO_PICTURES * 14 // 15 else "train"
         lines.append({"picture": name, "caption": drawn.caption, "split": split, "regions": drawn.regions})
     (folder / "shapes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return [folder / "shapes", folder / "shapes.jsonl"]
