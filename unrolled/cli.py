@@ -544,6 +544,27 @@ def look() -> click.Command:
     return click.Command("look", callback=go, params=params, help=help)
 
 
+def graph() -> click.Command:
+    def go(run: str, steps: int, out: str | None) -> None:
+        from . import api, unrolling
+        from .run import write_bytes
+
+        model = _of_task(tuple(_pages_with("picture")), api.load(run))
+        path = Path(out) if out else model.folder / "graph.svg"
+        if path.suffix.lower() != ".svg":
+            raise UserError(f"`--out {path}` does not say what to write; a graph may end in .svg", fix="--out graph.svg")
+        write_bytes(path, unrolling.svg(model.task.picture(model.model), steps).encode())
+        click.echo(path)
+
+    params = [
+        _run_argument(),
+        click.Option(["--steps"], type=click.IntRange(2, 12), default=4, help="columns; the last is step T  [4]"),
+        click.Option(["--out"], metavar="FILE", help="a .svg  [graph.svg in the run's folder]"),
+    ]
+    help = "Draw a run's net unrolled over time: its type, the shapes on the edges, shared weights in one colour."
+    return click.Command("graph", callback=go, params=params, help=help)
+
+
 def _pages_with(name: str) -> dict[str, Any]:
     from . import tasks
 
@@ -717,6 +738,7 @@ VERBS = {
     "predict": ("answer texts: a label, names, and why", predict),
     "evaluate": ("how well a run does on other data", evaluate),
     "look": ("look inside: what a net believes word by word, where it looks", look),
+    "graph": ("draw the net unrolled over time", graph),
     "listen": ("hear a word: in a file, a stream, at the microphone", listen),
     "record": ("record takes of a word, one after another", record),
     "score": ("how surprised a language run is by a text", score),

@@ -47,6 +47,7 @@ A page that has more:
 prime(model, data)                   sets weights that the data tell before any training
 settle(config, data)                 the config with what is chosen once the number of steps is known, of no weight's shape
 conclude(model, codec, part, limit)  what is chosen last, for the best step, on all validation data; kept with it
+picture(model)                       an unrolling.Net: how it is drawn over time (the verb graph)
 remark(measures, floors)             a line for the user beside each evaluation
 Sample; sample, samples | compose    options of the verb sample; what it makes: text as it comes or whole, or sound as files
 watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper

@@ -60,14 +60,14 @@ class Config:
     minutes: float | None = option(None, "wall time of the whole command; becomes a number of steps", minimum=0.05, maximum=1e7)
     steps: int | None = option(None, "training steps, in place of minutes", minimum=1)
     cell: str = option("gru", "the recurrent cell", choices=CELLS)
-    hidden: int = option(256, "units a layer", minimum=1, maximum=100_000)
+    hidden: int | None = option(None, "units a layer  [128 of small pictures, else 256]", minimum=1, maximum=100_000)
     layers: int = option(1, "recurrent layers", minimum=1, maximum=100)
     attention: str = option("additive", "how the decoder looks at the places", choices=attention.KINDS)
     size: int | None = option(None, "pixels a side that pictures are stretched to  [64 or 96]", minimum=8, maximum=1024)
     stages: int | None = option(
         None, "of the convolutional net, each halves the sides  [to 8 places a side]", minimum=1, maximum=8
     )
-    width: int | None = option(None, "channels of its last stage  [128 of small pictures, else 256]", minimum=8, maximum=8192)
+    width: int | None = option(None, "channels of its last stage  [96 of small pictures, else 256]", minimum=8, maximum=8192)
     symbols: str = option("words", "what a symbol is", choices=("words", "bpe"))
     vocabulary: int | None = option(None, "most symbols kept", minimum=1)
     least: int = option(2, "words that stand less often in the captions are left unknown", minimum=1)
@@ -319,8 +319,9 @@ def plan(config: Config, data: Data) -> Config:
     stages = max(1, math.ceil(math.log2(size / 8)))
     width = word_input.width(config.vectors, config.embedding, data.codec.size)
     longest = int(np.ceil(1.2 * np.quantile(data.train.ids.lengths, 0.99))) + 2
-    chosen = {"stages": stages, "width": 128 if size <= 64 else 256, "embedding": width or 256, "longest": longest}
-    return fill(config, size=size, batch=64 if single else 32, rate=2e-3, vocabulary=data.codec.size, **chosen)
+    units, channels = (128, 96) if size <= 64 else (256, 256)
+    config = fill(config, hidden=units, width=channels, stages=stages, embedding=width or units, longest=longest)
+    return fill(config, size=size, batch=64 if single else 32, rate=4e-3 if single else 2e-3, vocabulary=data.codec.size)
 
 
 def settle(config: Config, data: Data) -> Config:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import audit, calibration, fit, floors, metrics, tables, word_input
+from .. import audit, calibration, fit, floors, metrics, tables, unrolling, word_input
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -419,6 +419,17 @@ def settings(config: Config, data: Data) -> fit.Settings:
     work = len(data.train) / batches(config, data).steps_per_epoch
     measure = fit.Measure(MEASURE, "nats/text", 1.0, "texts", work, ("accuracy", "mean_absolute_error"))
     return fit.settings_of(config, measure, warmup=200, average=config.average)
+
+
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    layers = () if model.recurrent is None else unrolling.recurrent(model.recurrent)
+    rows = (unrolling.looked_up(model.embed), *layers, unrolling.dense("output", model.output))
+    last = model.pool.kind == "last"
+    both = model.recurrent is not None and model.recurrent.directions == 2
+    name = ("each direction's last state" if both else "the last state") if last else f"{model.pool.kind} over the steps"
+    ends = ((0, -1) if both else (-1,)) if last else ()
+    return unrolling.Net(unrolling.ONE, (unrolling.Part("", "x", rows, "ŷ", name, ends),))
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import decode, fit, metrics, ngram, surprise, word_input
+from .. import decode, fit, metrics, ngram, surprise, unrolling, word_input
 from ..cells import CELLS, State
 from ..config import agree, check, fill, option
 from ..data import text, vocab
@@ -396,6 +396,17 @@ def _steps_of_256(config: Config, data: Data) -> float:
     budget = min(1.0, 0.6 * config.minutes)
     pace = fit.seconds_per_step(Model(trial, data.codec), batches(trial, data), settings(trial, data), budget)
     return 0.9 * config.minutes * 60 / pace
+
+
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    layers = [row for layer in model.layers for row in unrolling.recurrent(layer)]
+    below = unrolling.dense("narrow", model.narrow) if isinstance(model.narrow, nn.Linear) else ()
+    rows = (unrolling.looked_up(model.embed), *layers, *([below] if below else []), unrolling.dense("softmax", model.output))
+    note = "the output reads the states of all layers" if len(layers) > 1 else ""
+    return unrolling.Net(
+        f"{unrolling.SAME}; it writes by reading its own", (unrolling.Part("", "x", rows, "ŷ", fed_back=True),), note=note
+    )
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:

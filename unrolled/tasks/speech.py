@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import backoff, ctc, fit, formants, listener, logmel, tables, word_tables
+from .. import backoff, ctc, fit, formants, listener, logmel, tables, unrolling, word_tables
 from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
@@ -394,6 +394,16 @@ def settings(config: Config, data: Data) -> fit.Settings:
     work = len(data.train.sounds.ids) / config.hertz / batches(config, data).steps_per_epoch
     measure = fit.Measure(MEASURE, "", 1.0, "seconds of recordings", work, ("greedy_word_error_rate", MEASURE))
     return fit.settings_of(config, measure, warmup=200, average=config.average)
+
+
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    rows = (
+        unrolling.dense("convolution", model.convolution), *unrolling.recurrent(model.recurrent),
+        unrolling.dense("softmax", model.output),
+    )  # fmt: skip
+    note = f"a step is {1000 * model.step / model.logmel.rate:g} ms; symbols that repeat are one, blanks are left out (CTC)"
+    return unrolling.Net(unrolling.SAME, (unrolling.Part("", "x", rows, "ŷ"),), note=note)
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:

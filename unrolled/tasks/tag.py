@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import fit, future_page, metrics, spans, tables, word_input
+from .. import fit, future_page, metrics, spans, tables, unrolling, word_input
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -414,6 +414,14 @@ def settings(config: Config, data: Data) -> fit.Settings:
     work = len(data.train.words.ids) / batches(config, data).steps_per_epoch
     measure = fit.Measure(MEASURE, "span error", 1.0, "words", work, ("span_f1",))
     return fit.settings_of(config, measure, warmup=200, average=config.average)
+
+
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    rows = (unrolling.looked_up(model.embed), *unrolling.recurrent(model.recurrent), unrolling.dense("output", model.output))
+    notes = ["beside its vector, each word's letters are read"] * (model.letters is not None)
+    notes += ["the tags of a sentence are chosen together (conditional random field)"] * model.together
+    return unrolling.Net(unrolling.SAME, (unrolling.Part("", "x", rows, "ŷ"),), note="; ".join(notes))
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:

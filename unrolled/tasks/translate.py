@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import alignment, attention, attention_page, fit, glossary, overlap, tables, translator, word_input
+from .. import alignment, attention, attention_page, fit, glossary, overlap, tables, translator, unrolling, word_input
 from .. import run as folders
 from ..attention import Attention
 from ..cells import CELLS, State
@@ -533,6 +533,18 @@ def settings(config: Config, data: Data) -> fit.Settings:
     work = (len(data.train.target.ids) + len(data.train)) / batches(config, data).steps_per_epoch
     measure = fit.Measure(MEASURE, "", 1.0, "target symbols", work, ("bleu", "nats_per_symbol"))
     return fit.settings_of(config, measure, warmup=200, average=config.average)
+
+
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    reader = (unrolling.looked_up(model.embed), *unrolling.recurrent(model.encoder))
+    writer = (
+        unrolling.looked_up(model.embed_target), *unrolling.recurrent(model.decoder),
+        unrolling.dense("combine", model.combine), unrolling.dense("softmax", model.output),
+    )  # fmt: skip
+    looks = "" if model.attention is None else f"attention, {model.attention.kind}"
+    parts = unrolling.Part("reader", "x", reader), unrolling.Part("writer", "y", writer, "ŷ", fed_back=True)
+    return unrolling.Net(unrolling.OTHER, parts, "first state", looks)
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:

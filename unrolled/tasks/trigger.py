@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import capture, detection, detection_tables, fit, formants, listener, logmel, rehearsal, sound_alikes, voices
+from .. import capture, detection, detection_tables, fit, formants, listener, logmel, rehearsal, sound_alikes, unrolling, voices
 from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
@@ -414,6 +414,14 @@ def settings(config: Config, data: Data) -> fit.Settings:
         MEASURE, "", 1.0, "seconds of sound", config.batch * config.example, ("miss_rate", "false_accepts_per_hour", "hours")
     )
     return fit.settings_of(config, measure, warmup=200, average=config.average)
+
+
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    layers = unrolling.recurrent(model.recurrent)
+    rows = (unrolling.dense("convolution", model.convolution), *layers, unrolling.dense("σ", model.output))
+    note = f"a step is {1000 * model.step / model.logmel.rate:g} ms of the log-mel spectrogram"
+    return unrolling.Net(unrolling.SAME, (unrolling.Part("", "x", rows, "ŷ"),), note=note)
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:
