@@ -119,7 +119,12 @@ def test_columns_by_name_by_number_and_those_that_are_not_there(photos, tmp_path
         ("a.csv", "image,caption\na.png,a dog, and more\n", "this row has 3 cells; the first has 2", ":2"),
         ("a.tsv", "image\tcaption\n\tno picture\n", "this row has no `image`; it has", ":2"),
         ("a.jsonl", '{"picture": "a.png", "caption": 3}\n', "a picture's name and its captions are text; here are", ":1"),
-        ("a.jsonl", '{"picture": "a.png", "caption": "x", "regions": {"x": [0, 1, 2]}}\n', "regions are {phrase: ", ":1"),
+        (
+            "a.jsonl",
+            '{"picture": "a.png", "caption": "x", "regions": {"x": [0, 1, 2]}}\n',
+            "regions are {phrase: [left, top, right, bottom]} in 0 to 1",
+            ":1",
+        ),
         ("a.json", '{"images": [{"id": 1}], "annotations": []}', "looks like captions in JSON, but has no 'file_name'", ""),
         ("a.txt", "a.png#0\ta dog\n" * 20 + "a cat\n", "this line is no `name.jpg#0`, a tab and a caption", ":21"),
     ],
