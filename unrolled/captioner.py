@@ -45,8 +45,13 @@ def open_(model: nn.Module, pictures: Tensor) -> tuple[decode.Step, decode.State
     @torch.no_grad()
     def step(ids: np.ndarray, state: decode.State) -> tuple[np.ndarray, decode.State]:
         *hidden, which = state
-        theirs = torch.as_tensor(which, device=device)
-        features, hidden = model.step(torch.as_tensor(ids, device=device), tuple(hidden), memory[theirs], keys[theirs])
+        top, hidden = model.step(torch.as_tensor(ids, device=device), tuple(hidden))
+        theirs, group = np.unique(which, return_inverse=True)  # hypotheses of a picture look at it together
+        place = np.arange(len(which)) - np.searchsorted(which, which)  # which is in order
+        queries = top.new_zeros(len(theirs), place.max() + 1, top.shape[1])
+        queries[group, place] = top
+        looked = (memory, keys) if len(theirs) == len(memory) else (memory[theirs], keys[theirs])
+        features = model.combined(queries, *looked)[0][group, place]
         return model.output(features).float().cpu().numpy(), (*hidden, which)
 
     return step, (*hidden, np.arange(len(pictures)))

@@ -272,10 +272,9 @@ class Model(nn.Module):
         gate = self.gate(hidden).sigmoid()
         return self.combine(torch.cat((gate * context, hidden), -1)).tanh(), weights, gate.squeeze(-1)
 
-    def step(self, ids: Tensor, state: State, memory: Tensor, keys: Tensor) -> tuple[Tensor, State]:
-        """One symbol (B,) of one caption a row -> features (B, E)."""
-        top, state = self.decoder.step(self.embed(ids), state)
-        return self.combined(top.unsqueeze(1), memory, keys)[0][:, 0], state
+    def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """One symbol (B,) -> hidden states (B, H) that look."""
+        return self.decoder.step(self.embed(ids), state)
 
     @torch.no_grad()
     def _with_own(self, batch: Batch, memory: Tensor, first: State) -> Tensor:
@@ -315,13 +314,13 @@ def inside(batch: Batch) -> Tensor:
 def plan(config: Config, data: Data) -> Config:
     """The config with sizes chosen."""
     config = config if config.steps else fill(config, minutes=10.0)
-    size, single = data.accounts["size"], data.train.bounds[-1] == len(data.train)
+    size = data.accounts["size"]
     stages = max(1, math.ceil(math.log2(size / 8)))
     width = word_input.width(config.vectors, config.embedding, data.codec.size)
     longest = int(np.ceil(1.2 * np.quantile(data.train.ids.lengths, 0.99))) + 2
     units, channels = (128, 96) if size <= 64 else (256, 256)
     config = fill(config, hidden=units, width=channels, stages=stages, embedding=width or units, longest=longest)
-    return fill(config, size=size, batch=64 if single else 32, rate=4e-3 if single else 2e-3, vocabulary=data.codec.size)
+    return fill(config, size=size, batch=32, rate=2e-3, vocabulary=data.codec.size)
 
 
 def settle(config: Config, data: Data) -> Config:
