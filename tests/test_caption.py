@@ -362,6 +362,6 @@ def test_weights_of_another_run_decide_the_net(colours, tmp_path):
     run = train(
         data, tmp_path / "run", start_from=colours.folder, hidden=None, width=None, embedding=None, size=None, stages=None
     )
-    assert run.config.hidden == 32 and run.config.rate == colours.config.rate / 4 or run.config.rate == 0.004
+    assert (run.config.hidden == 32 and run.config.rate == colours.config.rate / 4) or run.config.rate == 0.004
     with pytest.raises(UserError, match="hidden"):
         train(data, tmp_path / "other", start_from=colours.folder, hidden=48)
