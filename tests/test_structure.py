@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 import unrolled
-from unrolled import cli, fit, formants, plucked, tasks
+from unrolled import cli, coloured_shapes, fit, formants, plucked, tasks
 from unrolled.cells import CELLS
 from unrolled.config import build
-from unrolled.data import sound
-from unrolled.tasks import classify, embed, language, speech, tag, trigger, wavenet
+from unrolled.data import pictures, sound
+from unrolled.tasks import caption, classify, embed, language, speech, tag, trigger, wavenet
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unrolled"
@@ -303,6 +303,7 @@ def test_a_command_line_of_the_pages_parses(line):
     command, values = parse(line)
     pages = {
         "language": language,
+        "caption": caption,
         "embed": embed,
         "classify": classify,
         "tag": tag,
@@ -375,6 +376,13 @@ def book(tmp_path, monkeypatch):
     monkeypatch.setattr(trigger, "MOST_STEPS", 10)
     monkeypatch.setattr(speech, "PASSES", 12)
     monkeypatch.setattr(wavenet, "MOST_STEPS", 10)
+    monkeypatch.setattr(caption, "PASSES", 10)
+    Path("photos").mkdir()
+    drawn = [coloured_shapes.draw(np.random.default_rng(i)) for i in range(12)]
+    for i, one in enumerate(drawn):
+        Path("photos", f"{i}.png").write_bytes(pictures.png(one.pixels))
+    Path("picture.jpg").write_bytes(pictures.png(drawn[0].pixels))  # the content says what it is
+    Path("captions.tsv").write_text("picture\tcaption\n" + "".join(f"{i}.png\t{one.caption}\n" for i, one in enumerate(drawn)))
     plucked.write_sounds(Path("sounds"), 1)
     generator = np.random.default_rng(1)
     for name, words in (("alexa", ["kamito"] * 5), ("other", ["sulo", "rahi"])):
@@ -392,7 +400,7 @@ def book(tmp_path, monkeypatch):
 
 def test_the_commands_of_the_readme_run_in_its_order(book, capsys):
     blocks = [block for block in fenced(ROOT / "README.md") if block.startswith("unrolled train")]
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     for line in "".join(blocks).splitlines():
         code = cli.run(shlex.split(line)[1:])
         error = capsys.readouterr().err

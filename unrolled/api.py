@@ -208,7 +208,7 @@ def _prepare(
 
 SHOWN = (
     "bits_per_character", "nats_per_sample", "bits_per_sample", "accuracy", "mean_absolute_error", "span_f1", "bleu", "miss_rate",
-    "word_error_rate",
+    "word_error_rate", "cider", "bleu4",
 )  # fmt: skip  # the measures a baseline line shows
 
 

@@ -91,6 +91,29 @@ def attention(
     return figure
 
 
+def gaze(picture: np.ndarray, words: Sequence[str], weights: np.ndarray, gates: np.ndarray, small: str) -> Figure:
+    """A picture (H, W, 3) once for each word, lit where its weights (T, rows, columns) are; under a word, how much it counted."""
+    fonts, across = _installed(), min(6, len(words))
+    down, drawable = -(-len(words) // across), _drawable(fonts)
+    high, wide = 2.0 * picture.shape[0] / max(picture.shape[:2]), 2.0 * picture.shape[1] / max(picture.shape[:2])
+    tall = down * (high + 0.45) + 0.4
+    figure = Figure(figsize=(across * (wide + 0.1) + 0.1, tall), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.35 / tall, bottom=0.4 / tall, wspace=0.05, hspace=0.45 / high)
+    for t, word in enumerate(words):
+        axes = figure.add_subplot(down, across, t + 1)
+        axes.imshow(picture, extent=(0, 1, 1, 0), aspect="auto")
+        dark = 1 - weights[t] / max(float(weights[t].max()), 1e-9)
+        veil = np.zeros((*dark.shape, 4))
+        veil[:, :, 3] = 0.75 * dark
+        axes.imshow(veil, extent=(0, 1, 1, 0), aspect="auto", interpolation="bilinear")
+        axes.set_axis_off()
+        axes.set_title(drawable(_short(word, LABEL)), family=fonts, fontsize=10, color=INK, parse_math=False, pad=4)
+        axes.text(0.5, 1.03, f"{gates[t]:.2f}", fontsize=7, color=SOFT, ha="center", va="top")
+    figure.text(0.01, 0.1 / tall, drawable(small), fontsize=8, color=SOFT, family=fonts, parse_math=False)
+    return figure
+
+
 def trade_off(
     false_accepts: np.ndarray,
     misses: np.ndarray,

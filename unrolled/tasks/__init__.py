@@ -34,9 +34,9 @@ examine(run, part)                   tables of measures: {title: [{column: value
 details(run, data, folder, limit)    what report.json holds beside the measures; `reached`: lines that say these in words;
                                      under `dev`, more measures
 
-Of a page that answers, optionally: TAKES = "sound" or "clip", when what is typed in is a file's path; opened(run, item), what
-`predict` takes of an item, read from its file, a UserError where it cannot be; told(event), what `listen` heard as a person
-reads it; NEEDS_DATA = False, when other options may stand in for the data.
+Of a page that answers, optionally: TAKES = "sound", "clip" or "picture", when what is typed in is a file's path; opened(run,
+item), what `predict` takes of an item, read from its file, a UserError where it cannot be; told(event), what `listen` heard as a
+person reads it; NEEDS_DATA = False, when other options may stand in for the data.
 
 A page that scores texts of others (the verb score):
 Score                                options
@@ -84,6 +84,7 @@ TASKS = {
     "classify": "read a text and answer with a label: sentiment, stars, topics",
     "tag": "find names in text, or any words that are marked",
     "translate": "read a sentence and write it in another language",
+    "caption": "say what a picture shows, and where it looked",
     "trigger": "hear a word: in files, in streams, at the microphone",
     "speech": "write down what is said in a recording",
     "video": "see what happens in a clip, or in each of its frames",
