@@ -132,7 +132,7 @@ class Batch(NamedTuple):
 
 def demo(folder: Path) -> list[Path]:
     """Shapes that move in six ways, three pairs of which one is the other backwards: the order of frames alone tells."""
-    return [folder / "clips", moving_shapes.write_clips(folder, 600, 200, seed=1)]
+    return [folder / "clips", moving_shapes.write_clips(folder, 480, 160, seed=1)]
 
 
 # --- reading
