@@ -18,8 +18,8 @@ import unrolled
 from unrolled import cli, fit, formants, plucked, tasks
 from unrolled.cells import CELLS
 from unrolled.config import build
-from unrolled.data import sound
-from unrolled.tasks import classify, embed, language, speech, tag, trigger, wavenet
+from unrolled.data import pictures, sound
+from unrolled.tasks import classify, embed, language, speech, tag, trigger, video, wavenet
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unrolled"
@@ -125,7 +125,7 @@ def test_every_package_imported_is_a_declared_dependency_and_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [
         line
-        for extra in ("gpu", "plot", "cluster", "data", "audio", "pictures")
+        for extra in ("gpu", "plot", "cluster", "data", "audio", "pictures", "video")
         for line in project["optional-dependencies"][extra]
     ]
     declared = [*project["dependencies"], *extras]
@@ -308,6 +308,7 @@ def test_a_command_line_of_the_pages_parses(line):
         "tag": tag,
         "trigger": trigger,
         "speech": speech,
+        "video": video,
         "wavenet": wavenet,
     }
     configs = {name: page.Config for name, page in pages.items()} | {"sample": language.Sample, "score": language.Score}
@@ -375,7 +376,13 @@ def book(tmp_path, monkeypatch):
     monkeypatch.setattr(trigger, "MOST_STEPS", 10)
     monkeypatch.setattr(speech, "PASSES", 12)
     monkeypatch.setattr(wavenet, "MOST_STEPS", 10)
+    monkeypatch.setattr(video, "PASSES", 10)
     plucked.write_sounds(Path("sounds"), 1)
+    Path("clips").mkdir()
+    for i in range(16):
+        shown = np.concatenate([np.full((16, 16, 3), level, np.uint8) for level in range(0, 250, 60)][:: 1 - 2 * (i % 2)], 1)
+        Path("clips", f"{i}.png").write_bytes(pictures.png(shown))
+    Path("labels.tsv").write_text("clip\taction\n" + "".join(f"{i}.png\t{'up' if i % 2 else 'down'}\n" for i in range(16)))
     generator = np.random.default_rng(1)
     for name, words in (("alexa", ["kamito"] * 5), ("other", ["sulo", "rahi"])):
         Path("clips", name).mkdir(parents=True)
@@ -392,7 +399,7 @@ def book(tmp_path, monkeypatch):
 
 def test_the_commands_of_the_readme_run_in_its_order(book, capsys):
     blocks = [block for block in fenced(ROOT / "README.md") if block.startswith("unrolled train")]
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     for line in "".join(blocks).splitlines():
         code = cli.run(shlex.split(line)[1:])
         error = capsys.readouterr().err
@@ -424,6 +431,7 @@ def test_the_tables_of_the_performance_page_are_those_of_the_results():
         ("translate.md", 3),
         ("speech.md", 1),
         ("trigger.md", 1),
+        ("video.md", 1),
     ):
         page = (ROOT / "docs" / name).read_text()
         assert generate.with_tables(page) == page and len(re.findall(r"^`python -m bench .*commit", page, re.M)) == tables
