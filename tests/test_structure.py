@@ -19,7 +19,7 @@ from unrolled import cli, coloured_shapes, fit, formants, plucked, tasks
 from unrolled.cells import CELLS
 from unrolled.config import build
 from unrolled.data import pictures, sound
-from unrolled.tasks import caption, classify, embed, language, speech, tag, trigger, wavenet
+from unrolled.tasks import caption, classify, embed, language, speech, tag, trigger, video, wavenet
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unrolled"
@@ -125,7 +125,7 @@ def test_every_package_imported_is_a_declared_dependency_and_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [
         line
-        for extra in ("gpu", "plot", "cluster", "data", "audio", "pictures")
+        for extra in ("gpu", "plot", "cluster", "data", "audio", "pictures", "video")
         for line in project["optional-dependencies"][extra]
     ]
     declared = [*project["dependencies"], *extras]
@@ -309,6 +309,7 @@ def test_a_command_line_of_the_pages_parses(line):
         "tag": tag,
         "trigger": trigger,
         "speech": speech,
+        "video": video,
         "wavenet": wavenet,
     }
     configs = {name: page.Config for name, page in pages.items()} | {"sample": language.Sample, "score": language.Score}
@@ -383,7 +384,13 @@ def book(tmp_path, monkeypatch):
         Path("photos", f"{i}.png").write_bytes(pictures.png(one.pixels))
     Path("picture.jpg").write_bytes(pictures.png(drawn[0].pixels))  # the content says what it is
     Path("captions.tsv").write_text("picture\tcaption\n" + "".join(f"{i}.png\t{one.caption}\n" for i, one in enumerate(drawn)))
+    monkeypatch.setattr(video, "PASSES", 10)
     plucked.write_sounds(Path("sounds"), 1)
+    Path("clips").mkdir()
+    for i in range(16):
+        shown = np.concatenate([np.full((16, 16, 3), level, np.uint8) for level in range(0, 250, 60)][:: 1 - 2 * (i % 2)], 1)
+        Path("clips", f"{i}.png").write_bytes(pictures.png(shown))
+    Path("labels.tsv").write_text("clip\taction\n" + "".join(f"{i}.png\t{'up' if i % 2 else 'down'}\n" for i in range(16)))
     generator = np.random.default_rng(1)
     for name, words in (("alexa", ["kamito"] * 5), ("other", ["sulo", "rahi"])):
         Path("clips", name).mkdir(parents=True)
@@ -432,6 +439,7 @@ def test_the_tables_of_the_performance_page_are_those_of_the_results():
         ("translate.md", 3),
         ("speech.md", 2),
         ("trigger.md", 1),
+        ("video.md", 1),
     ):
         page = (ROOT / "docs" / name).read_text()
         assert generate.with_tables(page) == page and len(re.findall(r"^`python -m bench .*commit", page, re.M)) == tables

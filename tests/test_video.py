@@ -78,7 +78,7 @@ def test_the_order_of_frames_is_learnt_and_the_floors_do_not_know_it(run):
     assert report["baselines"]["mean pool"]["accuracy"] < 0.8  # a mean of lights says nothing of which came first
     assert report["baselines"]["mean pool"]["steps"] == report["baselines"]["single frame"]["steps"] == 60
     assert report["baselines"]["majority"]["accuracy"] == 0.5
-    assert report["reached"][0].startswith("100.0 % right (75.7-100.0) of 12 clips; beside it majority 50.0 %")
+    assert report["reached"][0].startswith("100.0 % right (75.8-100.0) of 12 clips; beside it majority 50.0 %")
     assert report["reached"][1] == "every clip is resampled to 4 frames, so that its length (of 4 to 7) does not give the answer away"
     assert "mean pool" in report["tables"]["measures"][0] and report["tables"]["confusion"][0]["brighter"] == 6
 
@@ -100,8 +100,10 @@ def test_groups_are_held_out_whole(clips, tmp_path, capsys):
     assert places[0] | places[1] == {0, 1, 2, 3, 4} and not places[0] & places[1]
 
 
-@pytest.mark.parametrize("pooling", video.POOLINGS)
-@pytest.mark.parametrize("cell", ["rnn", "gru", "gru_after", "lstm", "none"])
+@pytest.mark.parametrize(
+    ("cell", "pooling"),
+    [("rnn", "last"), ("gru", "last"), ("gru", "mean"), ("gru_after", "max"), ("lstm", "mean"), ("lstm", "max"), ("none", "mean")],
+)
 @pytest.mark.parametrize("per", ["clip", "frame"])
 def test_frame_by_frame_is_what_the_whole_gives(cell, pooling, per):
     settings = {**SMALL, "cell": cell, "layers": 2, "pooling": pooling, "frames": 5, "size": 16, "per": per, "steps": 1}
@@ -327,8 +329,7 @@ def test_no_clip_to_train_or_validate_on_is_told(tmp_path):
 # --- the demonstration's clips
 
 
-def test_a_way_back_shows_the_same_frames_in_the_other_order(monkeypatch):
-    monkeypatch.setattr(np.random.Generator, "normal", lambda self, *_: 0.0, raising=False) if False else None
+def test_a_way_back_shows_the_same_frames_in_the_other_order():
     for pair in range(3):
         places = moving_shapes.way(pair, 9, np.random.default_rng(pair))
         assert places.shape == (9, 2) and np.abs(places).max() <= 0.8

@@ -30,9 +30,9 @@ def way(pair: int, steps: int, generator: np.random.Generator) -> np.ndarray:
     """Where the shape is in each of the frames (steps, 2), down and right from the middle, the frame from -1 to 1."""
     if pair == 2:
         turn = generator.uniform(0, 2 * np.pi) + np.arange(steps) * 2 * np.pi / steps  # down is y: growing angles go clockwise
-        centre, radius = generator.uniform(-0.2, 0.2, 2), generator.uniform(0.35, 0.5)
+        centre, radius = generator.uniform(-0.1, 0.1, 2), generator.uniform(0.5, 0.6)
         return centre + radius * np.stack((np.sin(turn), np.cos(turn)), 1)
-    reach, beside = generator.uniform(0.5, 0.7), generator.uniform(-0.6, 0.6)
+    reach, beside = generator.uniform(0.5, 0.7), generator.uniform(-0.25, 0.25)
     along, across = np.linspace(-reach, reach, steps), np.full(steps, beside)
     return np.stack((across, along) if pair == 0 else (along, across), 1)
 

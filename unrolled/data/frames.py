@@ -197,7 +197,7 @@ class _film:
             raise _unread(self.path, error) from None
         if not self.container.streams.video:
             self.container.close()
-            raise UserError(f"`{self.path}` has no pictures in it, only {len(self.container.streams)} other streams")
+            raise UserError(f"`{self.path}` has no pictures in it, sound at most", str(self.path))
         return self.container, self.container.streams.video[0]
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:

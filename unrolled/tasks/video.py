@@ -132,7 +132,7 @@ class Batch(NamedTuple):
 
 def demo(folder: Path) -> list[Path]:
     """Shapes that move in six ways, three pairs of which one is the other backwards: the order of frames alone tells."""
-    return [folder / "clips", moving_shapes.write_clips(folder, 600, 200, seed=1)]
+    return [folder / "clips", moving_shapes.write_clips(folder, 480, 160, seed=1)]
 
 
 # --- reading
@@ -255,9 +255,12 @@ class Model(nn.Module):
             )
             width = config.hidden * (2 if self.both else 1)
         self.pool = Pooling(config.pooling, width, self.both)
+        self.hidden = None
+        if self.recurrent is None:  # a mean of frames needs a layer behind it to tell what stood together (Iyyer et al. 2015)
+            self.hidden, width = nn.Linear(width, config.hidden), config.hidden
         self.output = nn.Linear(width, len(codec.labels))
         self.register_buffer("sharpness", torch.ones(()))  # of the logits when not training; see calibrate
-        for part in (self.place, self.recurrent, self.output):
+        for part in (self.place, self.recurrent, self.hidden, self.output):
             if part is not None:
                 part.apply(initialise)
 
@@ -281,7 +284,7 @@ class Model(nn.Module):
         h = self._over_time(F.dropout(x, self.dropout, self.training), lengths)
         if not self.per_frame:
             h = h.squeeze(1) if self.cell == "middle" else self.pool(h, lengths)
-        return self._answer(F.dropout(h, self.dropout, self.training))
+        return self._answer(h)
 
     def _lit(self, frames: Tensor) -> Tensor:
         """Each clip in another light and with another contrast."""
@@ -300,7 +303,8 @@ class Model(nn.Module):
         return torch.cat((x, mean), -1)  # each frame beside the mean of those so far, which knows no order
 
     def _answer(self, h: Tensor) -> Tensor:
-        logits = self.output(h)
+        h = h if self.hidden is None else self.hidden(h).relu()
+        logits = self.output(F.dropout(h, self.dropout, self.training))
         return logits if self.training else logits * self.sharpness
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -553,7 +557,7 @@ def of_each_frame(model: Model, frames: np.ndarray) -> np.ndarray:
     """The logits (T, K) of a clip's frames (T, S, S, 3)."""
     model.eval()
     device = model.output.weight.device
-    pieces = torch.from_numpy(np.ascontiguousarray(frames)).split(PIECE)
+    pieces = torch.from_numpy(np.array(frames)).split(PIECE)
     x = torch.cat([model.see(piece.to(device)) for piece in pieces])
     return model.over(x.unsqueeze(0))[0].float().cpu().numpy()
 
