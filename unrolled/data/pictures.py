@@ -142,13 +142,6 @@ def resized(image: Any, height: int, width: int) -> Any:
     return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """A picture (H, W, 3) of uint8 as a PNG file."""
-    file = io.BytesIO()
-    _pillow().fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
 def _too_large(path: Path, size: str) -> UserError:
     most = f"allowed are {MOST_PIXELS:,} in all, and sides of {LONGEST_SIDE:,}"
     return UserError(f"`{path}` has {size} pixels; {most}", str(path), "make it smaller")
