@@ -834,7 +834,7 @@ VERBS = {
     "evaluate": ("how well a run does on other data", evaluate),
     "look": ("look inside: what a net believes word by word, where it looks, what it hears", look),
     "graph": ("draw the net unrolled over time", graph),
-    "diagnose": ("why it learns or not: gradients through time, gates, a verdict", diagnose),
+    "diagnose": ("what a net remembers, and what holds a run back", diagnose),
     "listen": ("hear a word: in a file, a stream, at the microphone", listen),
     "record": ("record takes of a word, one after another", record),
     "score": ("how surprised a language run is by a text", score),

@@ -7,7 +7,6 @@ colours; of a file with several frames `read` takes the first.
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
