@@ -99,7 +99,7 @@ def test_the_clips_of_a_folder_are_found_in_order(tmp_path):
         frames.clips(tmp_path / "empty")
     with pytest.raises(UserError, match="has no frame in it"):
         frames.info(tmp_path / "empty")
-    with pytest.raises(UserError, match="the clip `.*clap` does not exist") as error:
+    with pytest.raises(UserError, match=r"the clip `.*clap` does not exist") as error:
         frames.info(tmp_path / "clap")
     assert error.value.fix == "did you mean `clip`?"
 
@@ -121,10 +121,10 @@ def test_limits_are_checked_before_anything_is_decoded(tmp_path, monkeypatch):
 def test_a_damaged_film_is_told(tmp_path):
     whole = film(tmp_path / "whole.mp4", LEVELS * 10).read_bytes()
     (tmp_path / "junk.mp4").write_bytes(b"junk" * 100)
-    with pytest.raises(UserError, match="the film `.*junk.mp4` cannot be read: invalid data"):
+    with pytest.raises(UserError, match=r"the film `.*junk.mp4` cannot be read: invalid data"):
         frames.info(tmp_path / "junk.mp4")
     (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nhttp://localhost/secret.ts\n")
-    with pytest.raises(UserError, match="the film `.*list.mp4` cannot be read"):
+    with pytest.raises(UserError, match=r"the film `.*list.mp4` cannot be read"):
         frames.info(tmp_path / "list.mp4")
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="cannot be read"):
@@ -134,10 +134,10 @@ def test_a_damaged_film_is_told(tmp_path):
 def test_a_film_with_fewer_frames_than_packets_ends_early(tmp_path, monkeypatch):
     path = film(tmp_path / "a.mp4")
     monkeypatch.setattr(frames, "_of_film", lambda path: frames.Info(9, 64, 128))
-    with pytest.raises(UserError, match="the film `.*a.mp4` ends early: 6 of 9 frames were read"):
+    with pytest.raises(UserError, match=r"the film `.*a.mp4` ends early: 6 of 9 frames were read"):
         frames.read(path, 16, frames.each(1))
     monkeypatch.setattr(frames, "_of_film", lambda path: frames.Info(0, 64, 128))
-    with pytest.raises(UserError, match="the film `.*a.mp4` has no frame"):
+    with pytest.raises(UserError, match=r"the film `.*a.mp4` has no frame"):
         frames.info(path)
 
 

@@ -37,7 +37,9 @@ def clips(tmp_path_factory):
     for i in range(48):
         levels = np.sort(generator.integers(0, 256, generator.integers(4, 8)))
         strip(folder / "clips" / f"{i}.png", lights(levels if i % 2 else levels[::-1]))
-        rows.append(f"{i}.png\t{'brighter' if i % 2 else 'darker'}\tplace {i % 5}\t{('train', 'train', 'val', 'test')[i // 2 % 4]}")
+        rows.append(
+            f"{i}.png\t{'brighter' if i % 2 else 'darker'}\tplace {i % 5}\t{('train', 'train', 'val', 'test')[i // 2 % 4]}"
+        )
     (folder / "labels.tsv").write_text("\n".join(rows) + "\n")
     return folder
 
@@ -79,7 +81,10 @@ def test_the_order_of_frames_is_learnt_and_the_floors_do_not_know_it(run):
     assert report["baselines"]["mean pool"]["steps"] == report["baselines"]["single frame"]["steps"] == 60
     assert report["baselines"]["majority"]["accuracy"] == 0.5
     assert report["reached"][0].startswith("100.0 % right (75.8-100.0) of 12 clips; beside it majority 50.0 %")
-    assert report["reached"][1] == "every clip is resampled to 4 frames, so that its length (of 4 to 7) does not give the answer away"
+    assert (
+        report["reached"][1]
+        == "every clip is resampled to 4 frames, so that its length (of 4 to 7) does not give the answer away"
+    )
     assert "mean pool" in report["tables"]["measures"][0] and report["tables"]["confusion"][0]["brighter"] == 6
 
 
@@ -87,7 +92,9 @@ def test_what_is_read_and_held_out_is_said_before_training(clips, tmp_path, caps
     data = [clips / "clips", clips / "labels.tsv"]
     api.train("video", data, label="way", out=tmp_path / "run", steps=1, evaluations=1, **SMALL)
     said = capsys.readouterr().err
-    assert "read 24 clips to train on, 12 to validate on; the column `split` says what is validated on; left out: 12 of test" in said
+    assert (
+        "read 24 clips to train on, 12 to validate on; the column `split` says what is validated on; left out: 12 of test" in said
+    )
     assert "every clip is resampled to 4 frames" in said and "2 labels, of clips: brighter 50 %, darker 50 %" in said
 
 
@@ -102,7 +109,15 @@ def test_groups_are_held_out_whole(clips, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("cell", "pooling"),
-    [("rnn", "last"), ("gru", "last"), ("gru", "mean"), ("gru_after", "max"), ("lstm", "mean"), ("lstm", "max"), ("none", "mean")],
+    [
+        ("rnn", "last"),
+        ("gru", "last"),
+        ("gru", "mean"),
+        ("gru_after", "max"),
+        ("lstm", "mean"),
+        ("lstm", "max"),
+        ("none", "mean"),
+    ],
 )
 @pytest.mark.parametrize("per", ["clip", "frame"])
 def test_frame_by_frame_is_what_the_whole_gives(cell, pooling, per):
@@ -133,7 +148,9 @@ def test_a_net_that_needs_the_whole_clip_says_so(settings):
 
 
 def test_padding_behind_a_clip_changes_nothing():
-    config = build(video.Config, {**SMALL, "direction": "both", "frames": 6, "size": 16, "per": "frame", "pooling": "last", "steps": 1})
+    config = build(
+        video.Config, {**SMALL, "direction": "both", "frames": 6, "size": 16, "per": "frame", "pooling": "last", "steps": 1}
+    )
     model = video.Model(config, Codec("words", (), ["a", "b"])).eval()
     shown, noise = (torch.randint(0, 256, (1, n, 16, 16, 3), dtype=torch.uint8) for n in (4, 2))
     with torch.no_grad():
@@ -146,14 +163,20 @@ def test_padding_behind_a_clip_changes_nothing():
 
 
 def test_batches_are_functions_of_the_step_and_go_through_all_clips(clips, tmp_path):
-    config = build(video.Config, {"data": (str(clips / "clips"), str(clips / "labels.tsv")), "label": "way", "steps": 1, "batch": 5})
+    config = build(
+        video.Config, {"data": (str(clips / "clips"), str(clips / "labels.tsv")), "label": "way", "steps": 1, "batch": 5}
+    )
     data = video.read(config, tmp_path / "tokens")
     config = video.plan(config, data)
     first, again = video.batches(config, data), video.batches(config, data)
     assert first.steps_per_epoch == 5
     for step in (0, 4, 7):
         one, other = first.batch(step), again.batch(step)
-        assert one.frames.shape == (5, 4, 16, 16, 3) and torch.equal(one.frames, other.frames) and torch.equal(one.labels, other.labels)
+        assert (
+            one.frames.shape == (5, 4, 16, 16, 3)
+            and torch.equal(one.frames, other.frames)
+            and torch.equal(one.labels, other.labels)
+        )
     assert not torch.equal(first.batch(0).frames, first.batch(5).frames)
     seen = torch.cat([first.batch(step).labels for step in range(5)])[:24]
     assert torch.bincount(seen).tolist() == [12, 12]
@@ -220,7 +243,9 @@ def test_frames_are_labelled_in_ranges(run_of_frames, marked):
     assert report["reached"][1] == "every frame is read; clips have 12, an example has 8 in a row"
     clip = video.opened(run_of_frames, marked / "3.png")
     (answer,) = video.predict(run_of_frames, [clip], video.Predict())
-    begin, end = next(map(int, row.split(",")[1:3]) for row in (marked / "labels.csv").read_text().splitlines() if row.startswith("3."))
+    begin, end = next(
+        map(int, row.split(",")[1:3]) for row in (marked / "labels.csv").read_text().splitlines() if row.startswith("3.")
+    )
     assert answer.label is None and ("bright", begin, end) in [(one["label"], one["first"], one["last"]) for one in answer.frames]
     assert answer.frames[0]["first"] == 0 and answer.frames[-1]["last"] == 11
     (each,) = video.predict(run_of_frames, [clip], video.Predict(each=True))
@@ -253,7 +278,9 @@ def test_paths_are_those_of_the_folder_named_or_beside_the_table(tmp_path):
     assert read.per == "clip" and read.again == [f"{tmp_path / 'labels.tsv'}:4"]
     faults = {}
     assert [one.label for one, _ in labelled_clips.readable(read.clips, frames.info, faults)] == ["x", "y"]
-    assert labelled_clips.told(faults) == [f"1 left out that are not there ({tmp_path / 'clips' / 'c.png'}, {tmp_path / 'labels.tsv'}:5)"]
+    assert labelled_clips.told(faults) == [
+        f"1 left out that are not there ({tmp_path / 'clips' / 'c.png'}, {tmp_path / 'labels.tsv'}:5)"
+    ]
 
 
 def test_each_folder_may_be_a_label(tmp_path):
@@ -267,7 +294,10 @@ def test_each_folder_may_be_a_label(tmp_path):
 
 def test_frames_have_a_row_each_or_ranges(tmp_path):
     read = found(tmp_path, ["clip\tframe\tlabel", "a\t0\tx", "a\t2\ty", "b\t1\tx"])
-    assert read.per == "frame" and [one.ranges for one in read.clips] == [[Range(0, 0, "x"), Range(2, 2, "y")], [Range(1, 1, "x")]]
+    assert read.per == "frame" and [one.ranges for one in read.clips] == [
+        [Range(0, 0, "x"), Range(2, 2, "y")],
+        [Range(1, 1, "x")],
+    ]
     assert labelled_clips.of_frames(read.clips[0], np.arange(4), 4, "rest") == ["x", "rest", "y", "rest"]
     one = Labelled(tmp_path, None, [Range(0, 5, "x"), Range(2, 3, "y")], None, None, "t.tsv:7")
     assert labelled_clips.of_frames(one, np.array([0, 2, 4]), 6, "rest") == ["x", "y", "x"]
