@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 import unrolled
-from unrolled import cli, fit, formants, plucked, tasks
+from unrolled import cli, coloured_shapes, fit, formants, plucked, tasks
 from unrolled.cells import CELLS
 from unrolled.config import build
 from unrolled.data import pictures, sound
-from unrolled.tasks import classify, embed, language, speech, tag, trigger, video, wavenet
+from unrolled.tasks import caption, classify, embed, language, speech, tag, trigger, video, wavenet
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unrolled"
@@ -303,6 +303,7 @@ def test_a_command_line_of_the_pages_parses(line):
     command, values = parse(line)
     pages = {
         "language": language,
+        "caption": caption,
         "embed": embed,
         "classify": classify,
         "tag": tag,
@@ -376,6 +377,13 @@ def book(tmp_path, monkeypatch):
     monkeypatch.setattr(trigger, "MOST_STEPS", 10)
     monkeypatch.setattr(speech, "PASSES", 12)
     monkeypatch.setattr(wavenet, "MOST_STEPS", 10)
+    monkeypatch.setattr(caption, "PASSES", 10)
+    Path("photos").mkdir()
+    drawn = [coloured_shapes.draw(np.random.default_rng(i)) for i in range(12)]
+    for i, one in enumerate(drawn):
+        Path("photos", f"{i}.png").write_bytes(pictures.png(one.pixels))
+    Path("picture.jpg").write_bytes(pictures.png(drawn[0].pixels))  # the content says what it is
+    Path("captions.tsv").write_text("picture\tcaption\n" + "".join(f"{i}.png\t{one.caption}\n" for i, one in enumerate(drawn)))
     monkeypatch.setattr(video, "PASSES", 10)
     plucked.write_sounds(Path("sounds"), 1)
     Path("clips").mkdir()
@@ -429,7 +437,7 @@ def test_the_tables_of_the_performance_page_are_those_of_the_results():
         ("classify.md", 2),
         ("tag.md", 3),
         ("translate.md", 3),
-        ("speech.md", 1),
+        ("speech.md", 2),
         ("trigger.md", 1),
         ("video.md", 1),
     ):

@@ -24,7 +24,7 @@ ORDER = 4  # longest n-gram
 RECALL = 1.2  # ROUGE-L's β
 SIGMA = 6.0  # CIDEr-D's width of the penalty of lengths
 TINY, SMALL = 1e-15, 1e-9  # what the COCO server adds, so that nothing is divided by zero
-LEFT_OUT = frozenset("'' ' `` ` “ ” ‘ ’ ( ) [ ] { } . ? ! , : - -- ... ; … –".split())
+LEFT_OUT = frozenset("'' ' `` ` “ ” ‘ ’ ( ) [ ] { } . ? ! , : - -- ... ; … –".split())  # noqa: SIM905
 
 
 class Scores(NamedTuple):
@@ -211,7 +211,7 @@ def table(found: Scores, extra: dict[str, Any]) -> list[dict[str, Any]]:
         "bleu1": "words; share of the captions' words that a reference has too", "bleu2": "up to pairs of words",
         "bleu3": "up to three words", "bleu4": "up to four words; COCO server's, closest length",
         "rouge_l": "longest common subsequence, F with β 1.2", "cider": "CIDEr-D, σ 6, rare in these references; 10 is most",
-        "distinct": "share of captions said of no picture before", "exact": "share of captions that are a reference, word for word",
+        "distinct": "share of captions said of no picture before", "exact": "share of captions that a reference is too",
         "slots": "share of the references' words, those of nearly all left out, that stand in their place",
         "pointing": "share of named things' words whose strongest look lands on the thing",
         "nats_per_symbol": "of the references, ends included", "pictures": "",

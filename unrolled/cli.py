@@ -267,8 +267,16 @@ def _of_task(tasks: tuple[str, ...], run: Any) -> Any:
     theirs = _task_of(run)
     if theirs not in tasks:
         needed = f"a run of `{tasks[0]}` is needed" if len(tasks) == 1 else f"needed is one of {', '.join(tasks)}"
-        raise UserError(f"`{run.folder}` is a run of `{theirs}`; {needed}", fix=f"unrolled info {run.folder}")
+        verbs = (verb for verb, name in ANSWERING.items() if hasattr(run.task, name))
+        fix = f"a run of `{theirs}` takes {', '.join((*verbs, 'info', 'compare'))}"
+        raise UserError(f"`{run.folder}` is a run of `{theirs}`; {needed}", fix=fix)
     return run
+
+
+# The verbs that not every run takes, and what the page of one that does has.
+ANSWERING = {
+    "predict": "Predict", "evaluate": "Evaluate", "sample": "Sample", "score": "Score", "look": "look", "listen": "Listen",
+}  # fmt: skip
 
 
 def _stream(pieces: Iterator[str], prompt: str) -> None:
@@ -331,16 +339,15 @@ def predict() -> click.Command:
 
         model = _of_task(tuple(pages), api.load(run))
         options = _options_of(model, "Predict", pages, given(values))
-        if getattr(options, "beside", ()):
-            model = model.task.together(model, [_of_task((_task_of(model),), api.load(other)) for other in options.beside])
+        model = _with_others(model, options)
         coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         with tempfile.TemporaryDirectory() as spool:
             failed: list[UserError] = []
-            items, several = _opened(model, _items(model, input, options, Path(spool)), failed), False
-            while some := list(itertools.islice(items, AT_ONCE)):
-                several = several or len(some) + len(failed) > 1
-                answers = model.task.predict(model, [item for _, item in some], options)
-                for (where, _), answer in zip(some, answers, strict=True):
+            items = _opened(model, _items(model, input, options, Path(spool)), failed)
+            ahead = list(itertools.islice(items, 2))
+            several, items = len(ahead) + len(failed) > 1, itertools.chain(ahead, items)
+            while some := list(itertools.islice(items, getattr(model.task, "AT_ONCE", AT_ONCE))):
+                for (where, _), answer in zip(some, _answered(model, some, options, failed), strict=False):
                     if as_json:
                         click.echo(_line({"where": where} | _plain(answer)))
                     else:
@@ -364,13 +371,32 @@ def predict() -> click.Command:
 def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iterator[tuple[str | None, Any]]:
     """What is to be answered, each after its place; what is typed in has none."""
     for text in inputs:
-        if text == "-" or text.startswith("@"):
+        if text == "-" or text.startswith("@") or (_takes_files(run) and os.path.isdir(text)):
             found = run.task.items(run, text.removeprefix("@"), options, spool)
             yield from ((where.removeprefix(f"{spool}{os.sep}"), item) for where, item in found)
         else:
             if os.path.exists(text) and not _takes_files(run):
                 _note(f"`{text}` is answered as a text; `@{text}` reads the file")
             yield text if _takes_files(run) else None, run.task.item(run, text)
+
+
+def _with_others(run: Any, options: Any) -> Any:
+    """The run with the other ones that its options name."""
+    from . import api
+
+    task, names = run.task.others(options) if hasattr(run.task, "others") else ("", ())
+    return run.task.together(run, [_of_task((task,), api.load(name)) for name in names]) if names else run
+
+
+def _answered(run: Any, some: list[tuple[str | None, Any]], options: Any, failed: list[UserError]) -> list[Any]:
+    """The answers of items; one that is alone and cannot be read has none."""
+    try:
+        return run.task.predict(run, [item for _, item in some], options)
+    except UserError as error:
+        if getattr(run.task, "AT_ONCE", AT_ONCE) > 1 or error.code != BAD_INPUT:
+            raise
+        failed.append(error)
+        return []
 
 
 def _takes_files(run: Any) -> bool:
@@ -451,6 +477,7 @@ def evaluate() -> click.Command:
         options = _options_of(model, "Evaluate", pages, given(values))
         if not data and getattr(model.task, "NEEDS_DATA", True):
             raise UserError("there is no data to evaluate on", fix=f"unrolled evaluate {run} DATA…")
+        model = _with_others(model, options)
         with tempfile.TemporaryDirectory() as spool:
             found = model.task.examine(model, model.task.part(model, list(data), Path(spool), options))
         if as_json:
@@ -471,7 +498,9 @@ def listen() -> click.Command:
         from . import api
 
         model = _of_task(tuple(pages), api.load(run))
-        for event in model.task.listen(model, sound, _options_of(model, "Listen", pages, given(values))):
+        options = _options_of(model, "Listen", pages, given(values))
+        model = _with_others(model, options)
+        for event in model.task.listen(model, sound, options):
             told = getattr(model.task, "told", lambda event: "  ".join(str(tables.number(value)) for value in event.values()))
             click.echo(_line(event) if as_json else told(event))
             sys.stdout.flush()
@@ -534,14 +563,101 @@ def look() -> click.Command:
 
     params = [
         _run_argument(),
-        click.Argument(["text"]),
+        click.Argument(["text"], metavar="TEXT|SOUND"),
         click.Option(
-            ["--out"], metavar="FILE", help="a .html, of a translator also .png or .svg  [look.html in the run's folder]"
+            ["--out"], metavar="FILE", help="a .html; but of a tagger also .png or .svg  [look.html in the run's folder]"
         ),
         _json_flag(),
     ]
-    help = "Look inside: what a tagger believes of each word as the sentence goes on, where a translator looks as it writes."
+    help = (
+        "Look inside: what a tagger believes of each word as the sentence goes on, where a translator looks as it writes, what "
+        "is heard second by second in a sound file."
+    )
     return click.Command("look", callback=go, params=params, help=help)
+
+
+def graph() -> click.Command:
+    def go(run: str, steps: int, out: str | None) -> None:
+        from . import api, unrolling
+        from .run import write_bytes
+
+        model = _of_task(tuple(_pages_with("picture")), api.load(run))
+        path = Path(out) if out else model.folder / "graph.svg"
+        if path.suffix.lower() != ".svg":
+            raise UserError(f"`--out {path}` does not say what to write; a graph may end in .svg", fix="--out graph.svg")
+        write_bytes(path, unrolling.svg(model.task.picture(model.model), steps).encode())
+        click.echo(path)
+
+    params = [
+        _run_argument(),
+        click.Option(["--steps"], type=click.IntRange(2, 12), default=4, help="columns; the last is step T  [4]"),
+        click.Option(["--out"], metavar="FILE", help="a .svg  [graph.svg in the run's folder]"),
+    ]
+    help = "Draw a run's net unrolled over time: its type, the shapes on the edges, shared weights in one colour."
+    return click.Command("graph", callback=go, params=params, help=help)
+
+
+def diagnose() -> click.Command:
+    from .comparison import Options
+
+    def go(run: str | None, file: tuple[str, ...], out: str | None, as_json: bool, **values: Any) -> None:
+        folder = Path(out) if out else None if as_json else Path(run or "", "diagnosis")
+        if run is None:
+            _compare_cells(given(values), folder, as_json)
+            return
+        for name in given(values):
+            raise UserError(f"`--{name}` compares cells before any data; `{run}` is a run", fix=f"leave `--{name}` out")
+        _diagnose_run(run, list(file), folder, as_json)
+
+    params = [
+        click.Argument(["run"], required=False, metavar="[RUN]"),
+        click.Argument(["file"], nargs=-1, metavar="[FILE…]"),
+        *flags(Options),
+        click.Option(["--out"], metavar="FOLDER", help="for pictures and page  [diagnosis, of a run in its folder]"),
+        _json_flag("print all numbers as JSON, and draw nothing unless --out is given"),
+    ]
+    help = (
+        "Why it learns or does not: gradients through time, saturated gates, dead units. Of a run, on its own data (or FILE…), "
+        "with a verdict and what to try; without one, of fresh cells, with tasks that need a memory."
+    )
+    return click.Command("diagnose", callback=go, params=params, help=help)
+
+
+def _compare_cells(values: dict[str, Any], folder: Path | None, as_json: bool) -> None:
+    from . import comparison, diagnosis_page
+    from .config import build
+    from .progress import Progress
+
+    options = build(comparison.Options, values)
+    found = comparison.compare(options, Progress(as_json))
+    note = f"{options.layers} x {options.hidden} units, seed {options.seed}"
+    drawn = diagnosis_page.pictures_of_cells(found)
+    _diagnosed("Cells side by side", note, found, diagnosis_page.of_cells(found), drawn, folder, as_json)
+
+
+def _diagnose_run(run: str, names: list[str], folder: Path | None, as_json: bool) -> None:
+    from . import api, diagnosis, diagnosis_page
+
+    model = _of_task(tuple(_pages_with("training_batch")), api.load(run))
+    with tempfile.TemporaryDirectory() as spool:
+        batch = model.task.training_batch(model, names or diagnosis.own_data(model), Path(spool))
+    found = diagnosis.diagnose(model, batch)
+    note = f"a run of {_task_of(model)}, on {', '.join(names) or 'the data it was trained on'}"
+    drawn = diagnosis_page.pictures_of_run(found)
+    _diagnosed(f"Diagnosis of {model.folder}", note, found, diagnosis_page.of_run(found), drawn, folder, as_json)
+
+
+def _diagnosed(
+    title: str, note: str, found: Any, sections: dict[str, Any], drawn: Callable, folder: Path | None, as_json: bool
+) -> None:
+    from . import diagnosis_page
+
+    if as_json:
+        click.echo(_line(_plain(found)))
+    else:
+        _sections({name: rows for name, rows in sections.items() if rows})
+    if folder is not None:
+        _note(f"see {diagnosis_page.write(folder, title, note, sections, drawn)[-1]}")
 
 
 def _pages_with(name: str) -> dict[str, Any]:
@@ -716,7 +832,9 @@ VERBS = {
     "sample": ("let a run make text or sound", sample),
     "predict": ("answer texts: a label, names, and why", predict),
     "evaluate": ("how well a run does on other data", evaluate),
-    "look": ("look inside: what a net believes word by word, where it looks", look),
+    "look": ("look inside: what a net believes word by word, where it looks, what it hears", look),
+    "graph": ("draw the net unrolled over time", graph),
+    "diagnose": ("why it learns or not: gradients through time, gates, a verdict", diagnose),
     "listen": ("hear a word: in a file, a stream, at the microphone", listen),
     "record": ("record takes of a word, one after another", record),
     "score": ("how surprised a language run is by a text", score),

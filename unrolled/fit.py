@@ -107,6 +107,28 @@ class Standing:
     smooth: float | None = None  # training loss, averaged over about 50 steps
     lowest: float = math.inf  # of smooth
     seconds: float = 0.0  # of training, evaluations included, over all sittings
+    # of the steps since the last evaluation: their number, how many were clipped, gradients' norms before that
+    counted: int = 0
+    clipped: int = 0
+    norms: float = 0.0  # their sum
+    highest_norm: float = 0.0
+
+    def count(self, norm: float, clip: float) -> None:
+        """Note a step whose gradient had this norm; one that is no number counts as clipped."""
+        self.counted += 1
+        self.clipped += not norm <= clip
+        if math.isfinite(norm):
+            self.norms += norm
+            self.highest_norm = max(self.highest_norm, norm)
+
+    def counts(self) -> dict[str, float]:
+        """What was noted, for the log; counting begins anew."""
+        steps = max(1, self.counted)
+        told = {
+            "gradient_norm": self.norms / steps, "highest_gradient_norm": self.highest_norm, "clipped": self.clipped / steps
+        }  # fmt: skip
+        self.counted, self.clipped, self.norms, self.highest_norm = 0, 0, 0.0, 0.0
+        return told
 
 
 class Loop:
@@ -133,9 +155,10 @@ class Loop:
             group["lr"] = self.settings.learning_rate * factor
         torch.manual_seed(hash((self.settings.seed, self.step, self.accelerator.process_index)))
         batch = self.share(self.batches.batch(self.step))
-        loss, self.state = update(
+        loss, self.state, norm = update(
             self.model, self.bare, batch, self.state, self.optimizer, self.settings, self.accelerator.backward
         )
+        self.standing.count(norm, self.settings.clip)
         self.step += 1
         if self.mean and loss.isfinite():
             share = max(1 / self.settings.averaged, 1 / (1 + self.step / 10))  # the first steps soon count no more
@@ -236,10 +259,11 @@ class Loop:
 def update(
     model: nn.Module, bare: nn.Module, batch: Any, state: tuple[Tensor, ...] | None, optimizer: torch.optim.Optimizer,
     settings: Settings, backward: Callable[[Tensor], None] = Tensor.backward,
-) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
-    """One step down the loss; `model` may be `bare` wrapped for many processes. Returns the loss and the carried state.
+) -> tuple[Tensor, tuple[Tensor, ...], float]:  # fmt: skip
+    """One step down the loss; `model` may be `bare` wrapped for many processes.
 
-    A gradient that is not finite changes no weight, and its loss is returned as nan.
+    Returns the loss, the carried state, and the norm of the gradient before it was clipped. A gradient that is not finite
+    changes no weight, and its loss is returned as nan.
     """
     bare.train()
     with autocast(next(bare.parameters()).device, settings.bfloat16):
@@ -251,7 +275,24 @@ def update(
     if sound:
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss.detach() if sound else loss.detach() * math.nan, tuple(s.detach() for s in state)
+    return loss.detach() if sound else loss.detach() * math.nan, tuple(s.detach() for s in state), float(norm)
+
+
+@torch.no_grad()
+def changes(model: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> dict[str, float]:
+    """How much of each parameter AdamW's next step would change at this rate: the norm of the change over that of the weights."""
+    told = {}
+    betas, epsilon = optimizer.param_groups[0]["betas"], optimizer.param_groups[0]["eps"]
+    for name, parameter in model.named_parameters():
+        kept = optimizer.state.get(parameter)
+        if not kept:  # it has no gradient
+            continue
+        mean, square = (
+            kept[key] / (1 - beta ** float(kept["step"])) for key, beta in zip(("exp_avg", "exp_avg_sq"), betas, strict=True)
+        )
+        change = rate * (mean / (square.sqrt() + epsilon)).norm()
+        told[name] = float(change / parameter.norm().clamp(min=1e-12))
+    return told
 
 
 def fit(
@@ -308,8 +349,20 @@ def _evaluate(loop: Loop, evaluate: Callable) -> None:
     else:
         standing.stale += 1
     standing.seconds += time.monotonic() - began
+    counts = standing.counts()
     loop.save(better)
-    loop.note({"step": loop.step, "seconds": round(standing.seconds, 2), "train": standing.smooth, **measures})
+    changed = changes(loop.bare, loop.optimizer, settings.learning_rate * standing.rate_scale)
+    changed = {name: float(f"{share:.3g}") for name, share in changed.items()}
+    loop.note(
+        {
+            "step": loop.step,
+            "seconds": round(standing.seconds, 2),
+            "train": standing.smooth,
+            **measures,
+            **counts,
+            "changes": changed,
+        }
+    )
     told = [f"{measures[name]:.3f} {name}" for name in settings.shown if name in measures]
     loop.progress.say(evaluation_line(loop, value, better, told))
 
@@ -425,7 +478,7 @@ def seconds_per_step(model: nn.Module, batches: Any, settings: Settings, budget:
         whole = batches.batch(len(taken))
         rows = len(whole[0]) // place.num_processes
         batch = type(whole)(*(part if part is None else part[:rows].to(place.device) for part in whole))
-        loss, state = update(trial, trial, batch, state, optimizer, settings)
+        loss, state, _ = update(trial, trial, batch, state, optimizer, settings)
         float(loss)  # waits for the device
         taken.append(time.monotonic() - began)
     return statistics.median(taken[3:])

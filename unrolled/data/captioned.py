@@ -87,7 +87,9 @@ def find(names: Sequence[str], spool: Path, columns: Columns = ANY, encoding: st
     files = [name for name in names if not Path(name).is_dir()]
     if not files:
         rows = [row for folder in folders for row in _beside(folder, encoding)]
-        return _joined(rows, [*folders, Path()], [f"recognised {', '.join(map(str, folders))}: pictures with captions beside them"])
+        return _joined(
+            rows, [*folders, Path()], [f"recognised {', '.join(map(str, folders))}: pictures with captions beside them"]
+        )
     rows, said, roots = [], [], list(folders)
     for name in files:
         for path in text_of.find([name], spool):
@@ -106,7 +108,9 @@ def _joined(rows: list[Row], roots: list[Path], said: list[str]) -> Found:
         path = at[row.name] if row.name in at else at.setdefault(row.name, _located(row.name, roots))
         one = found.setdefault(path, Captioned(path, [], row.split, row.where, row.regions))
         if one.split != row.split:
-            raise UserError(f"`{row.name}` is in two parts of the data: {one.split} and {row.split}", row.where, "keep one of them")
+            raise UserError(
+                f"`{row.name}` is in two parts of the data: {one.split} and {row.split}", row.where, "keep one of them"
+            )
         for caption in (" ".join(caption.split()) for caption in row.captions):
             blank, twice = blank + (not caption), twice + (caption in one.captions and bool(caption))
             if caption and caption not in one.captions:
@@ -250,7 +254,9 @@ def _row(name: Any, captions: Any, split: Any, where: str, regions: Any = None) 
         raise UserError(f"a picture's name and its captions are text; here are `{name}` and `{captions}`", where)
     part = None if split in (None, "") else SPLITS.get(str(split).strip().lower())
     if part is None and split not in (None, ""):
-        raise UserError(f"`{split}` is no part of the data; known are {', '.join(SPLITS)}", where, "leave the cell empty, or name one")
+        raise UserError(
+            f"`{split}` is no part of the data; known are {', '.join(SPLITS)}", where, "leave the cell empty, or name one"
+        )
     if regions and not (isinstance(regions, dict) and all(_is_box(box) for box in regions.values())):
         raise UserError(f"regions are {{phrase: [left, top, right, bottom]}} in 0 to 1; here is `{regions}`", where)
     return Row(name.strip(), captions, part, where, {phrase: tuple(box) for phrase, box in (regions or {}).items()})
@@ -258,6 +264,21 @@ def _row(name: Any, captions: Any, split: Any, where: str, regions: Any = None) 
 
 def _is_box(box: Any) -> bool:
     return isinstance(box, list) and len(box) == 4 and all(isinstance(side, (int, float)) and 0 <= side <= 1 for side in box)
+
+
+def paths(name: str, spool: Path, columns: Columns = ANY, encoding: str = "utf-8") -> Iterator[tuple[str, Path]]:
+    """Where they are named, and the pictures themselves: of a folder, of captions in any form, or of a list with one a line."""
+    if Path(name).is_dir():
+        yield from ((str(path), path) for path in pictures.files(Path(name)))
+        return
+    (path,) = text_of.find([name], spool)
+    if text_of.head(path).lstrip()[:1] in (b"{", b"[") or text_of.kind(path, encoding, prose=True) != "lines":
+        yield from ((one.where, one.path) for one in find([name], spool, columns, encoding).pictures)
+        return
+    base = Path() if name == "-" else path.parent
+    for number, line in enumerate(text_of.lines(path, encoding), 1):
+        if line.strip():
+            yield f"{path}:{number}", base / line.strip()
 
 
 # --- what can be trained on

@@ -11,6 +11,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +64,21 @@ def read(path: Path, height: int, width: int) -> np.ndarray:
     with opened(path) as image:
         image.draft("RGB", (2 * width, 2 * height))  # a JPEG far larger than that is decoded at a fraction of its size
         return pixels(image, height, width)
+
+
+def whole(path: Path, longest: int) -> np.ndarray:
+    """A picture (H, W, 3) of uint8 in its own shape, neither side longer than `longest`. UserError as for read()."""
+    with opened(path) as image:
+        image = colours(image)
+        scale = min(1.0, longest / max(image.size))
+        return pixels(image, *(max(1, round(side * scale)) for side in reversed(image.size)))
+
+
+def png(array: np.ndarray) -> bytes:
+    """A picture (H, W, 3) of uint8 as a PNG file."""
+    memory = BytesIO()
+    _pillow().fromarray(array).save(memory, "png")
+    return memory.getvalue()
 
 
 @contextmanager

@@ -34,9 +34,9 @@ examine(run, part)                   tables of measures: {title: [{column: value
 details(run, data, folder, limit)    what report.json holds beside the measures; `reached`: lines that say these in words;
                                      under `dev`, more measures
 
-Of a page that answers, optionally: TAKES = "sound" or "clip", when what is typed in is a file's path; opened(run, item), what
-`predict` takes of an item, read from its file, a UserError where it cannot be; told(event), what `listen` heard as a person
-reads it; NEEDS_DATA = False, when other options may stand in for the data.
+Of a page that answers, optionally: TAKES = "sound", "clip" or "picture", when what is typed in is a file's path; opened(run,
+item), what `predict` takes of an item, read from its file, a UserError where it cannot be; told(event), what `listen` heard as a
+person reads it; NEEDS_DATA = False, when other options may stand in for the data.
 
 A page that scores texts of others (the verb score):
 Score                                options
@@ -47,11 +47,15 @@ A page that has more:
 prime(model, data)                   sets weights that the data tell before any training
 settle(config, data)                 the config with what is chosen once the number of steps is known, of no weight's shape
 conclude(model, codec, part, limit)  what is chosen last, for the best step, on all validation data; kept with it
+training_batch(run, names, spool)    a batch of these data as it is trained on (the verb diagnose)
+picture(model)                       an unrolling.Net: how it is drawn over time (the verb graph)
 remark(measures, floors)             a line for the user beside each evaluation
 Sample; sample, samples | compose    options of the verb sample; what it makes: text as it comes or whole, or sound as files
 watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper
 compared(runs, texts)                runs on the same data, and whether they differ by chance (compare --data)
-together(run, others)                the run with others that vote too (predict --beside)
+others(options)                      the task and the folders of other runs that options name
+together(run, others)                the run with others that vote too (predict --beside), or that it writes with (--lm RUN)
+AT_ONCE                              items that `predict` is given at once; of 1, a file that cannot be read loses no other
 
 A page that can be looked into (the verb look):
 look(run, text)                      what is to be seen
@@ -80,6 +84,7 @@ TASKS = {
     "classify": "read a text and answer with a label: sentiment, stars, topics",
     "tag": "find names in text, or any words that are marked",
     "translate": "read a sentence and write it in another language",
+    "caption": "say what a picture shows, and where it looked",
     "trigger": "hear a word: in files, in streams, at the microphone",
     "speech": "write down what is said in a recording",
     "video": "see what happens in a clip, or in each of its frames",

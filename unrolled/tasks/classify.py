@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import audit, calibration, fit, floors, label_tables, metrics, tables, word_input
+from .. import audit, calibration, fit, floors, label_tables, metrics, tables, unrolling, word_input
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -412,6 +412,17 @@ def settings(config: Config, data: Data) -> fit.Settings:
     return fit.settings_of(config, measure, warmup=200, average=config.average)
 
 
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    layers = () if model.recurrent is None else unrolling.recurrent(model.recurrent)
+    rows = (unrolling.looked_up(model.embed), *layers, unrolling.dense("output", model.output))
+    last = model.pool.kind == "last"
+    both = model.recurrent is not None and model.recurrent.directions == 2
+    name = ("each direction's last state" if both else "the last state") if last else f"{model.pool.kind} over the steps"
+    ends = ((0, -1) if both else (-1,)) if last else ()
+    return unrolling.Net(unrolling.ONE, (unrolling.Part("", "x", rows, "ŷ", name, ends),))
+
+
 def describe(config: Config, data: Data, model: Model) -> list[str]:
     """What was read and what will be trained, for the user before the wait."""
     accounts, codec = data.accounts, data.codec
@@ -634,6 +645,16 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     found = table.find(names, spool, *columns, run.config.encoding)
     rows = list(table.rows(found))
     return Texts(encode(run.config, run.codec, [row.text for row in rows]), np.array([_label(run.codec, row) for row in rows]))
+
+
+DIAGNOSED = 32  # texts whose gradients are looked at
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Texts of these files as they are trained on, spread over them."""
+    texts = part(run, names, spool)
+    rows = np.linspace(0, len(texts) - 1, min(DIAGNOSED, len(texts))).astype(np.int64)
+    return Batch(*texts.rows.padded(rows), torch.from_numpy(texts.labels[rows].astype(np.int64)), None)
 
 
 def _label(codec: Codec, row: table.Row) -> int:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import decode, fit, metrics, ngram, surprise, word_input
+from .. import decode, fit, metrics, ngram, surprise, unrolling, word_input
 from ..cells import CELLS, State
 from ..config import agree, check, fill, option
 from ..data import text, vocab
@@ -398,6 +398,17 @@ def _steps_of_256(config: Config, data: Data) -> float:
     return 0.9 * config.minutes * 60 / pace
 
 
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    layers = [row for layer in model.layers for row in unrolling.recurrent(layer)]
+    below = unrolling.dense("narrow", model.narrow) if isinstance(model.narrow, nn.Linear) else ()
+    rows = (unrolling.looked_up(model.embed), *layers, *([below] if below else []), unrolling.dense("softmax", model.output))
+    note = "the output reads the states of all layers" if len(layers) > 1 else ""
+    return unrolling.Net(
+        f"{unrolling.SAME}; it writes by reading its own", (unrolling.Part("", "x", rows, "ŷ", fed_back=True),), note=note
+    )
+
+
 def describe(config: Config, data: Data, model: Model) -> list[str]:
     """What was read and what will be trained, for the user before the wait."""
     codec, dev = data.codec, data.dev
@@ -761,3 +772,18 @@ def read_to_score(run: Any, names: list[str], spool: Path) -> tuple[np.ndarray, 
         counted = _Counted(_read(codec.kind, files, encoding))
         parts = [codec.encode(chunk) for chunk in counted]
     return np.concatenate(parts) if parts else np.zeros(0, np.int32), counted.characters
+
+
+DIAGNOSED = 16, 200  # places of a text whose gradients are looked at, and symbols from each, at least
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Stretches of these texts as they are trained on, spread over them, from fresh states; without labels, if it has any."""
+    ids, _ = read_to_score(run, list(names), spool)
+    rows, least = DIAGNOSED
+    length = min(max(run.config.length, least), len(ids) - 1)
+    if length < 1:
+        raise UserError(f"the text has {len(ids)} symbols; gradients need at least 2", ", ".join(names))
+    starts = np.linspace(0, len(ids) - 1 - length, rows).astype(np.int64)
+    read = torch.from_numpy(ids[starts[:, None] + np.arange(length + 1)].astype(np.int64))
+    return Batch(read[:, :-1], read[:, 1:], None, torch.ones(rows, dtype=torch.bool))

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import fit, future_page, metrics, spans, tables, word_input
+from .. import fit, future_page, metrics, spans, tables, unrolling, word_input
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -416,6 +416,14 @@ def settings(config: Config, data: Data) -> fit.Settings:
     return fit.settings_of(config, measure, warmup=200, average=config.average)
 
 
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    rows = (unrolling.looked_up(model.embed), *unrolling.recurrent(model.recurrent), unrolling.dense("output", model.output))
+    notes = ["beside its vector, each word's letters are read"] * (model.letters is not None)
+    notes += ["the tags of a sentence are chosen together (conditional random field)"] * model.together
+    return unrolling.Net(unrolling.SAME, (unrolling.Part("", "x", rows, "ŷ"),), note="; ".join(notes))
+
+
 def describe(config: Config, data: Data, model: Model) -> list[str]:
     """What was read and what will be trained, for the user before the wait."""
     codec, train, dev = data.codec, data.train, data.dev
@@ -621,6 +629,15 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
                 known = ", ".join(sorted({label[2:] for label in run.codec.labels if label != "O"}))
                 raise UserError(f"the kind `{tag[2:]}` is in no training sentence; known are {known}", sentence.where)
     return encode(run.config, run.codec, sentences)
+
+
+DIAGNOSED = 32  # sentences whose gradients are looked at
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Sentences of these files as they are trained on, spread over them."""
+    sentences = part(run, names, spool)
+    return gather(sentences, np.linspace(0, len(sentences) - 1, min(DIAGNOSED, len(sentences))).astype(np.int64))
 
 
 # --- answering

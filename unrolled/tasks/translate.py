@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import alignment, attention, attention_page, fit, glossary, overlap, tables, translator, word_input
+from .. import alignment, attention, attention_page, fit, glossary, overlap, tables, translator, unrolling, word_input
 from .. import run as folders
 from ..attention import Attention
 from ..cells import CELLS, State
@@ -535,6 +535,18 @@ def settings(config: Config, data: Data) -> fit.Settings:
     return fit.settings_of(config, measure, warmup=200, average=config.average)
 
 
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    reader = (unrolling.looked_up(model.embed), *unrolling.recurrent(model.encoder))
+    writer = (
+        unrolling.looked_up(model.embed_target), *unrolling.recurrent(model.decoder),
+        unrolling.dense("combine", model.combine), unrolling.dense("softmax", model.output),
+    )  # fmt: skip
+    looks = "" if model.attention is None else f"attention, {model.attention.kind}"
+    parts = unrolling.Part("reader", "x", reader), unrolling.Part("writer", "y", writer, "ŷ", fed_back=True)
+    return unrolling.Net(unrolling.OTHER, parts, "first state", looks)
+
+
 def describe(config: Config, data: Data, model: Model) -> list[str]:
     """What was read and what will be trained, for the user before the wait."""
     train = data.train
@@ -702,6 +714,11 @@ def translate(
     return translator.search(nets, source, beam, banned, required, options.coverage_penalty)
 
 
+def others(options: Any) -> tuple[str, Sequence[str]]:
+    """The task and the folders of the runs that options name."""
+    return "translate", getattr(options, "beside", ())
+
+
 def together(run: Any, others: Sequence[Any]) -> Any:
     """The run with other runs' models beside its own; a UserError where symbols differ."""
     for other in others:
@@ -795,6 +812,15 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
         raise UserError("there is no pair of sentences to evaluate on", ", ".join(names))
     _refuse_swapped(run, texts, names)
     return dataclasses.replace(_sentences(run.codec, texts), blank=len(read) - len(texts))
+
+
+DIAGNOSED = 32  # pairs whose gradients are looked at
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Pairs of these files as they are trained on, spread over them."""
+    pairs = part(run, names, spool)
+    return batch_of(pairs, np.linspace(0, len(pairs) - 1, min(DIAGNOSED, len(pairs))).astype(np.int64))
 
 
 def _sentences(codec: Codec, texts: list[tuple[str, str]]) -> Sentences:

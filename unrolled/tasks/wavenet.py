@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import fit, guides, linear_prediction, logistics, mu_law, plucked, synthesiser
+from .. import fit, guides, linear_prediction, logistics, mu_law, plucked, synthesiser, unrolling
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -407,6 +407,19 @@ def settings(config: Config, data: Data) -> fit.Settings:
     """What the loop needs; steps and the evaluations' spacing follow from config.steps."""
     measure = fit.Measure(MEASURE, "nats/sample", 1.0, "samples", config.batch * config.length)
     return fit.settings_of(config, measure, warmup=100, average=config.average)
+
+
+def picture(model: Model) -> unrolling.Net | unrolling.Dilations:
+    """The net over time, for the verb graph."""
+    net = model.net
+    first = unrolling.looked_up(net.input) if net.levels else unrolling.dense("input", net.input)
+    kind = "many to many, each output the next input"
+    if isinstance(net, Layers):
+        rows = (first, *unrolling.recurrent(net.layers), unrolling.dense("softmax", net.output))
+        return unrolling.Net(kind, (unrolling.Part("", "x", rows, "ŷ", fed_back=True),))
+    layers = (("gates", net.gates[0]), ("residual", net.residuals[0]), ("skip", net.skips[0]))
+    rows = (first, *(unrolling.dense(name, layer) for name, layer in (*layers, ("hidden", net.hidden), ("output", net.output))))
+    return unrolling.Dilations(f"{kind}; {net.field:,} samples in view", net.dilations, net.kernel, tuple(row for (row,) in rows))
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:

@@ -1,0 +1,358 @@
+"""The verdict, each on a run that was built to have the fault; and what it rests on."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from unrolled import api, cli, diagnosis, diagnosis_page, fit
+from unrolled import run as folders
+from unrolled.comparison import Options, compare, gradient_table, starts, task_table
+from unrolled.diagnosis import diagnose
+from unrolled.errors import UserError
+from unrolled.progress import Progress
+
+TEXT = "the cat sat on the mat, and the dog ran after the red ball.\n"
+SMALL = {
+    "steps": 40,
+    "hidden": 24,
+    "layers": 1,
+    "length": 48,
+    "batch": 8,
+    "evaluations": 4,
+    "device": "cpu",
+    "precision": "float32",
+}
+
+
+def trained(folder, text=TEXT * 60, **settings):
+    folder.mkdir(exist_ok=True)
+    (folder / "song.txt").write_text(text)
+    return api.train("language", folder / "song.txt", out=folder / "run", quiet=True, **SMALL | settings)
+
+
+def diagnosed(run):
+    return diagnose(run, run.task.training_batch(run, [str(run.folder.parent / "song.txt")], run.folder / "spool"))
+
+
+def faults(found):
+    return {verdict.fault: verdict for verdict in found.verdicts}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A run without a fault."""
+    return trained(tmp_path_factory.mktemp("sound"), cell="lstm")
+
+
+def test_a_sound_run_has_no_fault(sound):
+    found = diagnosed(sound)
+    assert found.verdicts == []
+    (layer,) = found.layers
+    assert (layer.cell, layer.units, layer.steps) == ("lstm", 24, 200)
+    assert layer.norms[0] == pytest.approx(0, abs=1e-6)
+    assert layer.expected is None
+    assert {gate.name for gate in layer.gates} == {"input gate", "forget gate", "output gate", "tanh"}
+
+
+def test_a_basic_rnns_gradients_vanish(tmp_path):
+    found = diagnosed(trained(tmp_path, cell="rnn"))
+    verdict = faults(found)["gradients vanish"]
+    (layer,) = found.layers
+    assert verdict.next == "--cell lstm or --cell gru"
+    assert f"after {layer.memory} steps" in verdict.evidence
+    assert layer.growth == pytest.approx(layer.expected, rel=0.2)
+    assert layer.growth < 1
+
+
+def test_a_large_recurrent_matrix_explodes(sound):
+    run = api.load(sound.folder)
+    with torch.no_grad():
+        (cell,) = run.model.layers[0].cells
+        cell.b.chunk(4)[1].fill_(30.0)  # the forget gate is open for good
+        cell.W.mul_(0.02)  # what is read stays small: the tanhs are where they are steepest
+        cell.U.mul_(5)
+    verdict = faults(diagnosed(run))["gradients explode"]
+    assert verdict.next.startswith("--clip 1 or less")
+    assert "times a step" in verdict.evidence
+
+
+def test_a_rate_that_makes_it_diverge_is_too_high(tmp_path, monkeypatch):
+    losses = iter([*[1.0] * 20, 1e9, *[1.0] * 100])
+    step = fit.Loop.train_step
+    monkeypatch.setattr(fit.Loop, "train_step", lambda loop: step(loop) * 0 + next(losses))
+    run = trained(tmp_path, rate=0.008)
+    verdict = faults(diagnosed(run))["the rate is too high"]
+    assert verdict.evidence == "training diverged and was set back once"
+    assert verdict.next == "--rate 0.004, where it went on"
+
+
+def test_steps_that_change_much_of_a_matrix_are_too_long(tmp_path):
+    verdict = faults(diagnosed(trained(tmp_path, rate=1.0, clip=1e6)))["the rate is too high"]
+    assert verdict.next in ("--rate 0.1", "--rate 0.5, where it went on", "--rate 0.25, where it went on")
+
+
+def test_steps_that_change_nothing_are_too_short(tmp_path):
+    verdict = faults(diagnosed(trained(tmp_path, rate=1e-7)))["the rate is too low"]
+    assert verdict.next.startswith("ten times the --rate")
+
+
+def test_a_clip_that_always_clips_is_named(tmp_path):
+    found = diagnosed(trained(tmp_path, clip=1e-3))
+    verdict = faults(found)["nearly every gradient is clipped"]
+    assert found.training.clipped == 1
+    assert verdict.evidence.startswith("100 % of the steps were clipped to 0.001")
+    assert verdict.next == f"--clip {2 * found.training.gradient_norm:.2g}"
+
+
+def test_a_single_long_gradient_that_passes_is_named(tmp_path, monkeypatch):
+    update, done = fit.update, []
+
+    def once_steep(*given, **named):
+        loss, state, norm = update(*given, **named)
+        done.append(norm)
+        return loss, state, 1000.0 * norm if len(done) == 25 else norm
+
+    monkeypatch.setattr(fit, "update", once_steep)
+    found = diagnosed(trained(tmp_path, clip=1e6))
+    verdict = faults(found)["single gradients throw it off"]
+    assert found.training.highest_gradient_norm == pytest.approx(1000 * done[24])
+    assert verdict.next == f"--clip {2 * found.training.gradient_norm:.2g}"
+
+
+def test_saturated_units_are_named(sound):
+    run = api.load(sound.folder)
+    with torch.no_grad():
+        run.model.layers[0].cells[0].W.mul_(100)
+    verdict = faults(diagnosed(run))["units are saturated"]
+    assert "beyond ±0.9" in verdict.evidence
+
+
+def test_dead_units_are_named(sound):
+    run = api.load(sound.folder)
+    with torch.no_grad():
+        (cell,) = run.model.layers[0].cells
+        for rows in (cell.W, cell.U, cell.b):
+            rows.view(4, 24, -1)[3, :12] = -100.0 if rows is cell.b else 0.0  # output gates of half the units
+    verdict = faults(diagnosed(run))["units are dead"]
+    assert "50 % of 24 units" in verdict.evidence
+    assert verdict.next.startswith("--hidden 12")
+
+
+def test_a_text_learnt_by_heart_is_named(tmp_path):
+    generator = torch.Generator().manual_seed(1)
+    letters = "".join("abcdefgh"[i] for i in torch.randint(8, (600,), generator=generator))
+    found = diagnosed(trained(tmp_path, letters, steps=300, hidden=96, rate=0.02, dropout=0.0, input_dropout=0.0))
+    verdict = faults(found)["it learnt its data by heart"]
+    assert found.training.last > found.training.best
+    assert f"at step {found.training.best_step} and" in verdict.evidence
+
+
+# --- what is logged and told
+
+
+def test_the_log_tells_gradients_norms_and_relative_changes(sound):
+    log = folders.read_log(sound.folder)
+    assert [entry["step"] for entry in log] == [10, 20, 30, 40]
+    for entry in log:
+        assert 0 < entry["gradient_norm"] <= entry["highest_gradient_norm"]
+        assert set(entry["changes"]) == {name for name, _ in sound.model.named_parameters()}
+    found = diagnosed(sound)
+    assert found.training.gradient_norm == pytest.approx(sum(entry["gradient_norm"] for entry in log) / 4)
+    assert [entry["step"] for entry in found.log] == [10, 20, 30, 40]
+
+
+def test_counting_holds_over_a_resume_and_begins_anew_after_an_evaluation():
+    standing = fit.Standing()
+    for norm in (0.5, 2.0, math.inf, math.nan):
+        standing.count(norm, clip=1.0)
+    assert standing.counts() == {"gradient_norm": 0.625, "highest_gradient_norm": 2.0, "clipped": 0.75}
+    assert standing == fit.Standing()
+    assert standing.counts()["clipped"] == 0
+
+
+def test_a_change_is_what_adamw_does_next():
+    torch.manual_seed(1)
+    net = torch.nn.Linear(4, 3)
+    settings = fit.Settings(10, 0.1, 0, 0.0, 1.0, 1, None, 1, "", "cpu", False, "", 1.0, "", 1.0)
+    optimizer = fit.adamw(net, settings)
+    for _ in range(3):
+        net(torch.randn(5, 4)).square().sum().backward()
+        before = net.weight.detach().clone()
+        optimizer.step()
+        optimizer.zero_grad()
+    moved = (net.weight - before).norm() / net.weight.norm()
+    assert fit.changes(net, optimizer, 0.1)["weight"] == pytest.approx(float(moved.detach()), rel=1e-4)
+
+
+def test_parameters_stand_beside_their_gradients(sound):
+    batch = sound.task.training_batch(sound, [str(sound.folder.parent / "song.txt")], sound.folder / "spool")
+    outputs, _ = sound.model(batch, None)
+    loss = sound.model.loss(outputs, batch)
+    (wanted,) = torch.autograd.grad(loss, sound.model.output.weight)
+    told = {p.name: p for p in diagnosed(sound).parameters}["output.weight"]
+    assert told.gradient == pytest.approx(float(wanted.square().mean().sqrt()), rel=1e-5)
+    assert told.weights == pytest.approx(float(sound.model.output.weight.detach().square().mean().sqrt()), rel=1e-5)
+    assert sound.model.output.weight.grad is None
+
+
+def test_a_run_without_a_log_of_gradients_is_diagnosed_all_the_same(tmp_path):
+    run = trained(tmp_path)
+    entries = [
+        {k: v for k, v in e.items() if k not in ("clipped", "changes", "gradient_norm")} for e in folders.read_log(run.folder)
+    ]
+    (run.folder / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    found = diagnosed(run)
+    assert found.training.clipped is None
+    assert found.log == []
+    assert all(p.change is None for p in found.parameters)
+    assert diagnosis_page.of_run(found)["verdict"][0]["fault"] == "none found"
+
+
+# --- cells side by side
+
+
+def test_starts_are_those_of_fresh_nets_and_of_nets_told_the_lag():
+    found = starts(Options(cells="rnn,gru", hidden=16, lag=40))
+    assert [(s.cell, s.start, len(s.norms)) for s in found] == [
+        ("rnn", "fresh", 41),
+        ("gru", "fresh", 41),
+        ("gru", "told the lag", 41),
+    ]
+    assert found[0].theory.largest == pytest.approx(1, abs=1e-5)
+    assert found[1].theory is None
+    assert found[2].left > 100 * found[0].left
+    assert found[2].memory > found[1].memory
+
+
+def test_tables_have_chance_and_steps_beside_the_accuracy():
+    found = compare(Options(cells="rnn, gru", hidden=8, lag=80, steps=25), Progress(quiet=True))
+    rows = task_table(found)
+    assert [(row["task"], row["lag"]) for row in rows[:3]] == [("copy", 4), ("copy", 20), ("copy", 80)]
+    assert rows[0]["chance"] == "12 %"
+    assert rows[2]["rnn"].endswith("%, not in 25")
+    assert [row["cell"] for row in gradient_table(found)] == ["rnn", "gru", "gru"]
+    assert gradient_table(found)[0]["theory"] == pytest.approx(gradient_table(found)[0]["growth_a_step"], rel=0.2)
+
+
+def test_layers_are_told_apart():
+    rows = gradient_table(compare(Options(cells="lstm", hidden=4, lag=4, layers=2, steps=1), Progress(quiet=True)))
+    assert {row["layer"] for row in rows} == {"layer 1", "layer 2"}
+
+
+# --- other tasks, and the command line
+
+
+@pytest.mark.parametrize("task", ["classify", "tag", "translate"])
+def test_other_tasks_are_diagnosed_on_their_own_data(task, tmp_path):
+    files = {
+        "classify": {
+            "a.csv": "review,stars\n"
+            + "".join(f"it was {w} no {i},{s}\n" for i in range(30) for w, s in (("bad", 1), ("good", 5)))
+        },
+        "tag": {"a.conll": "He\tO\nsaid\tO\nTeddy\tB-person\nsings\tO\n\nTeddy\tO\nbears\tO\n\n" * 20},
+        "translate": {
+            "a.en": "".join(f"the {i} cats sleep\n" for i in range(60)),
+            "a.de": "".join(f"die {i} Katzen\n" for i in range(60)),
+        },
+    }[task]
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    names = [str(tmp_path / name) for name in files]
+    run = api.train(
+        task, names, out=tmp_path / "run", quiet=True, steps=4, hidden=8, device="cpu", precision="float32", evaluations=1
+    )
+    found = diagnose(run, run.task.training_batch(run, diagnosis.own_data(run), tmp_path / "spool"))
+    assert {"classify": 2, "tag": 2, "translate": 3}[task] <= len(found.layers)
+    assert all(layer.norms[0] == pytest.approx(0, abs=1e-5) for layer in found.layers)
+    assert all(math.isfinite(p.gradient) for p in found.parameters)
+
+
+def said(capsys, *words):
+    code = cli.run(["diagnose", *map(str, words)])
+    return code, *capsys.readouterr()
+
+
+def test_the_verb_on_a_run(sound, tmp_path, capsys):
+    code, told, notes = said(capsys, sound.folder, "--out", tmp_path / "seen")
+    assert code == 0
+    assert [line for line in told.splitlines() if not line.startswith(" ")] == [
+        "gradients through time", "saturated gates", "parameters", "training", "verdict"
+    ]  # fmt: skip
+    assert notes == f"note: see {tmp_path / 'seen' / 'diagnosis.html'}\n"
+    files = {"diagnosis.png", "diagnosis.svg", "training.png", "training.svg", "diagnosis.html"}
+    assert {path.name for path in (tmp_path / "seen").iterdir()} == files
+    page = (tmp_path / "seen" / "diagnosis.html").read_text()
+    assert "nothing in these figures holds it back" in page
+    assert page.count("<svg") == 2
+    assert "http" not in page.replace("http://www.w3.org/", "").replace("http-equiv", "")
+
+
+def test_the_verb_on_another_file_as_json(sound, tmp_path, capsys):
+    (tmp_path / "other.txt").write_text(TEXT * 3)
+    code, told, notes = said(capsys, sound.folder, tmp_path / "other.txt", "--json")
+    found = json.loads(told)
+    assert (code, notes) == (0, "")
+    assert found["layers"][0]["steps"] == 3 * len(TEXT) - 1
+    assert len(found["layers"][0]["norms"]) == 3 * len(TEXT) - 1
+    assert found["verdicts"] == []
+
+
+def test_the_verb_without_a_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, told, _ = said(capsys, "--cells", "rnn,gru", "--hidden", 8, "--lag", 20, "--steps", 5)
+    assert code == 0
+    assert told.splitlines()[0] == "gradients before training"
+    assert {path.name for path in Path("diagnosis").iterdir()} == {"diagnosis.png", "diagnosis.svg", "diagnosis.html"}
+    code, told, _ = said(capsys, "--cells", "rnn", "--hidden", 8, "--lag", 20, "--steps", 5, "--json")
+    assert len(json.loads(told)["trials"]) == 9
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--cells", "rnn,lsmt"], "`--cells` got `lsmt`; allowed are rnn, gru, gru_after, lstm"),
+        (["--lag", "2"], "`--lag`"),
+        (["RUN", "--cells", "rnn"], "`--cells` compares cells before any data"),
+        (["nowhere"], "there is no run folder `nowhere`"),
+    ],
+)
+def test_a_wrong_command_is_refused(words, message, sound, capsys):
+    code, told, notes = said(capsys, *[sound.folder if word == "RUN" else word for word in words])
+    assert (code, told) == (2, "")
+    assert message in notes
+
+
+def test_data_that_are_gone_are_asked_for(sound, tmp_path, capsys):
+    moved = sound.folder.parent / "song.txt"
+    text = moved.read_text()
+    moved.unlink()
+    code, _, notes = said(capsys, sound.folder)
+    moved.write_text(text)
+    assert code == 2
+    assert f"the data of `{sound.folder}` are no more at `{moved}`" in notes
+
+
+def test_a_text_of_one_symbol_is_too_short(sound, tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    with pytest.raises(UserError, match="the text has 1 symbols; gradients need at least 2"):
+        sound.task.training_batch(sound, [str(tmp_path / "a.txt")], tmp_path)
+
+
+def test_a_net_without_recurrent_layers_has_nothing_to_follow(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "review,stars\n" + "".join(f"it was {w} no {i},{s}\n" for i in range(30) for w, s in (("bad", 1), ("good", 5)))
+    )
+    run = api.train("classify", tmp_path / "a.csv", out=tmp_path / "run", quiet=True, steps=4, cell="none", device="cpu")
+    with pytest.raises(UserError, match=r"has no recurrent layers: there is no gradient through time"):
+        diagnose(run, run.task.training_batch(run, [str(tmp_path / "a.csv")], tmp_path))
+
+
+def test_without_matplotlib_the_numbers_are_offered(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "unrolled.plot", None)
+    monkeypatch.delattr("unrolled.plot", raising=False)
+    with pytest.raises(UserError, match="a diagnosis draws with the package") as raised:
+        diagnosis_page.write(tmp_path / "a", "", "", {}, lambda plot: {})
+    assert raised.value.code == 3

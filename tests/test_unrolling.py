@@ -1,0 +1,102 @@
+"""Pictures of nets unrolled over time: what a reader of one relies on."""
+
+import xml.etree.ElementTree as ET
+from collections import Counter
+
+import pytest
+
+from unrolled import api, cli, tasks, unrolling
+from unrolled.data.vocab import Codec
+
+SYMBOLS = Codec("characters", ("a", "b"))
+SIZES = {"hidden": 16, "layers": 2, "data": ("x",)}
+BOTH = {"cell": "lstm", "embedding": 8, "direction": "both", **SIZES}
+NETS = {
+    "language": ({"cell": "gru", "embedding": 8, **SIZES}, SYMBOLS),
+    "classify": ({"pooling": "last", **BOTH}, Codec("words", ("a", "b"), ("bad", "good"))),
+    "tag": ({"spelling": 4, **BOTH}, Codec("words", ("a", "b"), ("O", "B-x", "I-x"))),
+    "translate": ({"attention": "additive", "feed": False, **BOTH}, Codec("characters", ("a", "b"), beside=SYMBOLS)),
+    "speech": ({"hertz": 8000, **SIZES}, SYMBOLS),
+    "trigger": (SIZES, Codec("words", ("hey",))),
+    "wavenet": ({"cell": "rnn", "hertz": 8000, **SIZES}, Codec("sounds")),
+}
+
+
+def of(task, steps=4):
+    """The picture's elements, each a tag without its name space."""
+    page, (settings, codec) = tasks.load(task), NETS[task]
+    picture = page.picture(page.Model(page.Config(**settings), codec))
+    root = ET.fromstring(unrolling.svg(picture, steps))
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return picture, root
+
+
+def texts(root):
+    return [element.text for element in root.iter("text") if element.text]
+
+
+@pytest.mark.parametrize("task", NETS)
+@pytest.mark.parametrize("steps", [2, 5])
+def test_a_row_has_a_box_a_step_and_one_colour(task, steps):
+    picture, root = of(task, steps)
+    boxes = Counter(box.get("style") for box in root.iter("rect") if box.get("class") == "box")
+    rows = [row for part in picture.parts for layer in part.layers for row in layer]
+    alone = sum(bool(part.pool) for part in picture.parts)  # the row above a pooling has one box, the pooling another
+    bars = alone + bool(picture.attention)
+    assert sum(boxes.values()) == steps * (len(rows) - alone) + alone + bars
+    assert len(boxes) == min(len(rows), len(unrolling.COLOURS)) + bool(bars)
+    names = Counter(text for text in texts(root) if text in {row.name for row in rows})
+    for name, number in Counter(row.name for row in rows).items():
+        assert names[name] >= number  # in boxes, and in the key
+
+
+@pytest.mark.parametrize("task", NETS)
+def test_nothing_lies_outside_the_page(task):
+    _, root = of(task)
+    width, height = float(root.get("width")), float(root.get("height"))
+    for element in root.iter("text"):
+        assert 0 < float(element.get("x")) < width and 0 < float(element.get("y")) < height
+    for box in root.iter("rect"):
+        assert float(box.get("x")) >= 0 and float(box.get("x")) + float(box.get("width")) <= width
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "shown"),
+    [
+        ("language", unrolling.SAME, ["E 4 × 8", "W 48 × 8", "U 48 × 16", "h: 16", "W 4 × 32"]),
+        ("classify", unrolling.ONE, ["each direction's last state", "h, c: 16", "LSTM, backward", "ŷ", "W 2 × 32"]),
+        ("tag", unrolling.SAME, ["W 64 × 16", "W 3 × 32"]),
+        ("translate", unrolling.OTHER, ["attention, additive", "first state", "reader", "writer", "combine"]),
+        ("speech", unrolling.SAME, ["convolution", "W 4 × 32"]),
+        ("trigger", unrolling.SAME, ["σ", "a step is 30 ms of the log-mel spectrogram"]),
+        ("wavenet", "many to many, each output the next input", ["RNN", "E 256 × 64", "W 256 × 16"]),
+    ],
+)
+def test_the_type_and_the_shapes_are_written(task, kind, shown):
+    picture, root = of(task)
+    assert picture.kind.startswith(kind) and picture.kind in texts(root)
+    for text in shown:
+        assert text in texts(root)
+
+
+def test_the_last_output_of_dilated_convolutions_rests_on_the_whole_field():
+    page = tasks.load("wavenet")
+    model = page.Model(page.Config(data=("x",), hertz=8000, layers=3, cycles=1, residual=4, skip=6), Codec("sounds"))
+    root = ET.fromstring(unrolling.svg(page.picture(model)))
+    circles = [element for element in root.iter() if element.tag.endswith("circle")]
+    bold = [circle for circle in circles if "opacity" not in circle.get("style")]
+    assert len(circles) == 4 * 8  # 1 + 2 + 4 apart: eight samples, and three layers over them
+    assert len(bold) == 1 + 2 + 4 + 8
+    assert "many to many, each output the next input; 8 samples in view" in [element.text for element in root.iter()]
+
+
+def test_the_verb_writes_a_picture(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("one two three. " * 40)
+    run = api.train("language", [tmp_path / "a.txt"], out=tmp_path / "run", steps=1, hidden=8, layers=1, quiet=True)
+    assert cli.run(["graph", str(run.folder), "--steps", "3"]) == 0
+    assert capsys.readouterr().out.strip() == str(run.folder / "graph.svg")
+    assert (run.folder / "graph.svg").read_text().count("ŷ⟨T⟩") == 1
+    assert cli.run(["graph", str(run.folder), "--out", str(tmp_path / "a.png")]) == 2
+    assert "does not say what to write; a graph may end in .svg" in capsys.readouterr().err
+    assert cli.run(["graph", str(run.folder), "--steps", "1"]) == 2

@@ -1,0 +1,280 @@
+"""What holds a run back: gradients by distance in time on its own data, gates, units, weights, how training went; and a verdict
+in words with what to try next.
+
+Nothing here knows a task: a run's model is anything whose forward(batch, state) calls Recurrent stacks and that has a loss.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import gradients, saturation
+from . import run as folders
+from .cells import CELLS
+from .errors import UserError
+from .recurrent import Recurrent
+
+ROWS, STEPS, MOST = 8, 600, 300  # of a batch that are read by each cell; distances that are followed
+
+CLIPPED = 0.9  # share of steps above which it is the clip that sets the pace
+SPIKE = 20.0  # times the mean norm: a gradient that throws a net off
+GROWTH = 1.02  # times a step: above, gradients explode
+LOST = 1e-3  # of a gradient: less is as good as nothing
+STUCK, DEAD = 0.7, 0.2  # shares of saturated tanhs and of dead units
+HOT, COLD = 0.1, 3e-5  # relative change of a matrix in a step: above, it jumps; below, it stands still
+WORSE = 1.03  # times the best measure, on validation data: learnt by heart
+
+
+class Layer(NamedTuple):
+    """A cell of the run, on its data."""
+
+    name: str
+    cell: str
+    units: int
+    steps: int  # longest row read
+    norms: list[float]  # ln of the norm of d s_T / d s_t at distances 0, 1, …
+    growth: float  # times a step; below 1 gradients vanish
+    left: float  # of a gradient, at the longest distance followed
+    memory: int | None  # steps until less than 1/e is left; None: it never was
+    gates: list[saturation.Gate]
+    dead: float  # share of units
+    expected: float | None  # growth by theory, of the basic RNN: its singular values and how far its tanh is from its ends
+
+
+class Parameter(NamedTuple):
+    """A parameter beside its gradient on a batch, and how much a step at the run's highest rate changed it."""
+
+    name: str
+    weights: float  # root mean square
+    gradient: float  # root mean square of its gradient
+    change: float | None  # of the norm, relative to it; at the last evaluation. None: the run's log does not tell
+
+
+class Training(NamedTuple):
+    """How training went, from the run's log. None: an older version wrote it, or there was no evaluation yet."""
+
+    clip: float
+    gradient_norm: float | None  # mean over all steps, before clipping
+    highest_gradient_norm: float | None
+    clipped: float | None  # share of steps
+    rollbacks: int
+    rate: float
+    best_step: int
+    last_step: int
+    best: float | None  # of the measure that picks the best step
+    last: float | None
+    measure: str
+
+
+class Verdict(NamedTuple):
+    fault: str
+    evidence: str
+    next: str
+
+
+class Diagnosis(NamedTuple):
+    layers: list[Layer]
+    parameters: list[Parameter]
+    training: Training
+    log: list[dict[str, Any]]  # of each evaluation: step, gradient_norm, highest_gradient_norm, clipped, changes
+    verdicts: list[Verdict]
+
+
+def diagnose(run: Any, batch: Any) -> Diagnosis:
+    """A run (of api.load) and a batch of data as it is trained on; a UserError where the run has no recurrent layers."""
+    layers = list(layers_of(run.model, batch))
+    if not layers:
+        raise UserError(f"`{run.folder}` has no recurrent layers: there is no gradient through time to follow")
+    log = [entry for entry in folders.read_log(run.folder) if "train" in entry]
+    changed = log[-1].get("changes", {}) if log else {}
+    parameters, training = parameters_of(run.model, batch, changed), training_of(run, log)
+    kept = ("step", "gradient_norm", "highest_gradient_norm", "clipped", "changes")
+    told = [{name: entry[name] for name in kept} for entry in log if "changes" in entry]
+    return Diagnosis(layers, parameters, training, told, verdicts(layers, parameters, training))
+
+
+def own_data(run: Any) -> list[str]:
+    """The names of the data that a run was trained on; a UserError where they are there no more."""
+    names = list(run.config.data)
+    lost = [name for name in names if not Path(name).exists()]
+    if lost:
+        raise UserError(
+            f"the data of `{run.folder}` are no more at `{lost[0]}`",
+            fix=f"name data like it: unrolled diagnose {run.folder} FILE",
+        )
+    return names
+
+
+def layers_of(model: nn.Module, batch: Any) -> list[Layer]:
+    """Every cell of every stack, on what it reads of the batch."""
+    found, read = [], inputs(model, batch)
+    for name, (stack, x, lengths) in read.items():
+        for part in gradients.parts(stack, x, lengths):
+            own = part.name if len(read) == 1 else name if len(stack.cells) == 1 else f"{name}, {part.name}"
+            found.append(_layer(own, part, lengths))
+    return found
+
+
+def inputs(model: nn.Module, batch: Any) -> dict[str, tuple[Recurrent, Tensor, Tensor | None]]:
+    """What each recurrent stack reads (B, T, I) first as the model reads a batch, and its lengths; at most ROWS and STEPS."""
+    found: dict[str, tuple[Recurrent, Tensor, Tensor | None]] = {}
+    names = {stack: name for name, stack in model.named_modules() if isinstance(stack, Recurrent)}
+
+    def note(stack: Recurrent, given: tuple, named: dict[str, Any]) -> None:
+        x, lengths = given[0][:ROWS, :STEPS].detach(), named.get("lengths", given[2] if len(given) > 2 else None)
+        lengths = None if lengths is None else lengths[:ROWS].clamp(max=STEPS)
+        found.setdefault(names[stack], (stack, x, lengths))
+
+    handles = [stack.register_forward_pre_hook(note, with_kwargs=True) for stack in names]
+    with torch.no_grad():
+        model.eval()(batch, None)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def _layer(name: str, part: gradients.Part, lengths: Tensor | None) -> Layer:
+    found = gradients.read(part.cell, part.x, lengths)
+    told, working = gradients.reached(found, MOST), saturation.working(found)
+    logs = told.norms
+    kind = next((kind for kind, known in CELLS.items() if type(part.cell) is known), type(part.cell).__name__)
+    expected = math.exp(gradients.theory(found).expected) if kind == "rnn" else None
+    return Layer(
+        name, kind, part.cell.hidden_size, int(found.lengths.max()), logs.tolist(), math.exp(gradients.slope(logs)),
+        math.exp(logs[-1]), gradients.memory(logs), working.gates, working.dead, expected,
+    )  # fmt: skip
+
+
+def parameters_of(model: nn.Module, batch: Any, changed: dict[str, float]) -> list[Parameter]:
+    """Each parameter beside the gradient of the batch's loss, dropout off."""
+    model = copy.deepcopy(model).eval()  # gradients are left on a copy
+    outputs, _ = model(batch, None)
+    model.loss(outputs, batch).backward()
+    return [
+        Parameter(name, _size(p), _size(p.grad), changed.get(name))
+        for name, p in model.named_parameters() if p.grad is not None
+    ]  # fmt: skip
+
+
+def _size(values: Tensor) -> float:
+    return float(values.detach().double().square().mean().sqrt())
+
+
+def training_of(run: Any, log: list[dict[str, Any]]) -> Training:
+    """What the log says of the whole of training; each evaluation's figures are of the steps since the one before."""
+    counted = [entry for entry in log if "clipped" in entry]
+    spans = np.diff([0, *(entry["step"] for entry in counted)])
+    mean = lambda name: float(np.average([entry[name] for entry in counted], weights=spans)) if counted else None  # noqa: E731
+    progress = folders.load_step(run.folder, "last").progress
+    measures = [entry[run.task.MEASURE] for entry in log if run.task.MEASURE in entry]
+    return Training(
+        run.config.clip, mean("gradient_norm"), max((e["highest_gradient_norm"] for e in counted), default=None), mean("clipped"),
+        progress["rollbacks"], run.config.rate * progress["rate_scale"], progress["best_step"], log[-1]["step"] if log else 0,
+        min(measures, default=None), measures[-1] if measures else None, run.task.MEASURE,
+    )  # fmt: skip
+
+
+# --- the verdict
+
+
+def verdicts(layers: list[Layer], parameters: list[Parameter], training: Training) -> list[Verdict]:
+    """Every fault that the figures show, the gravest first."""
+    found = [_too_fast(parameters, training), _too_slow(parameters), *_by_clipping(training)]
+    for judge in (_explodes, _vanishes, _stuck, _dead):
+        found.append(next(filter(None, map(judge, layers)), None))
+    found.append(_by_heart(training))
+    return [verdict for verdict in found if verdict is not None]
+
+
+def _too_fast(parameters: list[Parameter], training: Training) -> Verdict | None:
+    if training.rollbacks:
+        evidence = f"training diverged and was set back {_times(training.rollbacks)}"
+        return Verdict("the rate is too high", evidence, f"--rate {training.rate:.2g}, where it went on")
+    change = _change(parameters)
+    if change is not None and change > HOT:
+        evidence = f"a step at the highest rate changes the middle matrix by {100 * change:.2g} % of its size"
+        return Verdict("the rate is too high", evidence, f"--rate {training.rate / 10:.2g}")
+    return None
+
+
+def _too_slow(parameters: list[Parameter]) -> Verdict | None:
+    change = _change(parameters)
+    if change is None or change >= COLD:
+        return None
+    evidence = f"a step at the highest rate changes the middle matrix by {100 * change:.2g} % of its size"
+    return Verdict("the rate is too low", evidence, "ten times the --rate, or leave it out: it is chosen then")
+
+
+def _change(parameters: list[Parameter]) -> float | None:
+    """The relative change of the middle matrix; vectors such as biases begin at zero, and say nothing."""
+    changes = [p.change for p in parameters if p.change is not None and not p.name.endswith((".b", ".bias", ".d"))]
+    return float(np.median(changes)) if changes else None
+
+
+def _by_clipping(training: Training) -> list[Verdict]:
+    norm, highest = training.gradient_norm, training.highest_gradient_norm
+    if not norm or highest is None or training.clipped is None:
+        return []
+    found = []
+    if training.clipped > CLIPPED:
+        evidence = f"{100 * training.clipped:.0f} % of the steps were clipped to {training.clip:g}; the mean norm was {norm:.2g}"
+        found.append(Verdict("nearly every gradient is clipped", evidence, f"--clip {2 * norm:.2g}"))
+    if min(highest, training.clip) > SPIKE * norm:
+        evidence = f"the longest gradient was {highest:.2g}, the mean {norm:.2g}, and the clip at {training.clip:g} let it pass"
+        found.append(Verdict("single gradients throw it off", evidence, f"--clip {2 * norm:.2g}"))
+    return found
+
+
+def _explodes(layer: Layer) -> Verdict | None:
+    if not (layer.growth > GROWTH and layer.left > 1 / LOST):
+        return None
+    evidence = (
+        f"in {layer.name} they grow {layer.growth:.3g} times a step, {layer.left:.1g} times over {len(layer.norms) - 1} steps"
+    )
+    return Verdict("gradients explode", evidence, "--clip 1 or less, a smaller --rate; fresh weights start orthogonal")
+
+
+def _vanishes(layer: Layer) -> Verdict | None:
+    if not (layer.cell == "rnn" and layer.memory is not None and layer.left < LOST):
+        return None
+    evidence = (
+        f"in {layer.name} less than 1/e is left after {layer.memory} step{'s' if layer.memory != 1 else ''} and {layer.left:.1g} "
+        f"after {len(layer.norms) - 1}; what lies further back is not learnt"
+    )
+    return Verdict("gradients vanish", evidence, "--cell lstm or --cell gru")
+
+
+def _stuck(layer: Layer) -> Verdict | None:
+    ends = next((gate.shut + gate.open for gate in layer.gates if gate.name == "tanh"), 0.0)
+    if ends <= STUCK:
+        return None
+    evidence = f"in {layer.name} {100 * ends:.0f} % of the tanhs stand beyond ±{saturation.HIGH}, where few gradients pass"
+    return Verdict("units are saturated", evidence, "a smaller --rate or more --weight-decay; inputs near 1 in size")
+
+
+def _dead(layer: Layer) -> Verdict | None:
+    if layer.dead <= DEAD:
+        return None
+    evidence = f"in {layer.name} {100 * layer.dead:.0f} % of {layer.units} units never move on these data"
+    return Verdict("units are dead", evidence, f"--hidden {max(1, round(layer.units * (1 - layer.dead)))}, or a smaller --rate")
+
+
+def _by_heart(training: Training) -> Verdict | None:
+    if training.best is None or training.last is None or training.best <= 0 or training.last <= WORSE * training.best:
+        return None
+    evidence = (
+        f"{training.measure} on validation data was {training.best:.4g} at step {training.best_step} and {training.last:.4g} "
+        f"at step {training.last_step}"
+    )
+    return Verdict("it learnt its data by heart", evidence, "more data, more --dropout, fewer --hidden, or fewer --steps")
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
