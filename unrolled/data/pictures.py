@@ -7,7 +7,6 @@ colours; of a file with several frames `read` takes the first.
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,13 +139,6 @@ def resized(image: Any, height: int, width: int) -> Any:
     from PIL import Image
 
     return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """A picture (H, W, 3) of uint8 as a PNG file."""
-    file = io.BytesIO()
-    _pillow().fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
 
 
 def _too_large(path: Path, size: str) -> UserError:
