@@ -371,7 +371,7 @@ def predict() -> click.Command:
 def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iterator[tuple[str | None, Any]]:
     """What is to be answered, each after its place; what is typed in has none."""
     for text in inputs:
-        if text == "-" or text.startswith("@") or (_takes_files(run) and os.path.isdir(text)):
+        if text == "-" or text.startswith("@") or (_takes_files(run) and os.path.isdir(text) and run.task.TAKES != "clip"):
             found = run.task.items(run, text.removeprefix("@"), options, spool)
             yield from ((where.removeprefix(f"{spool}{os.sep}"), item) for where, item in found)
         else:
