@@ -204,6 +204,10 @@ def test_many_clips_are_answered_and_a_bad_one_does_not_lose_the_others(run, cli
     assert cli.run(["predict", str(run.folder), f"@{clips / 'clips'}"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 48 and lines[9].startswith(f"{clips / 'clips' / '9.png'}\tbrighter\t")
+    for i, frame in enumerate(lights([250, 150, 90, 20])):
+        strip(tmp_path / "frames" / f"{i}.png", [frame])
+    assert cli.run(["predict", str(run.folder), str(tmp_path / "frames")]) == 0  # a folder of frames is one clip
+    assert capsys.readouterr().out.startswith("darker\t")
     (tmp_path / "list.txt").write_text(f"{names[0]}\n\n{names[2]}\n")
     assert cli.run(["predict", str(run.folder), f"@{tmp_path / 'list.txt'}"]) == 0
     assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == ["brighter", "darker"]
@@ -264,10 +268,10 @@ def test_the_interval_of_frames_is_wider_than_that_of_as_many_trials():
 # --- tables of clips
 
 
-def found(tmp_path, lines, names=("clips", "labels.tsv"), columns=None, per=None):
+def found(tmp_path, lines, names=("clips", "labels.tsv"), per=None):
     (tmp_path / "clips").mkdir(exist_ok=True)
     (tmp_path / "labels.tsv").write_text("\n".join(lines) + "\n")
-    return labelled_clips.find([str(tmp_path / name) for name in names], tmp_path / "spool", columns or Columns(), per)
+    return labelled_clips.find([str(tmp_path / name) for name in names], tmp_path / "spool", Columns(), per)
 
 
 def test_paths_are_those_of_the_folder_named_or_beside_the_table(tmp_path):

@@ -371,7 +371,7 @@ def predict() -> click.Command:
 def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iterator[tuple[str | None, Any]]:
     """What is to be answered, each after its place; what is typed in has none."""
     for text in inputs:
-        if text == "-" or text.startswith("@") or (_takes_files(run) and os.path.isdir(text)):
+        if text == "-" or text.startswith("@") or (_takes_files(run) and os.path.isdir(text) and run.task.TAKES != "clip"):
             found = run.task.items(run, text.removeprefix("@"), options, spool)
             yield from ((where.removeprefix(f"{spool}{os.sep}"), item) for where, item in found)
         else:
@@ -834,7 +834,7 @@ VERBS = {
     "evaluate": ("how well a run does on other data", evaluate),
     "look": ("look inside: what a net believes word by word, where it looks, what it hears", look),
     "graph": ("draw the net unrolled over time", graph),
-    "diagnose": ("why it learns or not: gradients through time, gates, a verdict", diagnose),
+    "diagnose": ("what a net remembers, and what holds a run back", diagnose),
     "listen": ("hear a word: in a file, a stream, at the microphone", listen),
     "record": ("record takes of a word, one after another", record),
     "score": ("how surprised a language run is by a text", score),

@@ -482,7 +482,7 @@ class Predict:
     lm: str | None = option(
         None, "language model: a run of `language`, an .arpa file, or `none`  [n-grams of the transcripts trained on]"
     )
-    weight: float = option(0.3, "of the language model", minimum=0, maximum=10)
+    weight: float = option(0.6, "of the language model", minimum=0, maximum=10)
     insertion: float = option(0.0, "nats that every symbol earns; with a model of words every word", minimum=-100, maximum=100)
     hot: tuple[str, ...] = option((), "phrases to listen for")
     bonus: float = option(1.0, "nats that every symbol of such a phrase earns", minimum=0, maximum=100)
@@ -701,7 +701,7 @@ class Listen:
     lm: str | None = option(
         None, "language model: a run of `language`, an .arpa file, or `none`  [n-grams of the transcripts trained on]"
     )
-    weight: float = option(0.3, "of the language model", minimum=0, maximum=10)
+    weight: float = option(0.6, "of the language model", minimum=0, maximum=10)
     insertion: float = option(0.0, "nats that every symbol earns; with a model of words every word", minimum=-100, maximum=100)
     hot: tuple[str, ...] = option((), "phrases to listen for")
     bonus: float = option(1.0, "nats that every symbol of such a phrase earns", minimum=0, maximum=100)
@@ -801,7 +801,7 @@ class Evaluate:
     lm: str | None = option(
         None, "language model: a run of `language`, an .arpa file, or `none`  [n-grams of the transcripts trained on]"
     )
-    weight: float = option(0.3, "of the language model", minimum=0, maximum=10)
+    weight: float = option(0.6, "of the language model", minimum=0, maximum=10)
     insertion: float = option(0.0, "nats that every symbol earns; with a model of words every word", minimum=-100, maximum=100)
 
 
