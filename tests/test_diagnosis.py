@@ -90,8 +90,9 @@ def test_a_rate_that_makes_it_diverge_is_too_high(tmp_path, monkeypatch):
 
 
 def test_steps_that_change_much_of_a_matrix_are_too_long(tmp_path):
-    verdict = faults(diagnosed(trained(tmp_path, rate=1.0, clip=1e6)))["the rate is too high"]
-    assert verdict.next in ("--rate 0.1", "--rate 0.5, where it went on", "--rate 0.25, where it went on")
+    verdict = faults(diagnosed(trained(tmp_path, rate=0.5, clip=1e6)))["the rate is too high"]
+    assert verdict.evidence.startswith("a step at the highest rate changed the middle matrix by as much as")
+    assert verdict.next == "--rate 0.05"
 
 
 def test_steps_that_change_nothing_are_too_short(tmp_path):
@@ -144,10 +145,16 @@ def test_dead_units_are_named(sound):
 def test_a_text_learnt_by_heart_is_named(tmp_path):
     generator = torch.Generator().manual_seed(1)
     letters = "".join("abcdefgh"[i] for i in torch.randint(8, (600,), generator=generator))
-    found = diagnosed(trained(tmp_path, letters, steps=300, hidden=96, rate=0.02, dropout=0.0, input_dropout=0.0))
+    found = diagnosed(trained(tmp_path, letters, steps=100, hidden=48, evaluations=2, rate=0.03, dropout=0.0, input_dropout=0.0))
     verdict = faults(found)["it learnt its data by heart"]
-    assert found.training.last > found.training.best
-    assert f"at step {found.training.best_step} and" in verdict.evidence
+    assert verdict.evidence == (
+        f"nats_per_symbol on validation data is {found.training.last:.4g}, and {found.training.train:.4g} on those it trains on"
+    )
+    entries = folders.read_log(tmp_path / "run")
+    entries[-1]["nats_per_symbol"] = 9.0
+    (tmp_path / "run" / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    found = diagnosed(api.load(tmp_path / "run"))
+    assert f"and 9 at step {found.training.last_step}" in faults(found)["it learnt its data by heart"].evidence
 
 
 # --- what is logged and told
@@ -252,7 +259,7 @@ def test_other_tasks_are_diagnosed_on_their_own_data(task, tmp_path):
             "a.csv": "review,stars\n"
             + "".join(f"it was {w} no {i},{s}\n" for i in range(30) for w, s in (("bad", 1), ("good", 5)))
         },
-        "tag": {"a.conll": "He\tO\nsaid\tO\nTeddy\tB-person\nsings\tO\n\nTeddy\tO\nbears\tO\n\n" * 20},
+        "tag": {"a.conll": "He\tO\nsaid\tO\nTeddy\tB-person\nsings\tO\n\nTeddy\tO\nbears\tO\n\n" * 60},
         "translate": {
             "a.en": "".join(f"the {i} cats sleep\n" for i in range(60)),
             "a.de": "".join(f"die {i} Katzen\n" for i in range(60)),
@@ -261,9 +268,9 @@ def test_other_tasks_are_diagnosed_on_their_own_data(task, tmp_path):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     names = [str(tmp_path / name) for name in files]
-    run = api.train(
-        task, names, out=tmp_path / "run", quiet=True, steps=4, hidden=8, device="cpu", precision="float32", evaluations=1
-    )
+    more = {"dev": names} if task == "tag" else {}
+    sizes = {"steps": 4, "hidden": 8, "device": "cpu", "precision": "float32", "evaluations": 1}
+    run = api.train(task, names, out=tmp_path / "run", quiet=True, **sizes, **more)
     found = diagnose(run, run.task.training_batch(run, diagnosis.own_data(run), tmp_path / "spool"))
     assert {"classify": 2, "tag": 2, "translate": 3}[task] <= len(found.layers)
     assert all(layer.norms[0] == pytest.approx(0, abs=1e-5) for layer in found.layers)
@@ -287,7 +294,7 @@ def test_the_verb_on_a_run(sound, tmp_path, capsys):
     page = (tmp_path / "seen" / "diagnosis.html").read_text()
     assert "nothing in these figures holds it back" in page
     assert page.count("<svg") == 2
-    assert "http" not in page.replace("http://www.w3.org/", "").replace("http-equiv", "")
+    assert not any(asked in page for asked in ("<script", "<link", "src=", 'href="http', "url(http", "@import"))
 
 
 def test_the_verb_on_another_file_as_json(sound, tmp_path, capsys):

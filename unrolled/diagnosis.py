@@ -28,8 +28,8 @@ SPIKE = 20.0  # times the mean norm: a gradient that throws a net off
 GROWTH = 1.02  # times a step: above, gradients explode
 LOST = 1e-3  # of a gradient: less is as good as nothing
 STUCK, DEAD = 0.7, 0.2  # shares of saturated tanhs and of dead units
-HOT, COLD = 0.1, 3e-5  # relative change of a matrix in a step: above, it jumps; below, it stands still
-WORSE = 1.03  # times the best measure, on validation data: learnt by heart
+HOT, COLD = 0.08, 3e-5  # relative change of a matrix by a step: above, it jumps; below, it stands still
+WORSE, GAP = 1.03, 1.5  # times the best measure, times the training loss, on validation data: learnt by heart
 
 
 class Layer(NamedTuple):
@@ -64,6 +64,7 @@ class Training(NamedTuple):
     gradient_norm: float | None  # mean over all steps, before clipping
     highest_gradient_norm: float | None
     clipped: float | None  # share of steps
+    change: float | None  # of the middle matrix by a step at the highest rate, relative to it, when it was greatest
     rollbacks: int
     rate: float
     best_step: int
@@ -71,6 +72,7 @@ class Training(NamedTuple):
     best: float | None  # of the measure that picks the best step
     last: float | None
     measure: str
+    train: float | None  # loss at the end, a running mean
 
 
 class Verdict(NamedTuple):
@@ -97,7 +99,7 @@ def diagnose(run: Any, batch: Any) -> Diagnosis:
     parameters, training = parameters_of(run.model, batch, changed), training_of(run, log)
     kept = ("step", "gradient_norm", "highest_gradient_norm", "clipped", "changes")
     told = [{name: entry[name] for name in kept} for entry in log if "changes" in entry]
-    return Diagnosis(layers, parameters, training, told, verdicts(layers, parameters, training))
+    return Diagnosis(layers, parameters, training, told, verdicts(layers, training))
 
 
 def own_data(run: Any) -> list[str]:
@@ -163,6 +165,12 @@ def parameters_of(model: nn.Module, batch: Any, changed: dict[str, float]) -> li
     ]  # fmt: skip
 
 
+def _middle(changes: dict[str, float]) -> float:
+    """The middle one of the matrices' relative changes; vectors such as biases begin at zero, and say nothing."""
+    matrices = {name: change for name, change in changes.items() if not name.endswith((".b", ".bias", ".d"))}
+    return float(np.median(list((matrices or changes).values())))
+
+
 def _size(values: Tensor) -> float:
     return float(values.detach().double().square().mean().sqrt())
 
@@ -171,51 +179,48 @@ def training_of(run: Any, log: list[dict[str, Any]]) -> Training:
     """What the log says of the whole of training; each evaluation's figures are of the steps since the one before."""
     counted = [entry for entry in log if "clipped" in entry]
     spans = np.diff([0, *(entry["step"] for entry in counted)])
+    changes = [_middle(entry["changes"]) for entry in log if entry.get("changes")]
     mean = lambda name: float(np.average([entry[name] for entry in counted], weights=spans)) if counted else None  # noqa: E731
     progress = folders.load_step(run.folder, "last").progress
     measures = [entry[run.task.MEASURE] for entry in log if run.task.MEASURE in entry]
+    highest = max((entry["highest_gradient_norm"] for entry in counted), default=None)
     return Training(
-        run.config.clip, mean("gradient_norm"), max((e["highest_gradient_norm"] for e in counted), default=None), mean("clipped"),
-        progress["rollbacks"], run.config.rate * progress["rate_scale"], progress["best_step"], log[-1]["step"] if log else 0,
-        min(measures, default=None), measures[-1] if measures else None, run.task.MEASURE,
+        run.config.clip, mean("gradient_norm"), highest, mean("clipped"), max(changes, default=None),
+        progress["rollbacks"], run.config.rate * progress["rate_scale"],
+        progress["best_step"], log[-1]["step"] if log else 0,
+        min(measures, default=None), measures[-1] if measures else None, run.task.MEASURE, log[-1]["train"] if log else None,
     )  # fmt: skip
 
 
 # --- the verdict
 
 
-def verdicts(layers: list[Layer], parameters: list[Parameter], training: Training) -> list[Verdict]:
+def verdicts(layers: list[Layer], training: Training) -> list[Verdict]:
     """Every fault that the figures show, the gravest first."""
-    found = [_too_fast(parameters, training), _too_slow(parameters), *_by_clipping(training)]
+    found = [_too_fast(training), _too_slow(training), *_by_clipping(training)]
     for judge in (_explodes, _vanishes, _stuck, _dead):
         found.append(next(filter(None, map(judge, layers)), None))
     found.append(_by_heart(training))
     return [verdict for verdict in found if verdict is not None]
 
 
-def _too_fast(parameters: list[Parameter], training: Training) -> Verdict | None:
+def _too_fast(training: Training) -> Verdict | None:
     if training.rollbacks:
         evidence = f"training diverged and was set back {_times(training.rollbacks)}"
         return Verdict("the rate is too high", evidence, f"--rate {training.rate:.2g}, where it went on")
-    change = _change(parameters)
-    if change is not None and change > HOT:
-        evidence = f"a step at the highest rate changes the middle matrix by {100 * change:.2g} % of its size"
-        return Verdict("the rate is too high", evidence, f"--rate {training.rate / 10:.2g}")
-    return None
-
-
-def _too_slow(parameters: list[Parameter]) -> Verdict | None:
-    change = _change(parameters)
-    if change is None or change >= COLD:
+    if training.change is None or training.change <= HOT:
         return None
-    evidence = f"a step at the highest rate changes the middle matrix by {100 * change:.2g} % of its size"
-    return Verdict("the rate is too low", evidence, "ten times the --rate, or leave it out: it is chosen then")
+    return Verdict("the rate is too high", _changed(training.change), f"--rate {training.rate / 10:.2g}")
 
 
-def _change(parameters: list[Parameter]) -> float | None:
-    """The relative change of the middle matrix; vectors such as biases begin at zero, and say nothing."""
-    changes = [p.change for p in parameters if p.change is not None and not p.name.endswith((".b", ".bias", ".d"))]
-    return float(np.median(changes)) if changes else None
+def _too_slow(training: Training) -> Verdict | None:
+    if training.change is None or training.change >= COLD:
+        return None
+    return Verdict("the rate is too low", _changed(training.change), "ten times the --rate, or leave it out: it is chosen then")
+
+
+def _changed(change: float) -> str:
+    return f"a step at the highest rate changed the middle matrix by as much as {100 * change:.2g} % of its size"
 
 
 def _by_clipping(training: Training) -> list[Verdict]:
@@ -267,12 +272,15 @@ def _dead(layer: Layer) -> Verdict | None:
 
 
 def _by_heart(training: Training) -> Verdict | None:
-    if training.best is None or training.last is None or training.best <= 0 or training.last <= WORSE * training.best:
+    best, last, where = training.best, training.last, f"{training.measure} on validation data"
+    if best is None or last is None or best <= 0:
         return None
-    evidence = (
-        f"{training.measure} on validation data was {training.best:.4g} at step {training.best_step} and {training.last:.4g} "
-        f"at step {training.last_step}"
-    )
+    if last > WORSE * best:
+        evidence = f"{where} was {best:.4g} at step {training.best_step} and {last:.4g} at step {training.last_step}"
+    elif training.measure.startswith("nats") and last > GAP * training.train:  # the loss is in the same unit
+        evidence = f"{where} is {last:.4g}, and {training.train:.4g} on those it trains on"
+    else:
+        return None
     return Verdict("it learnt its data by heart", evidence, "more data, more --dropout, fewer --hidden, or fewer --steps")
 
 

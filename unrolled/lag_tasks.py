@@ -29,7 +29,7 @@ SOLVED = 0.95  # accuracy on examples never trained on
 LOOK, TESTED = 25, 500  # steps from one look at that to the next; examples
 BATCH, CLIP = 32, 1.0
 RATES = {cells.RNN: 2e-3}  # of Adam; the basic RNN learns nothing at the others' GATED
-GATED = 1e-2
+GATED = 2e-2
 
 
 class Examples(NamedTuple):
