@@ -27,7 +27,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import attention, caption_floors, caption_scores, captioner, coloured_shapes, fit, gaze_page, pointing, tables, word_input
+from .. import (
+    attention,
+    caption_floors,
+    caption_scores,
+    captioner,
+    coloured_shapes,
+    fit,
+    gaze_page,
+    pointing,
+    tables,
+    unrolling,
+    word_input,
+)
 from .. import run as folders
 from ..attention import Attention
 from ..caption_scores import words
@@ -419,6 +431,18 @@ def settings(config: Config, data: Data) -> fit.Settings:
     work = min(config.batch, len(data.train))
     measure = fit.Measure(MEASURE, "", 1.0, "pictures", work, ("cider", "bleu4", "distinct", "slots", "pointing"))
     return fit.settings_of(config, measure, warmup=200, average=config.average)
+
+
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    places = f"{model.grid[0]} x {model.grid[1]} places"
+    reader = (unrolling.seen(model.encoder), unrolling.dense("places", model.memory))
+    writer = (
+        unrolling.looked_up(model.embed), *unrolling.recurrent(model.decoder),
+        unrolling.dense("combine", model.combine), unrolling.dense("softmax", model.output),
+    )  # fmt: skip
+    parts = unrolling.Part("picture", "x", reader, once=True), unrolling.Part("writer", "y", writer, "ŷ", fed_back=True)
+    return unrolling.Net(unrolling.MANY, parts, "first state", "attention", f"at each word it looks at {places} of the picture")
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:

@@ -416,10 +416,8 @@ def picture(model: Model) -> unrolling.Net:
     """The net over time, for the verb graph."""
     layers = () if model.recurrent is None else unrolling.recurrent(model.recurrent)
     rows = (unrolling.looked_up(model.embed), *layers, unrolling.dense("output", model.output))
-    last = model.pool.kind == "last"
     both = model.recurrent is not None and model.recurrent.directions == 2
-    name = ("each direction's last state" if both else "the last state") if last else f"{model.pool.kind} over the steps"
-    ends = ((0, -1) if both else (-1,)) if last else ()
+    name, ends = unrolling.pooling(model.pool, both)
     return unrolling.Net(unrolling.ONE, (unrolling.Part("", "x", rows, "ŷ", name, ends),))
 
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import calibration, fit, label_tables, metrics, moving_shapes, overlap, tables
+from .. import calibration, fit, label_tables, metrics, moving_shapes, overlap, tables, unrolling
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -442,6 +442,18 @@ def settings(config: Config, data: Data) -> fit.Settings:
     unit = "nats/frame" if config.per == "frame" else "nats/clip"
     measure = fit.Measure(MEASURE, unit, 1.0, "frames", config.batch * config.frames, ("accuracy",))
     return fit.settings_of(config, measure, warmup=200, average=config.average)
+
+
+def picture(model: Model) -> unrolling.Net:
+    """The net over time, for the verb graph."""
+    layers = () if model.recurrent is None else unrolling.recurrent(model.recurrent)
+    hidden = () if model.hidden is None else (unrolling.dense("hidden", model.hidden),)
+    rows = (unrolling.seen(model.convolution), unrolling.dense("features", model.place), *layers, *hidden)
+    rows = (*rows, unrolling.dense("output", model.output))
+    if model.per_frame:
+        return unrolling.Net(unrolling.SAME, (unrolling.Part("", "x", rows, "ŷ"),))
+    name, ends = unrolling.pooling(model.pool, model.both and model.recurrent is not None)
+    return unrolling.Net(unrolling.ONE, (unrolling.Part("", "x", rows, "ŷ", name, ends),))
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:
