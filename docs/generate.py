@@ -66,7 +66,7 @@ def measurements() -> str:
     return "\n".join(parts)
 
 
-WITH_TABLES = ("performance.md", "embed.md", "classify.md", "tag.md", "translate.md", "speech.md", "trigger.md", "video.md")
+WITH_TABLES = ("performance.md", "embed.md", "classify.md", "tag.md", "translate.md", "speech.md", "trigger.md")
 MARK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 
 
