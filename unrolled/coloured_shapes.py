@@ -13,7 +13,7 @@ COLOURS = {
 }  # fmt: skip
 SHAPES = ("circle", "square", "triangle", "cross", "ring")
 APART = 22  # pixels between middles, at least
-CLEAR = 9  # pixels by which two shapes stand more beside than above one another, or the other way round
+CLEAR = 16  # pixels by which two shapes stand more beside than above one another, or the other way round
 
 
 class Drawn(NamedTuple):

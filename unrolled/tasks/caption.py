@@ -57,7 +57,7 @@ from ..layers import begin_with, initialise
 from ..recurrent import Recurrent, drop
 
 MEASURE = "cider_missing"
-MEASURING = fit.Measuring("pictures", probe=16, few=100, many=1_000_000, warming=0, untrained=2.0)
+MEASURING = fit.Measuring("pictures", probe=16, few=200, many=1_000_000, warming=0, untrained=2.0)
 TRY = ("predict {run} picture.jpg", "look {run} picture.jpg --out look.png")
 TAKES = "picture"
 
@@ -551,7 +551,7 @@ class Predict:
     beam: int = option(5, "hypotheses kept a picture; 1 takes the likeliest symbol each time", minimum=1, maximum=1000)
     best: int = option(1, "captions shown a picture", minimum=1, maximum=1000)
     length_power: float = option(1.0, "0 compares whole log-probabilities, 1 their mean a symbol", minimum=0, maximum=2)
-    patience: float | None = option(1.0, "the search is over when so many beams have ended", minimum=0.01)
+    patience: float | None = option(3.0, "the search is over when so many beams have ended", minimum=0.01)
     no_repeat: int | None = option(None, "no run of so many symbols stands twice in a caption", minimum=1)
     beside: tuple[str, ...] = option((), "other runs with the same symbols, that vote too")
 
