@@ -16,10 +16,12 @@ from . import (
     recurrent,
     sampling,
     speech,
+    speech_language,
     start,
     stepping,
     translating,
     trigger,
+    video,
     words,
     writing,
 )
@@ -52,6 +54,7 @@ BENCHES = {
     "ctc": ctc.run,
     "digits": speech.run_digits,
     "digits-speakers": speech.run_speakers,
+    "speech-language": speech_language.run_speech_language,
     "sst2": reading.run_sst2,
     "sst2-vectors": reading.run_sst2_vectors,
     "sst5": reading.run_sst5,
@@ -67,12 +70,13 @@ BENCHES = {
     "trigger-computer": trigger.run_computer,
     "trigger-alexa-spoken": trigger.run_alexa_spoken,
     "trigger-computer-spoken": trigger.run_computer_spoken,
+    "video": video.run,
 }
 QUICK = ("start", "writing", "recurrent", "ragged", "stepping", "curves", "first-use", "int8")
 
 parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
 parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=", ".join(BENCHES))
-parser.add_argument("--data", help="folder with text/, embeddings/, sentiment/, tagging/, translation/ and audio/")
+parser.add_argument("--data", help="folder with text/, embeddings/, sentiment/, tagging/, translation/, audio/ and video/")
 chosen = parser.parse_args()
 for name in chosen.names or QUICK:
     print(f"\n{name}")

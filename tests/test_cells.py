@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import math
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -555,6 +556,12 @@ def test_every_share_is_done_once(openmp, monkeypatch):
     done = []
     threads.in_shares(done.append, 7)
     assert sorted(done) == list(range(7))
+
+
+def test_many_shares_take_no_more_threads_than_torch_does():
+    who = []
+    threads.in_shares(lambda i: (time.sleep(0.002), who.append(threading.get_native_id())), 200)
+    assert len(who) == 200 and len(set(who)) <= torch.get_num_threads()
 
 
 # --- choices kept on disk

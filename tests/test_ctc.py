@@ -210,6 +210,62 @@ def test_frames_in_blocks_are_read_as_at_once(seed, cuts, width):
         assert one.score == other.score
 
 
+def counting(model: backoff.Model, symbols: int) -> ctc.Net:
+    """A net that is an n-gram model: its state is the text so far as a number; it reads symbol x as x + 1."""
+
+    def step(ids, state):
+        (texts,) = state
+        texts = np.where(ids == 0, 1, texts * (symbols + 1) + ids)  # 0 begins
+        logits = np.full((len(ids), symbols + 2), -50.0)
+        for row, text in zip(logits, texts.tolist(), strict=True):
+            written = []
+            while text > 1:
+                text, last = divmod(text, symbols + 1)
+                written.insert(0, last - 1)
+            row[1:] = [model.nats([*written, x])[len(written)] for x in range(symbols + 1)]
+        return logits, (texts,)
+
+    return ctc.Net(step, (np.zeros(1, object),), 0, symbols + 1, np.arange(symbols) + 1)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=seeds, weight=st.sampled_from([0.0, 0.7]), width=st.sampled_from([3, 300]))
+def test_a_net_counts_as_the_model_that_it_is(seed, weight, width):
+    """Whatever stays in the beam, however frames are cut, whatever is forgotten."""
+    model, x = backoff.of_texts([[1, 2, 1], [2, 2], []], 3, 3), frames(seed, 5 if width == 300 else 30, 3)
+    given = {"width": width, "least": None, "weight": weight, "insertion": 0.3, "hot": [[2, 1]]}
+    search = ctc.Search(3, model=counting(model, 3), **given)
+    wanted = ctc.Search(3, model=model, **given).read(x, width)
+    state = search.start()
+    for frame in x:
+        state = search.push(state, frame[None])
+        kernel.forget(state)
+    for found in (search.read(x, width), search.best(state, width)):
+        same(found, {tuple(one.ids): one.score for one in wanted})
+
+
+def test_a_net_without_an_end_counts_the_symbols_alone():
+    model, x = backoff.of_texts([[1, 2, 1], [2, 2], []], 3, 3), frames(1, 4, 3)
+    nats, _ = all_texts(x)
+    wanted = {text: nats[text] + 0.5 * model.nats(text)[:-1].sum() for text in nats}
+    net = counting(model, 3)._replace(end=None)
+    same(ctc.Search(3, width=300, least=None, model=net, weight=0.5).read(x, 300), wanted)
+
+
+@torch.no_grad()
+def test_a_long_stream_of_a_language_net_forgets_too():
+    codec = Codec("characters", " abc\n", records=True)
+    net = language.Model(language.Config(hidden=8, layers=2, embedding=4), codec).eval()
+    step, state = language.stepper(net, None)
+    search = ctc.Search(5, width=4, model=ctc.Net(step, state, codec.start, END, np.array([0, 2, 3, 4, 5])), weight=0.5)
+    x = np.concatenate([frames(i, 100, 5, 3.0) for i in range(20)])
+    state = search.push(search.start(), x)
+    best = search.best(state)[0]
+    assert len(state.tree) == len(state.ahead) < 8 * len(best.ids) and len(best.ids) > 500
+    alone = ctc.rescore([best._replace(score=best.nats)], step, search.net.state, codec.start, END, 0.5, 0.0, search.net.numbers)
+    assert best.score == pytest.approx(alone[0].score, rel=1e-5)
+
+
 @few
 @given(seed=seeds, width=st.sampled_from([2, 4]))
 def test_forgetting_what_is_no_longer_open_changes_nothing(seed, width):
@@ -218,7 +274,7 @@ def test_forgetting_what_is_no_longer_open_changes_nothing(seed, width):
     state = search.start()
     for frame in x:
         state = search.push(state, frame[None])
-        kernel.compact(*state)
+        kernel.forget(state)
     for one, other in zip(search.read(x, width), search.best(state, width), strict=True):
         assert one.ids.tolist() == other.ids.tolist() and one.score == other.score
 

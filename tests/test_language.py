@@ -129,7 +129,7 @@ def test_a_run_reports_its_baselines(song):
 
 def test_a_finished_run_keeps_no_copy_of_the_text(song):
     kept = {path.name for path in song.folder.iterdir()}
-    assert kept == {"config.json", "codec.json", "steps", "best", "last", "log.jsonl", "report.json", "samples"}
+    assert kept == {"config.json", "codec.json", "steps", "best", "last", "log.jsonl", "report.json", "report.html", "samples"}
 
 
 def test_a_finished_run_cannot_be_resumed_and_says_what_can_be_done(song):

@@ -189,14 +189,18 @@ def test_masks_hide_a_part_alone(both):
 def test_an_example_ripens(both, tmp_path):
     data = speech.read(both.config, tmp_path)
     reader = speech.Batches(both.config, data)
-    first, text = reader._example(0, 0.0, np.random.default_rng(1))
+    first, text = reader._example(0, 0.0, 0.0, np.random.default_rng(1))
     assert text == data.train.texts[0] and np.array_equal(first, data.train[0])
-    texts = [reader._example(0, 1.0, np.random.default_rng(i))[1] for i in range(40)]
-    assert max(len(text.split()) for text in texts) > 1
+    made = [reader._example(0, 2.0 * both.config.hertz, 1.0, np.random.default_rng(i)) for i in range(40)]
+    texts = [text for _, text in made]
+    assert min(len(text.split()) for text in texts) > 1 and min(len(one) for one, _ in made) > 1.7 * both.config.hertz
     assert all(speech.BLANK not in data.codec.encode(text) for text in texts)
     again = speech.Batches(both.config, data)
     one, other = reader.batch(3), again.batch(3)
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    for step in range(4, 24):  # of like lengths
+        sizes = reader.batch(step).sizes
+        assert sizes.min() > 0.3 * sizes.max()
 
 
 def test_weights_of_another_run_take_new_symbols(both, tmp_path):
@@ -249,7 +253,128 @@ def test_an_arpa_file_rules_the_words(tmp_path):
     assert isinstance(predict(run, [said(run)], Predict(lm=str(path), weight=1.0))[0].text, str) and rng is not None
 
 
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory):
+    """A language run over the three words, a line each."""
+    return lines_learnt(tmp_path_factory.mktemp("writer"), "solu\nsolu nari\nkamito\n" * 200, steps=60)
+
+
+def lines_learnt(folder, text, steps=2, **changes):
+    settings = {"hidden": 24, "layers": 1, "embedding": 8, "batch": 4, "length": 16, "rate": 0.02, "evaluations": 1}
+    (folder / "text.txt").write_text(text)
+    where = {"out": folder / "run", "device": "cpu", "precision": "float32", "quiet": True}
+    return api.train("language", folder / "text.txt", steps=steps, **where, **(settings | changes))
+
+
+def test_a_language_run_writes_with_a_speech_run(both, writer):
+    """Each text's score holds what the language net says of it as a line, symbol by symbol."""
+    name, frames = str(writer.folder), speech.answers(both.model, [sound.read(said(both), both.config.hertz)])[0]
+    helped = speech.together(both, [writer])
+    texts = speech.searcher(helped, Predict(lm=name, weight=0.7, insertion=0.2)).read(frames, 5)
+    for one in texts:
+        line = writer.codec.encode(both.codec.decode(one.ids.tolist()) + "\n")
+        nats = -writer.task.score(writer, line, len(line), writer.task.Score()).nats.sum()
+        assert one.score == pytest.approx(one.nats + 0.7 * nats + 0.2 * len(one.ids), rel=1e-4)
+    assert len({one.ids.tobytes() for one in texts}) == 5
+    before, after = (predict(run, [said(both)], Predict(lm=lm, weight=9.0))[0] for run, lm in ((both, "none"), (helped, name)))
+    assert before.text != after.text
+
+
+def test_a_language_run_is_named_on_the_command_line(forward, writer, capsys):
+    run, name = str(forward.folder), str(writer.folder)
+    assert cli.run(["predict", run, str(said(forward)), "--lm", name, "--weight", "0.5"]) == 0
+    (text,) = capsys.readouterr().out.splitlines()
+    assert cli.run(["listen", run, str(said(forward)), "--lm", name, "--weight", "0.5"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"s  {text}")
+    assert cli.run(["evaluate", run, str(forward.folder.parent / "clips.tsv"), "--lm", name, "--json"]) == 0
+    measures = json.loads(capsys.readouterr().out)["measures"]
+    assert next(row["value"] for row in measures if row["measure"] == "word_error_rate") < 0.3
+
+
+def test_a_language_run_that_does_not_fit_is_refused(both, writer, tmp_path, capsys):
+    with pytest.raises(UserError, match=r"`lm` got the folder `.*`; a run comes in by `speech\.together"):
+        predict(both, [said(both)], Predict(lm=str(writer.folder)))
+    for name, text, changes, message in (
+        ("words", "solu nari\n" * 200, {"symbols": "words"}, r"symbols of `.*` are words; those of `.*` are characters"),
+        ("few", "solu nari\n" * 200, {}, r"does not know `k` `m` `t`, which"),
+    ):
+        (tmp_path / name).mkdir()
+        with pytest.raises(UserError, match=message):
+            speech.together(both, [lines_learnt(tmp_path / name, text, **changes)])
+    rows = "text\tlabel\n" + "".join(f"{word} solu\t{word}\n" for word in WORDS) * 200
+    (tmp_path / "text.tsv").write_text(rows)
+    settings = {"steps": 2, "hidden": 8, "embedding": 4, "batch": 4, "length": 16, "device": "cpu", "quiet": True}
+    labelled = api.train(
+        "language", tmp_path / "text.tsv", out=tmp_path / "labelled", column="text", condition="label", **settings
+    )
+    with pytest.raises(UserError, match="writes for a label \\(--condition\\); a language model for speech has none"):
+        speech.together(both, [labelled])
+    assert cli.run(["predict", str(both.folder), str(said(both)), "--lm", str(both.folder)]) == 2
+    assert "is a run of `speech`; a run of `language` is needed" in capsys.readouterr().err
+
+
 # --- evaluating
+
+
+def test_recordings_that_cannot_be_read_are_named_and_the_others_scored(forward, tmp_path, capsys):
+    table = tmp_path / "test.tsv"
+    (tmp_path / "bad.wav").write_text("no sound")
+    rows = [f"{said(forward, f'clips/{i:02d}.wav')}\t{WORDS[i % 3]}" for i in range(6)]
+    table.write_text("audio\ttext\n" + "\n".join([*rows[:2], "bad.wav\tsolu", *rows[2:], "gone.wav\tnari"]) + "\n")
+    assert cli.run(["evaluate", str(forward.folder), str(table), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    measures = {row["measure"]: row for row in found["measures"]}
+    assert measures["recordings_left_out"]["value"] == 2 and "of 6 transcripts" in measures["word_error_rate"]["protocol"]
+    assert [row["where"] for row in found["left_out"]] == [f"{table}:4", f"{table}:9"]
+    assert "is not read as sound" in found["left_out"][0]["why"] and "does not exist" in found["left_out"][1]["why"]
+    table.write_text("audio\ttext\nbad.wav\tsolu\n")
+    with pytest.raises(UserError, match=r"none of the 1 recordings can be read: .*bad\.wav` is not read as sound") as error:
+        speech.part(forward, [str(table)], tmp_path)
+    assert error.value.where == f"{table}:2"
+
+
+def test_other_verbs_say_what_a_run_takes(forward, both, capsys):
+    for words in (["score", str(forward.folder), "a.txt"], ["sample", str(forward.folder)]):
+        assert cli.run(words) == 2
+        assert "a run of `speech` takes predict, evaluate, look, listen, info, compare" in capsys.readouterr().err
+    assert cli.run(["compare", str(forward.folder), str(both.folder)]) == 0
+    lines = {line.split("  ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert {"word_error_rate", "direction", "hidden"} & lines.keys() == {"word_error_rate", "direction"}
+    assert cli.run(["compare", str(forward.folder), str(both.folder), "--data", "x.tsv"]) == 2
+    assert "a run of `speech` takes" in capsys.readouterr().err
+
+
+# --- looking
+
+
+def test_what_is_looked_at_is_what_is_predicted(forward, tmp_path, capsys):
+    (answer,) = predict(forward, [said(forward)], Predict())
+    heard = speech.look(forward, str(said(forward)))
+    assert [(span.text, span.begin, span.end) for span in heard.spans] == [tuple(word) for word in answer.words]
+    frames = speech.answers(forward.model, [sound.read(said(forward), forward.config.hertz)])[0]
+    for name, probability in zip(heard.names, heard.probabilities.T, strict=True):
+        np.testing.assert_array_equal(probability, np.exp(frames[:, forward.codec.index[name]]))
+        assert probability.max() >= speech.SHOWN
+    (span,) = heard.spans
+    each = {name: heard.probabilities[:, heard.names.index(name)].max() for name in set(span.text)}
+    assert 0 < span.probability <= min(each.values()) + 1e-4
+    assert heard.times[1] - heard.times[0] == pytest.approx(forward.model.step / forward.config.hertz)
+    assert cli.run(["look", str(forward.folder), str(said(forward)), "--json", "--out", str(tmp_path / "a.html")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["word"] for row in found["words"]] == answer.text.split()
+    assert answer.text.encode() in (tmp_path / "a.html").read_bytes()
+
+
+def test_silence_and_very_short_sounds_are_looked_at_too(both, tmp_path):
+    sound.write(tmp_path / "a.wav", np.zeros(40), 16_000)
+    heard = speech.look(both, str(tmp_path / "a.wav"))
+    assert len(heard.features) == 0 and speech.VIEW.page(heard).startswith(b"<!doctype html>")
+
+
+def test_too_long_a_sound_is_not_drawn(both, tmp_path):
+    sound.write(tmp_path / "a.wav", np.zeros(31 * 16_000), 16_000)
+    with pytest.raises(UserError, match=r"lasts 31.0 s; 30 s of speech fit on a page"):
+        speech.look(both, str(tmp_path / "a.wav"))
 
 
 def test_evaluation_tells_rates_groups_errors_and_the_worst(forward, tmp_path, capsys):
@@ -470,7 +595,7 @@ def test_what_cannot_be_done_is_said(both, forward):
         predict(both, [said(both)], Predict(hot=(" ",)))
     with pytest.raises(UserError, match="has `q` in it, which no transcript had that was trained on"):
         predict(both, [said(both)], Predict(hot=("quo",)))
-    with pytest.raises(UserError, match="`--lm nowhere` is no file; allowed are an"):
+    with pytest.raises(UserError, match="`--lm nowhere` is not there; allowed are a run of"):
         predict(both, [said(both)], Predict(lm="nowhere"))
     with pytest.raises(UserError, match="does not exist"):
         predict(both, [said(both, "nothing.wav")], Predict())

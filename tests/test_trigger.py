@@ -323,3 +323,71 @@ def test_takes_are_recorded_from_a_pipe_and_learnt_from(tmp_path, monkeypatch, c
 
 def test_the_report_has_a_picture_of_misses_against_false_accepts(run):
     assert (run.folder / "samples" / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- many files, a look inside
+
+
+def test_each_of_several_files_is_named_and_a_bad_one_loses_no_other(run, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for i, word in enumerate(("kamito", "sulo", "kamito")):
+        sound.write(folder / f"{i}.wav", spoken([word], seed=i + 1)[0], RATE)
+    paths = [folder / f"{i}.wav" for i in range(3)]
+    texts = [trigger.shown(answer, False) for answer in trigger.predict(run, paths, trigger.Predict())]
+    (tmp_path / "bad.wav").write_text("no sound")
+    whole = paths[0].read_bytes()
+    (tmp_path / "short.wav").write_bytes(whole[: len(whole) // 2])
+
+    def answers(*words, code=0):
+        assert cli.run(["predict", str(run.folder), *map(str, words)]) == code
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+        return shown.out.splitlines(), shown.err
+
+    lines = [f"{path}\t{text}" for path, text in zip(paths, texts, strict=True)]
+    assert answers(paths[0])[0] == texts[:1]
+    assert answers(*paths)[0] == lines and answers(folder)[0] == lines and answers(f"@{folder}")[0] == lines
+    out, err = answers(tmp_path / "bad.wav", paths[0], tmp_path / "short.wav", tmp_path / "gone.wav", paths[2], code=2)
+    assert out == [lines[0], lines[2]] and err.count("error:") == 3
+    assert all(said in err for said in ("is not read as sound", "is damaged or ends early", "gone.wav` does not exist"))
+    listed = tmp_path / "list.txt"
+    listed.write_text("sounds/0.wav\nbad.wav\nsounds/1.wav\n")
+    out, _ = answers(f"@{listed}", code=2)
+    assert out == [f"{listed}:1\t{texts[0]}", f"{listed}:3\t{texts[1]}"]
+    table = tmp_path / "table.csv"
+    table.write_text("path,speaker\nsounds/2.wav,a\nsounds/1.wav,b\n")
+    assert answers(f"@{table}")[0] == [f"{table}:2\t{texts[2]}", f"{table}:3\t{texts[1]}"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{paths[0]}\n{paths[1]}\n".encode())))
+    out, _ = answers("-")
+    assert [line.split("\t")[1] for line in out] == texts[:2]
+
+
+def test_what_is_looked_at_is_when_it_fires(run, tmp_path, capsys):
+    samples, _ = spoken(["sulo", "kamito"])
+    path = tmp_path / "a.wav"
+    sound.write(path, samples, RATE)
+    (answer,) = trigger.predict(run, [path], trigger.Predict())
+    assert cli.run(["look", str(run.folder), str(path), "--json", "--out", str(tmp_path / "a.html")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [{name: row[name] for name in ("time", "probability")} for row in found["events"]] == answer.events != []
+    probabilities, times = np.array(found["probabilities"])[:, 0], np.array(found["answer_seconds"])
+    at = [int(np.abs(times - event["time"]).argmin()) for event in answer.events]
+    assert [round(probabilities[i], 4) for i in at] == [event["probability"] for event in answer.events]
+    assert found["threshold"] == pytest.approx(float(run.model.threshold), abs=1e-4)
+    assert len(found["spectrogram"]) == run.model.logmel.frames(len(samples))
+    assert (tmp_path / "a.html").read_bytes().count(b"class=event") == len(answer.events)
+
+
+def test_too_long_a_sound_is_not_drawn(run, tmp_path):
+    sound.write(tmp_path / "a.wav", np.zeros(121 * 8000), 8000)
+    with pytest.raises(UserError, match=r"lasts 121.0 s; 120 s of sound fit on a page"):
+        trigger.look(run, str(tmp_path / "a.wav"))
+
+
+def test_other_verbs_say_what_a_run_takes(run, capsys):
+    for words in (["score", str(run.folder), "a.txt"], ["sample", str(run.folder)]):
+        assert cli.run(words) == 2
+        assert "a run of `trigger` takes predict, evaluate, look, listen, info, compare" in capsys.readouterr().err
+    assert cli.run(["compare", str(run.folder), str(run.folder)]) == 0
+    assert "miss_rate" in capsys.readouterr().out

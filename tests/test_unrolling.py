@@ -18,6 +18,8 @@ NETS = {
     "translate": ({"attention": "additive", "feed": False, **BOTH}, Codec("characters", ("a", "b"), beside=SYMBOLS)),
     "speech": ({"hertz": 8000, **SIZES}, SYMBOLS),
     "trigger": (SIZES, Codec("words", ("hey",))),
+    "caption": ({"size": 32, "stages": 2, "width": 16, "embedding": 8, "cell": "lstm", **SIZES}, SYMBOLS),
+    "video": ({"per": "clip", "pooling": "last", "frames": 4, "size": 32, **SIZES}, Codec("words", (), ("up", "down"))),
     "wavenet": ({"cell": "rnn", "hertz": 8000, **SIZES}, Codec("sounds")),
 }
 
@@ -44,7 +46,8 @@ def test_a_row_has_a_box_a_step_and_one_colour(task, steps):
     rows = [row for part in picture.parts for layer in part.layers for row in layer]
     alone = sum(bool(part.pool) for part in picture.parts)  # the row above a pooling has one box, the pooling another
     bars = alone + bool(picture.attention)
-    assert sum(boxes.values()) == steps * (len(rows) - alone) + alone + bars
+    once = sum(len(layer) for part in picture.parts for layer in part.layers if part.once)
+    assert sum(boxes.values()) == steps * (len(rows) - alone - once) + alone + once + bars
     assert len(boxes) == min(len(rows), len(unrolling.COLOURS)) + bool(bars)
     names = Counter(text for text in texts(root) if text in {row.name for row in rows})
     for name, number in Counter(row.name for row in rows).items():
@@ -70,6 +73,12 @@ def test_nothing_lies_outside_the_page(task):
         ("translate", unrolling.OTHER, ["attention, additive", "first state", "reader", "writer", "combine"]),
         ("speech", unrolling.SAME, ["convolution", "W 4 × 32"]),
         ("trigger", unrolling.SAME, ["σ", "a step is 30 ms of the log-mel spectrogram"]),
+        (
+            "caption",
+            unrolling.MANY,
+            ["picture", "convolutions", "at each word it looks at 8 x 8 places of the picture"],
+        ),
+        ("video", unrolling.ONE, ["features", "the last state", "convolutions"]),
         ("wavenet", "many to many, each output the next input", ["RNN", "E 256 × 64", "W 256 × 16"]),
     ],
 )

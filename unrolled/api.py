@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from . import config as options
-from . import fit, summary, tables, tasks
+from . import fit, run_report, summary, tables, tasks, unrolling
 from . import run as folders
 from .data.vocab import Codec
 from .errors import UserError
@@ -32,6 +32,7 @@ class Run(NamedTuple):
     codec: Codec
     model: torch.nn.Module
     task: ModuleType
+    beside: Any = None  # another Run that it writes with (speech: a language run)
 
 
 def load(folder: str | Path, which: str = "best") -> Run:
@@ -111,7 +112,7 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
         raise UserError(f"`{folder}` is finished: it took all its {run.config.steps} steps", fix=fix)
     if tasks.trains_itself(run.task):
         run.task.go_on(folder, run.config, run.codec, Progress(quiet))
-        return load(folder)
+        return _told(load(folder))
     processes = fit.processes(run.config.device)
     progress = Progress(quiet or not processes.is_main_process)
     about = folders.read_config(folder)
@@ -132,8 +133,16 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
     standing = fit.fit(folder, run.model, run.task.batches(run.config, data), evaluate, settings, progress, samples)
     if processes.is_main_process:
         _report(folder, data, about, standing, progress)
+        _told(load(folder))
     processes.wait_for_everyone()
     return load(folder)
+
+
+def _told(run: Run) -> Run:
+    """The run, with its page written."""
+    graph = unrolling.svg(run.task.picture(run.model)) if hasattr(run.task, "picture") else ""
+    folders.write_bytes(run.folder / "report.html", run_report.page(run.folder, graph))
+    return run
 
 
 def watching(page: ModuleType) -> Callable[..., dict[str, float]]:
@@ -199,7 +208,7 @@ def _prepare(
 
 SHOWN = (
     "bits_per_character", "nats_per_sample", "bits_per_sample", "accuracy", "mean_absolute_error", "span_f1", "bleu", "miss_rate",
-    "word_error_rate",
+    "word_error_rate", "cider", "bleu4",
 )  # fmt: skip  # the measures a baseline line shows
 
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import alignment
+from . import picture as drawn
 from .alignment import Words
-from .errors import MISSING_EXTRA, UserError
 from .template import fill
 
 END = "⏎"
@@ -94,15 +94,10 @@ def _cell(looked: Looked, t: int, s: int, begins: bool) -> str:
 
 def picture(looked: Looked, kind: str) -> bytes:
     """The heat map as a `png` or `svg` file."""
-    try:
-        from . import plot
-    except ImportError as error:
-        fix = "pip install 'unrolled[plot]', or --out look.html"
-        raise UserError(f"a picture needs the package `{error.name}`", fix=fix, code=MISSING_EXTRA) from None
     source, written = ([visible(symbol) for symbol in symbols] for symbols in (looked.source, looked.written))
     borders = (np.flatnonzero(begins) for begins in _begin(looked))
-    figure = plot.attention(source, written, looked.weights, *borders, f"{looked.note}; the darker, the more it looked there")
-    return {"png": plot.png, "svg": plot.svg}[kind](figure)
+    note = f"{looked.note}; the darker, the more it looked there"
+    return drawn.of(lambda plot: plot.attention(source, written, looked.weights, *borders, note), kind)
 
 
 ENDINGS = {".html": page, ".png": partial(picture, kind="png"), ".svg": partial(picture, kind="svg")}

@@ -267,8 +267,16 @@ def _of_task(tasks: tuple[str, ...], run: Any) -> Any:
     theirs = _task_of(run)
     if theirs not in tasks:
         needed = f"a run of `{tasks[0]}` is needed" if len(tasks) == 1 else f"needed is one of {', '.join(tasks)}"
-        raise UserError(f"`{run.folder}` is a run of `{theirs}`; {needed}", fix=f"unrolled info {run.folder}")
+        verbs = (verb for verb, name in ANSWERING.items() if hasattr(run.task, name))
+        fix = f"a run of `{theirs}` takes {', '.join((*verbs, 'info', 'compare'))}"
+        raise UserError(f"`{run.folder}` is a run of `{theirs}`; {needed}", fix=fix)
     return run
+
+
+# The verbs that not every run takes, and what the page of one that does has.
+ANSWERING = {
+    "predict": "Predict", "evaluate": "Evaluate", "sample": "Sample", "score": "Score", "look": "look", "listen": "Listen",
+}  # fmt: skip
 
 
 def _stream(pieces: Iterator[str], prompt: str) -> None:
@@ -331,21 +339,20 @@ def predict() -> click.Command:
 
         model = _of_task(tuple(pages), api.load(run))
         options = _options_of(model, "Predict", pages, given(values))
-        if getattr(options, "beside", ()):
-            model = model.task.together(model, [_of_task((_task_of(model),), api.load(other)) for other in options.beside])
+        model = _with_others(model, options)
         coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         with tempfile.TemporaryDirectory() as spool:
             failed: list[UserError] = []
-            items, several = _opened(model, _items(model, input, options, Path(spool)), failed), False
-            while some := list(itertools.islice(items, AT_ONCE)):
-                several = several or len(some) + len(failed) > 1
-                answers = model.task.predict(model, [item for _, item in some], options)
-                for (where, _), answer in zip(some, answers, strict=True):
+            items = _opened(model, _items(model, input, options, Path(spool)), failed)
+            ahead = list(itertools.islice(items, 2))
+            several, items = len(ahead) + len(failed) > 1, itertools.chain(ahead, items)
+            while some := list(itertools.islice(items, getattr(model.task, "AT_ONCE", AT_ONCE))):
+                for (where, _), answer in zip(some, _answered(model, some, options, failed), strict=False):
                     if as_json:
                         click.echo(_line({"where": where} | _plain(answer)))
                     else:
                         shown = model.task.shown(answer, coloured)
-                        click.echo(_of_file(where, shown) if several and _takes_sound(model) else shown)
+                        click.echo(_of_file(where, shown) if several and _takes_files(model) else shown)
         for error in failed[:-1]:
             _fail(str(error), error.code)
         if failed:
@@ -364,17 +371,36 @@ def predict() -> click.Command:
 def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iterator[tuple[str | None, Any]]:
     """What is to be answered, each after its place; what is typed in has none."""
     for text in inputs:
-        if text == "-" or text.startswith("@"):
+        if text == "-" or text.startswith("@") or (_takes_files(run) and os.path.isdir(text) and run.task.TAKES != "clip"):
             found = run.task.items(run, text.removeprefix("@"), options, spool)
             yield from ((where.removeprefix(f"{spool}{os.sep}"), item) for where, item in found)
         else:
-            if os.path.exists(text) and not _takes_sound(run):
+            if os.path.exists(text) and not _takes_files(run):
                 _note(f"`{text}` is answered as a text; `@{text}` reads the file")
-            yield text if _takes_sound(run) else None, run.task.item(run, text)
+            yield text if _takes_files(run) else None, run.task.item(run, text)
 
 
-def _takes_sound(run: Any) -> bool:
-    return getattr(run.task, "TAKES", "text") == "sound"
+def _with_others(run: Any, options: Any) -> Any:
+    """The run with the other ones that its options name."""
+    from . import api
+
+    task, names = run.task.others(options) if hasattr(run.task, "others") else ("", ())
+    return run.task.together(run, [_of_task((task,), api.load(name)) for name in names]) if names else run
+
+
+def _answered(run: Any, some: list[tuple[str | None, Any]], options: Any, failed: list[UserError]) -> list[Any]:
+    """The answers of items; one that is alone and cannot be read has none."""
+    try:
+        return run.task.predict(run, [item for _, item in some], options)
+    except UserError as error:
+        if getattr(run.task, "AT_ONCE", AT_ONCE) > 1 or error.code != BAD_INPUT:
+            raise
+        failed.append(error)
+        return []
+
+
+def _takes_files(run: Any) -> bool:
+    return getattr(run.task, "TAKES", "text") != "text"
 
 
 def _opened(run: Any, items: Iterator[tuple[str | None, Any]], failed: list[UserError]) -> Iterator[tuple[str | None, Any]]:
@@ -451,6 +477,7 @@ def evaluate() -> click.Command:
         options = _options_of(model, "Evaluate", pages, given(values))
         if not data and getattr(model.task, "NEEDS_DATA", True):
             raise UserError("there is no data to evaluate on", fix=f"unrolled evaluate {run} DATA…")
+        model = _with_others(model, options)
         with tempfile.TemporaryDirectory() as spool:
             found = model.task.examine(model, model.task.part(model, list(data), Path(spool), options))
         if as_json:
@@ -471,7 +498,9 @@ def listen() -> click.Command:
         from . import api
 
         model = _of_task(tuple(pages), api.load(run))
-        for event in model.task.listen(model, sound, _options_of(model, "Listen", pages, given(values))):
+        options = _options_of(model, "Listen", pages, given(values))
+        model = _with_others(model, options)
+        for event in model.task.listen(model, sound, options):
             told = getattr(model.task, "told", lambda event: "  ".join(str(tables.number(value)) for value in event.values()))
             click.echo(_line(event) if as_json else told(event))
             sys.stdout.flush()
@@ -534,13 +563,16 @@ def look() -> click.Command:
 
     params = [
         _run_argument(),
-        click.Argument(["text"]),
+        click.Argument(["text"], metavar="TEXT|SOUND"),
         click.Option(
-            ["--out"], metavar="FILE", help="a .html, of a translator also .png or .svg  [look.html in the run's folder]"
+            ["--out"], metavar="FILE", help="a .html; but of a tagger also .png or .svg  [look.html in the run's folder]"
         ),
         _json_flag(),
     ]
-    help = "Look inside: what a tagger believes of each word as the sentence goes on, where a translator looks as it writes."
+    help = (
+        "Look inside: what a tagger believes of each word as the sentence goes on, where a translator looks as it writes, what "
+        "is heard second by second in a sound file."
+    )
     return click.Command("look", callback=go, params=params, help=help)
 
 
@@ -800,9 +832,9 @@ VERBS = {
     "sample": ("let a run make text or sound", sample),
     "predict": ("answer texts: a label, names, and why", predict),
     "evaluate": ("how well a run does on other data", evaluate),
-    "look": ("look inside: what a net believes word by word, where it looks", look),
+    "look": ("look inside: what a net believes word by word, where it looks, what it hears", look),
     "graph": ("draw the net unrolled over time", graph),
-    "diagnose": ("why it learns or not: gradients through time, gates, a verdict", diagnose),
+    "diagnose": ("what a net remembers, and what holds a run back", diagnose),
     "listen": ("hear a word: in a file, a stream, at the microphone", listen),
     "record": ("record takes of a word, one after another", record),
     "score": ("how surprised a language run is by a text", score),

@@ -24,6 +24,16 @@ from .kernels.ctc import State
 from .kernels.threads import in_shares
 
 
+class Net(NamedTuple):
+    """A net that reads texts symbol by symbol, as a search asks it. N symbols of its own."""
+
+    step: Step  # as decode.py has them
+    state: NetState  # of one row, before the first symbol
+    first: int  # the symbol that it reads before a text
+    end: int | None  # the one that ends a text; None: none does
+    numbers: np.ndarray  # (V,) its number of each symbol of the frames
+
+
 class Found(NamedTuple):
     """A text that a search has found."""
 
@@ -78,7 +88,8 @@ class Search:
     width      prefixes that go on after each frame
     least      symbols less likely than so many nats in a frame do not extend a prefix there, but for the likeliest; None: all do
     threshold  prefixes so many nats below the best are given up; None: none is
-    model      a backoff.Model of symbols, applied at each symbol, or of words, applied as each word ends; None: none
+    model      a backoff.Model of symbols, applied at each symbol, or of words, applied as each word ends; a Net, applied at each
+               symbol; None: none
     spelling   of a model of words: the ids of each of its words; words that are None cannot be written
     weight     of the model, at least 0
     insertion  what each symbol earns, with a model of words each word
@@ -88,13 +99,14 @@ class Search:
 
     def __init__(
         self, symbols: int, blank: int = 0, space: int | None = None, width: int = 32, least: float | None = -9.0,
-        threshold: float | None = None, model: Model | None = None, spelling: Sequence[Sequence[int] | None] = (),
+        threshold: float | None = None, model: Model | Net | None = None, spelling: Sequence[Sequence[int] | None] = (),
         weight: float = 0.5, insertion: float = 0.0, unknown: float = -10.0, hot: Sequence[Sequence[int]] = (),
         bonus: float = 1.0,
     ):  # fmt: skip
         self.symbols, self.width = symbols, width
         self.least, self.threshold = -np.inf if least is None else least, np.inf if threshold is None else threshold
-        kind = kernel.NO_MODEL if model is None else kernel.OF_SYMBOLS if model.words is None else kernel.OF_WORDS
+        self.net = model if isinstance(model, Net) else None
+        kind = _kind(model)
         if kind == kernel.OF_WORDS and space is None:
             raise UserError("a model of words needs to know which symbol stands between words", fix="give `space`")
         if width < 1:
@@ -102,8 +114,8 @@ class Search:
         if weight < 0:
             raise UserError(f"`weight` got {weight:g}; a language model has a weight of at least 0")
         hot_phrases = listen(hot, symbols, space, bonus)
-        automaton, start, end, unknown_word = backoff.NOTHING, 0, 0, -1
-        if model is not None:
+        automaton, start, end, unknown_word = backoff.NOTHING, 0, symbols, -1
+        if isinstance(model, Model):
             automaton, start, end, unknown_word = model.automaton, model.start, model.end, model.unknown
         earned = max(insertion, 0.0, insertion + unknown) + weight * _most(automaton) + float(hot_phrases.gains.max())
         self.rules = kernel.Rules(
@@ -114,20 +126,42 @@ class Search:
 
     def start(self) -> State:
         """Before the first frame."""
-        return kernel.begin(self.rules, self.width)
+        if self.net is None:
+            return kernel.begin(self.rules, self.width)
+        state = kernel.begin(self.rules, self.width, tuple(np.asarray(part) for part in self.net.state))
+        self._read(state, np.zeros(1, np.int64), np.array([self.net.first]), self.net.state)
+        return state
 
     def push(self, state: State, log_probabilities: np.ndarray) -> State:
         """After frames (T, V) more; the state that was given is spent. The same however the frames are cut into pushes."""
         frames = _frames(log_probabilities)
         if frames.shape[1] != self.symbols:
             raise UserError(f"frames of {frames.shape[1]:,} symbols were given to a search over {self.symbols:,}")
-        return kernel.push(self.rules, state, frames, self.least, self.threshold)
+        if self.net is None:
+            return kernel.push(self.rules, state, frames, self.least, self.threshold)
+        for t in range(len(frames)):  # the net reads the beam's new prefixes side by side, before the next frame
+            state = kernel.push(self.rules, state, frames[t : t + 1], self.least, self.threshold)
+            if len(nodes := kernel.unread(state)):
+                parents, symbols = state.tree[nodes, kernel.PARENT], state.tree[nodes, kernel.SYMBOL]
+                self._read(state, nodes, self.net.numbers[symbols], tuple(part[parents] for part in state.net))
+        return state
+
+    def _read(self, state: State, nodes: np.ndarray, ids: np.ndarray, before: NetState) -> None:
+        """Let the net read the last symbols of prefixes: their own ids (R,), and its states before them."""
+        net = self.net
+        logits, after = net.step(ids, before)
+        nats = log_softmax(logits.astype(np.float64))
+        state.ahead[nodes, :-1] = nats[:, net.numbers]
+        state.ahead[nodes, -1] = 0.0 if net.end is None else nats[:, net.end]
+        for kept, part in zip(state.net, after, strict=True):
+            kept[nodes] = part
+        state.tree[nodes, kernel.MODEL] = nodes
 
     def best(self, state: State, number: int = 1, ended: bool = True) -> list[Found]:
         """The best texts so far, best first, at most `number`. ended False: more is to come, so a model's end does not count."""
         size = int(state.counts[kernel.OPEN])
         earned = np.empty(size)
-        kernel.finish(tuple(self.rules), ended, state.tree, state.slots, size, earned)
+        kernel.finish(tuple(self.rules), ended, state.tree, state.slots, size, state.ahead, earned)
         nats = np.logaddexp(state.ends[:size, 0], state.ends[:size, 1])
         scores = nats + state.bonus[state.slots[:size]] + earned
         order = np.argsort(-scores, kind="stable")[:number]
@@ -171,6 +205,14 @@ def rescore(
     scores = [one.score + weight * more + insertion * len(one.ids) for one, more in zip(found, nats.tolist(), strict=True)]
     order = sorted(range(len(found)), key=lambda i: -scores[i])
     return [found[i]._replace(score=scores[i]) for i in order]
+
+
+def _kind(model: Model | Net | None) -> int:
+    if model is None:
+        return kernel.NO_MODEL
+    if isinstance(model, Net):
+        return kernel.OF_NET
+    return kernel.OF_SYMBOLS if model.words is None else kernel.OF_WORDS
 
 
 def _frames(log_probabilities: np.ndarray) -> np.ndarray:

@@ -91,6 +91,29 @@ def attention(
     return figure
 
 
+def gaze(picture: np.ndarray, words: Sequence[str], weights: np.ndarray, gates: np.ndarray, small: str) -> Figure:
+    """A picture (H, W, 3) once for each word, lit where its weights (T, rows, columns) are; under a word, how much it counted."""
+    fonts, across = _installed(), min(6, len(words))
+    down, drawable = -(-len(words) // across), _drawable(fonts)
+    high, wide = 2.0 * picture.shape[0] / max(picture.shape[:2]), 2.0 * picture.shape[1] / max(picture.shape[:2])
+    tall = down * (high + 0.45) + 0.4
+    figure = Figure(figsize=(across * (wide + 0.1) + 0.1, tall), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.35 / tall, bottom=0.4 / tall, wspace=0.05, hspace=0.45 / high)
+    for t, word in enumerate(words):
+        axes = figure.add_subplot(down, across, t + 1)
+        axes.imshow(picture, extent=(0, 1, 1, 0), aspect="auto")
+        dark = 1 - weights[t] / max(float(weights[t].max()), 1e-9)
+        veil = np.zeros((*dark.shape, 4))
+        veil[:, :, 3] = 0.75 * dark
+        axes.imshow(veil, extent=(0, 1, 1, 0), aspect="auto", interpolation="bilinear")
+        axes.set_axis_off()
+        axes.set_title(drawable(_short(word, LABEL)), family=fonts, fontsize=10, color=INK, parse_math=False, pad=4)
+        axes.text(0.5, 1.03, f"{gates[t]:.2f}", fontsize=7, color=SOFT, ha="center", va="top")
+    figure.text(0.01, 0.1 / tall, drawable(small), fontsize=8, color=SOFT, family=fonts, parse_math=False)
+    return figure
+
+
 def trade_off(
     false_accepts: np.ndarray,
     misses: np.ndarray,
@@ -248,6 +271,109 @@ def spectrogram(features: np.ndarray, seconds: float, small: str) -> Figure:
     axes.tick_params(colors=SOFT, labelsize=7)
     figure.text(0.012, 0.05, small, fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
     return figure
+
+
+def heard(
+    features: np.ndarray,
+    marks: Sequence[tuple[float, str]],
+    time: tuple[float, tuple[float, float], np.ndarray, float],
+    names: Sequence[str],
+    probabilities: np.ndarray,
+    threshold: float | None,
+    spans: Sequence[tuple[str, float, float]],
+    small: str,
+) -> Figure:
+    """A spectrogram (F, M) above what a net says of it, probabilities (T, K), on the same seconds.
+
+    marks      of the frequency axis: bands from the lowest one's edge on, and what they are called
+    time       the sound's seconds, those that the spectrogram lies between, those of the answers (T,), from one to the next
+    threshold  of a detector, whose K is 1: a curve is drawn then; else rows of `names`, the darker, the more probable
+    spans      words with their begin and end, which stand above; of a detector the moments when it fires
+    """
+    seconds, fonts = time[0], _installed()
+    drawable = _drawable(fonts)
+    names, small = [drawable(_short(name, LABEL)) for name in names], drawable(small)
+    left = max((_ruler(fonts, 8)(name)[0] / DOTS for name in names), default=0) + 0.35 if threshold is None else 0
+    left, below = max(0.75, left), 1.6 if threshold is not None else float(np.clip(0.15 * len(names), 0.6, 6.0))
+    inner = float(np.clip((1.6 if threshold is None else 0.9) * seconds, 5.5, 40))
+    spans = [(drawable(_short(name, LABEL)), *rest) for name, *rest in spans]
+    lines = _lines(spans, inner * DOTS / seconds, fonts)
+    wide, high = (
+        max(left + inner + 0.5, 1.07 * _ruler(fonts, 7)(small)[0] / DOTS + 0.2),  # small letters are drawn a little wider
+        0.4 + 0.15 * max(lines, default=0) + 1.5 + 0.12 + below + 0.75,
+    )
+    figure = Figure(figsize=(wide, high), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    above, under = (
+        figure.add_axes((left / wide, bottom / high, inner / wide, size / high))
+        for bottom, size in ((0.87 + below, 1.5), (0.75, below))
+    )
+    grid = np.linspace(*time[1], len(features) + 1), np.arange(features.shape[1] + 1)
+    above.pcolormesh(*grid, features.T, cmap=HEAT, rasterized=True)
+    above.set_yticks([at for at, _ in marks], [name for _, name in marks])
+    above.set_ylabel("hertz", family=fonts, color=INK, fontsize=8)
+    if threshold is None:
+        _symbols(under, names, probabilities, time[2], time[3], fonts)
+    else:
+        _probability(under, probabilities[:, 0], time[2], threshold, fonts)
+    for axes in (above, under):
+        axes.set_xlim(0, seconds)
+        axes.tick_params(colors=SOFT, labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    above.tick_params(labelbottom=False)
+    under.set_xlabel("seconds", family=fonts, color=INK, fontsize=8)
+    _spans(above, under, spans, lines, threshold is not None, fonts)
+    figure.text(0.1 / wide, 0.14 / high, small, fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
+def _symbols(
+    axes: Axes, names: Sequence[str], probabilities: np.ndarray, times: np.ndarray, step: float, fonts: list[str]
+) -> None:  # fmt: skip
+    edges = (times[0] if len(times) else 0.0) - step / 2 + step * np.arange(len(times) + 1)
+    axes.pcolormesh(edges, np.arange(len(names) + 1), probabilities.T, cmap=HEAT, vmin=0, vmax=1, rasterized=True)
+    axes.set_yticks(np.arange(len(names)) + 0.5, names, family=fonts, parse_math=False)
+    axes.set_ylim(max(1, len(names)), 0)
+    axes.hlines(np.arange(1, len(names)), 0, axes.get_xlim()[1], color="white", linewidth=0.5)
+
+
+def _probability(axes: Axes, probability: np.ndarray, times: np.ndarray, threshold: float, fonts: list[str]) -> None:
+    axes.plot(times, probability, color=ONE, linewidth=1.4)
+    axes.axhline(threshold, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.set_ylim(0, 1.03)
+    axes.set_ylabel("probability", family=fonts, color=INK, fontsize=8)
+    axes.annotate(
+        f"{threshold:.3f}", (1, threshold), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points",
+        va="center", fontsize=7, color=SOFT, family=fonts,
+    )  # fmt: skip
+
+
+def _lines(spans: Sequence[tuple[str, float, float]], second: float, fonts: list[str]) -> list[int]:
+    """On which of three lines each name stands: the first on which it meets no other; second is a second's length in dots."""
+    extent, free, lines = _ruler(fonts, 8), [-np.inf] * 3, []
+    for name, begin, end in spans:
+        middle, half = (begin + end) / 2 * second, extent(name)[0] / 2 + 4
+        line = next((i for i, right in enumerate(free) if right <= middle - half), int(np.argmin(free)))
+        free[line] = middle + half
+        lines.append(line)
+    return lines
+
+
+def _spans(
+    above: Axes, under: Axes, spans: Sequence[tuple[str, float, float]], lines: list[int], events: bool, fonts: list[str]
+) -> None:  # fmt: skip
+    """Names above the spectrogram, a bar below each word, a line through each event."""
+    for (name, begin, end), line in zip(spans, lines, strict=True):
+        above.annotate(
+            name, ((begin + end) / 2, 1), xycoords=("data", "axes fraction"), xytext=(0, 7 + 11 * line),
+            textcoords="offset points", ha="center", va="bottom", fontsize=8, color=INK, family=fonts, parse_math=False,
+            annotation_clip=False,
+        )  # fmt: skip
+        if events:
+            for axes in (above, under):
+                axes.axvline(end, color=COLOURS[1], linewidth=1.2)
+        else:
+            above.plot([begin, end], [1.03, 1.03], transform=above.get_xaxis_transform(), color=ONE, linewidth=2, clip_on=False)
 
 
 def _short(name: str, most: int) -> str:

@@ -14,10 +14,12 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from .cells import CELLS
-from .layers import Embedding, OneHot
+from .convolutional import Convolutional
+from .layers import Embedding, OneHot, Pooling
 from .recurrent import Recurrent
 
 FORWARD, BACKWARD = "forward", "backward"
+MANY = "one to many"  # one of the lecture's types, as are these
 SAME, ONE, OTHER = (
     "many to many, an answer at each step",
     "many to one",
@@ -56,6 +58,7 @@ class Part(NamedTuple):
     pool: str = ""  # how one vector is made of all steps, below the uppermost layer
     ends: tuple[int, ...] = ()  # the steps that are pooled (0, -1); none: all
     fed_back: bool = False  # an output is the next input
+    once: bool = False  # not a sequence: one column
 
 
 class Net(NamedTuple):
@@ -100,12 +103,25 @@ def dense(name: str, layer: nn.Linear | nn.Conv1d) -> tuple[Row]:
     return (Row(name, len(layer.weight), tuple(f"{letter} {_shape(weight)}" for letter, weight in weights)),)
 
 
+def seen(layers: Convolutional) -> tuple[Row]:
+    """The row of convolutions over a picture."""
+    weights = [module.weight for module in layers.modules() if isinstance(module, nn.Conv2d)]
+    return (Row("convolutions", layers.width, (f"{len(weights)} layers, {sum(map(Tensor.numel, weights)):,} weights",)),)
+
+
 def looked_up(embed: nn.Module) -> tuple[Row]:
     """The row of a table of vectors, or of one-hot vectors."""
     if isinstance(embed, OneHot):
         return (Row("one-hot", embed.size, ("no weights",)),)
     table = embed.learned if isinstance(embed, Embedding) else embed
     return (Row("embedding", table.embedding_dim, (f"E {_shape(table.weight)}",)),)
+
+
+def pooling(pool: Pooling, both: bool) -> tuple[str, tuple[int, ...]]:
+    """What a Part's `pool` and `ends` are, of layers that read one way, or both."""
+    if pool.kind != "last":
+        return f"{pool.kind} over the steps", ()
+    return ("each direction's last state", (0, -1)) if both else ("the last state", (-1,))
 
 
 def _shapes(module: nn.Module, letters: str) -> tuple[str, ...]:
@@ -119,7 +135,7 @@ def _shape(weight: Tensor) -> str:
 
 # --- the picture
 
-COLUMN, WIDE, BOX, HIGH, RISE, APART = 150, 216, 88, 34, 84, 110  # of a column (of two directions), a box, layers, parts
+COLUMN, WIDE, BOX, HIGH, RISE, APART = 154, 220, 94, 34, 84, 110  # of a column (of two directions), a box, layers, parts
 LEFT, KEY = 80, 330  # room for the first state, and for the key
 SIDE, LIFT = 48, 22  # how far a direction stands from the middle, and the backward one above the other
 
@@ -149,10 +165,10 @@ def svg(net: Net | Dilations, steps: int = 4) -> str:
     ground = levels * RISE + 136
     for part in net.parts:
         both = any(len(layer) == 2 for layer in part.layers)
-        places.append(Place(left, WIDE if both else COLUMN, steps, ground, begin))
+        places.append(Place(left, WIDE if both else COLUMN, 1 if part.once else steps, ground, begin))
         colour = _part(drawing, part, places[-1], colour)
-        begin = places[-1].x(steps - 1) - SIDE * both + BOX / 2
-        left += places[-1].width * steps + APART
+        begin = places[-1].x(places[-1].steps - 1) - SIDE * both + BOX / 2
+        left += places[-1].width * places[-1].steps + APART
     if net.attention:
         _attended(drawing, net, places)
     if net.joined:
@@ -232,7 +248,7 @@ def _part(drawing: Drawing, part: Part, place: Place, colour: int) -> int:
     ground, size, level = place.ground, "", 0
     below = [(place.x(step), ground - 16) for step in range(place.steps)]
     for step in range(place.steps):
-        drawing.text(place.x(step), ground, _at(part.input, step, place.steps), "letter")
+        drawing.text(place.x(step), ground, part.input if part.once else _at(part.input, step, place.steps), "letter")
     drawing.text(place.left + place.width * place.steps / 2, ground + 32, part.name, "label")
     for number, layer in enumerate(part.layers):
         if part.pool and number == len(part.layers) - 1:

@@ -89,14 +89,14 @@ def _of_table(path: Path, base: Path, columns: Columns, encoding: str, transcrib
     if not rows:
         return
     names = list(rows[0].cells)
-    audio = _column("audio", columns.audio, AUDIO, names, path) or _only_sound(rows, names, path)
-    text = _column("text", columns.text, TEXTS, names, path) if transcribed else ""
+    audio = column("audio", columns.audio, AUDIO, names, path) or _only_sound(rows, names, path)
+    text = column("text", columns.text, TEXTS, names, path) if transcribed else ""
     if text is None:
         others = [name for name in names if name != audio]
         if len(others) != 1:
             raise _unclear("text", rows[0], path)
         text = others[0]
-    group = _column("group", columns.group, (GROUP,), names, path)
+    group = column("group", columns.group, (GROUP,), names, path)
     for row in rows:
         _has(row, (audio, text, group))
         named = row.cells[audio].strip()
@@ -144,7 +144,7 @@ def is_sound(cell: str) -> bool:
     return cell.strip().lower().endswith(sound.ENDINGS)
 
 
-def _column(what: str, asked: str | None, known: tuple[str, ...], names: list[str], path: Path) -> str | None:
+def column(what: str, asked: str | None, known: tuple[str, ...], names: list[str], path: Path) -> str | None:
     """The column asked for, by name or by number; else the one that is called as such columns are; else None."""
     if asked is None:
         return next((name for word in known for name in names if name.lower() == word), None)

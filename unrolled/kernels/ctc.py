@@ -15,7 +15,8 @@ import numpy as np
 from .backoff import Automaton, look
 from .jit import compiled, inner
 
-NO_MODEL, OF_SYMBOLS, OF_WORDS = range(3)
+NO_MODEL, OF_SYMBOLS, OF_WORDS, OF_NET = range(4)
+UNREAD = -1  # the model's state of a prefix that the net has not read yet
 PARENT, SYMBOL, FIRST, NEXT, SLOT, MODEL, WORD, HOT = range(8)  # columns of a tree: links, place in the beam or -1, states
 USED, OPEN, READ = range(3)  # nodes, those in the beam, frames
 SPREAD = -0x61C8864680B583EB  # 2^64 / golden ratio, as a signed number: a multiplier that spreads neighbouring keys
@@ -43,15 +44,19 @@ class State(NamedTuple):
     slots: np.ndarray  # (width,) the nodes in the beam, best first
     ends: np.ndarray  # (width, 2) log-probability with a blank at the end, and without
     counts: np.ndarray  # USED, OPEN, READ
+    ahead: np.ndarray  # (nodes, V + 1) of a net: log-probabilities of each symbol, and of the end, after each prefix; else (0, 0)
+    net: tuple[np.ndarray, ...]  # its state after each prefix, (nodes, …) each
 
 
-def begin(rules: Rules, width: int) -> State:
-    """Before any frame: the empty prefix."""
+def begin(rules: Rules, width: int, net: tuple[np.ndarray, ...] = ()) -> State:
+    """Before any frame: the empty prefix, which the net is about to read; net has the shapes of its state of one row."""
+    nodes = 64 * width
     state = State(
-        np.empty((64 * width, 8), np.int64), np.zeros(64 * width), np.zeros(width, np.int64), np.full((width, 2), -np.inf),
-        np.array([1, 1, 0]),
+        np.empty((nodes, 8), np.int64), np.zeros(nodes), np.zeros(width, np.int64), np.full((width, 2), -np.inf),
+        np.array([1, 1, 0]), np.empty((nodes, rules.kinds[3] + 1) if net else (0, 0)),
+        tuple(np.empty((nodes, *part.shape[1:]), part.dtype) for part in net),
     )  # fmt: skip
-    state.tree[0] = (-1, -1, -1, -1, 0, rules.start, 0, 0)
+    state.tree[0] = (-1, -1, -1, -1, 0, UNREAD if net else rules.start, 0, 0)
     state.ends[0, 0] = 0.0
     return state
 
@@ -63,23 +68,45 @@ def push(rules: Rules, state: State, frames: np.ndarray, least: float, threshold
     for first in range(0, len(frames), at_once):
         part = frames[first : first + at_once]
         state = _with_room(state, len(part) * width)
-        _push(part, tuple(rules), least, threshold, *state)
+        _push(part, tuple(rules), least, threshold, *state[:6])
     return state
+
+
+def unread(state: State) -> np.ndarray:
+    """The nodes of the beam that the net has still to read."""
+    nodes = state.slots[: state.counts[OPEN]]
+    return nodes[state.tree[nodes, MODEL] == UNREAD]
 
 
 def _with_room(state: State, more: int) -> State:
     """The state with space for so many nodes more: what no open prefix begins with is forgotten first."""
     if state.counts[USED] + more <= len(state.tree):
         return state
-    compact(*state)
+    forget(state)
     room = len(state.tree)
     while state.counts[USED] + more > room // 2:  # half of it free: sweeping costs little
         room *= 2
     if room == len(state.tree):
         return state
-    tree, bonus = np.empty((room, 8), np.int64), np.zeros(room)
-    tree[: len(state.tree)], bonus[: len(state.tree)] = state.tree, state.bonus
-    return state._replace(tree=tree, bonus=bonus)
+    ahead = _longer(state.ahead, room) if state.net else state.ahead
+    net = tuple(_longer(part, room) for part in state.net)
+    return state._replace(tree=_longer(state.tree, room), bonus=_longer(state.bonus, room), ahead=ahead, net=net)
+
+
+def forget(state: State) -> None:
+    """Keep the nodes that lead to the beam, with what a net has read of them."""
+    compact(*state[:5])
+    if state.net:
+        old = state.tree[: state.counts[USED], MODEL].copy()  # the nodes that they were
+        for rows in (state.ahead, *state.net):
+            rows[: len(old)] = rows[old]
+        state.tree[: len(old), MODEL] = np.arange(len(old))
+
+
+def _longer(rows: np.ndarray, room: int) -> np.ndarray:
+    found = np.zeros((room, *rows.shape[1:]), rows.dtype)
+    found[: len(rows)] = rows
+    return found
 
 
 @compiled
@@ -151,7 +178,7 @@ def word_ended(rules, model, word):
 
 
 @inner
-def grown(rules, model, word, hot, x):
+def grown(rules, ahead, model, word, hot, x):
     """What symbol x earns after a prefix with these states, and the states after it."""
     automaton, _, _, _, moves, gains, _, kinds, prices = rules
     earned = gains[hot, x]
@@ -161,6 +188,8 @@ def grown(rules, model, word, hot, x):
         if kinds[0] == OF_SYMBOLS:
             nats, model = look(automaton, model, x)
             earned += prices[0] * nats
+        elif kinds[0] == OF_NET:
+            earned, model = earned + prices[0] * ahead[model, x], UNREAD
     elif x == kinds[2]:
         more, model = word_ended(rules, model, word)
         earned, word = earned + more, 0
@@ -170,7 +199,7 @@ def grown(rules, model, word, hot, x):
 
 
 @compiled
-def finish(rules, ended, tree, slots, open_ones, earned):
+def finish(rules, ended, tree, slots, open_ones, ahead, earned):
     """earned (width): what the last word, a hot phrase and the end of the text add to each prefix of the beam."""
     automaton, last, kinds, prices = rules[0], rules[6], rules[7], rules[8]
     for i in range(open_ones):
@@ -179,13 +208,15 @@ def finish(rules, ended, tree, slots, open_ones, earned):
         if kinds[0] == OF_WORDS:
             more, model = word_ended(rules, model, tree[node, WORD])
             earned[i] += more
-        if ended and kinds[0] != NO_MODEL:
+        if ended and kinds[0] == OF_NET:
+            earned[i] += prices[0] * ahead[model, kinds[3]]
+        elif ended and kinds[0] != NO_MODEL:
             nats, model = look(automaton, model, kinds[3])
             earned[i] += prices[0] * nats
 
 
 @inner
-def child(rules, tree, bonus, counts, parent, x):
+def child(rules, ahead, tree, bonus, counts, parent, x):
     """The node of a prefix and one symbol more, made if there is none."""
     node = tree[parent, FIRST]
     while node >= 0:
@@ -194,7 +225,7 @@ def child(rules, tree, bonus, counts, parent, x):
         node = tree[node, NEXT]
     node = counts[USED]
     counts[USED] += 1
-    earned, model, word, hot = grown(rules, tree[parent, MODEL], tree[parent, WORD], tree[parent, HOT], x)
+    earned, model, word, hot = grown(rules, ahead, tree[parent, MODEL], tree[parent, WORD], tree[parent, HOT], x)
     tree[node, PARENT], tree[node, SYMBOL], tree[node, FIRST], tree[node, NEXT] = parent, x, -1, tree[parent, FIRST]
     tree[node, SLOT], tree[node, MODEL], tree[node, WORD], tree[node, HOT] = -1, model, word, hot
     tree[parent, FIRST] = node
@@ -253,7 +284,7 @@ def stay(frame, blank, tree, slots, ends, open_ones, total, stays, seen, stamp):
 
 
 @compiled
-def _push(frames, rules, least, threshold, tree, bonus, slots, ends, counts):
+def _push(frames, rules, least, threshold, tree, bonus, slots, ends, counts, ahead):
     width, V, blank, most = len(slots), frames.shape[1], rules[7][1], rules[8][3]
     total, stays, after = np.empty(width), np.empty((width, 2)), np.empty((width, 2))
     scores, places, nodes = np.empty(width), np.empty((width, 2), np.int64), np.empty(width, np.int64)
@@ -274,7 +305,7 @@ def _push(frames, rules, least, threshold, tree, bonus, slots, ends, counts):
                 floor = scores[width - 1] if kept == width else scores[0] - threshold if kept > 0 else -np.inf
                 if seen[i, x] == t + 1 or not score + most > floor:
                     continue
-                score += grown(rules, tree[node, MODEL], tree[node, WORD], tree[node, HOT], x)[0]
+                score += grown(rules, ahead, tree[node, MODEL], tree[node, WORD], tree[node, HOT], x)[0]
                 kept = offer(scores, places, kept, score, i, x)
         counts[READ] += 1
         if kept == 0:  # nothing is possible: the frame is passed over
@@ -288,7 +319,7 @@ def _push(frames, rules, least, threshold, tree, bonus, slots, ends, counts):
             if x < 0:
                 nodes[r], after[r, 0], after[r, 1] = slots[i], stays[i, 0], stays[i, 1]
             else:
-                nodes[r], after[r, 0] = child(rules, tree, bonus, counts, slots[i], x), -np.inf
+                nodes[r], after[r, 0] = child(rules, ahead, tree, bonus, counts, slots[i], x), -np.inf
                 after[r, 1] = frame[x] + (ends[i, 0] if tree[slots[i], SYMBOL] == x else total[i])
         for r in range(kept):
             slots[r], ends[r, 0], ends[r, 1] = nodes[r], after[r, 0], after[r, 1]

@@ -39,7 +39,7 @@ def in_shares(work: Callable[[int], None], shares: int) -> None:
 
     parallel = openmp()
     if parallel is not None:
-        parallel(WORK(one), None, shares, 0)
+        parallel(WORK(one), None, min(shares, most()), 0)
     else:
         list(pool().map(one, todo[:]))
     if errors:
@@ -56,6 +56,11 @@ def openmp() -> Callable[..., None] | None:
         parallel.argtypes, parallel.restype = [WORK, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
         FOUND.append(parallel)
     return FOUND[0]
+
+
+def most() -> int:
+    """How many threads that runtime takes where none are asked for; GOMP_parallel starts as many as it is told."""
+    return int(ctypes.CDLL(None).omp_get_max_threads())
 
 
 @cache

@@ -34,9 +34,9 @@ examine(run, part)                   tables of measures: {title: [{column: value
 details(run, data, folder, limit)    what report.json holds beside the measures; `reached`: lines that say these in words;
                                      under `dev`, more measures
 
-Of a page that answers, optionally: TAKES = "sound", when what is typed in is a file's path; opened(run, item), what `predict`
-takes of an item, read from its file, a UserError where it cannot be; told(event), what `listen` heard as a person reads it;
-NEEDS_DATA = False, when other options may stand in for the data.
+Of a page that answers, optionally: TAKES = "sound", "clip" or "picture", when what is typed in is a file's path; opened(run,
+item), what `predict` takes of an item, read from its file, a UserError where it cannot be; told(event), what `listen` heard as a
+person reads it; NEEDS_DATA = False, when other options may stand in for the data.
 
 A page that scores texts of others (the verb score):
 Score                                options
@@ -53,7 +53,9 @@ remark(measures, floors)             a line for the user beside each evaluation
 Sample; sample, samples | compose    options of the verb sample; what it makes: text as it comes or whole, or sound as files
 watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper
 compared(runs, texts)                runs on the same data, and whether they differ by chance (compare --data)
-together(run, others)                the run with others that vote too (predict --beside)
+others(options)                      the task and the folders of other runs that options name
+together(run, others)                the run with others that vote too (predict --beside), or that it writes with (--lm RUN)
+AT_ONCE                              items that `predict` is given at once; of 1, a file that cannot be read loses no other
 
 A page that can be looked into (the verb look):
 look(run, text)                      what is to be seen
@@ -82,8 +84,10 @@ TASKS = {
     "classify": "read a text and answer with a label: sentiment, stars, topics",
     "tag": "find names in text, or any words that are marked",
     "translate": "read a sentence and write it in another language",
+    "caption": "say what a picture shows, and where it looked",
     "trigger": "hear a word: in files, in streams, at the microphone",
     "speech": "write down what is said in a recording",
+    "video": "see what happens in a clip, or in each of its frames",
     "wavenet": "make sound, sample by sample",
 }
 

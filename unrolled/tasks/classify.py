@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import audit, calibration, fit, floors, metrics, tables, unrolling, word_input
+from .. import audit, calibration, fit, floors, label_tables, metrics, tables, unrolling, word_input
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -252,7 +252,6 @@ def encode(config: Config, codec: Codec, texts: Sequence[str]) -> Rows:
     return Rows.of([i if len(i) else nothing for i in ids])
 
 
-SUSPECTS = 20  # labels listed that look wrong, of each part
 SEARCHED = 600_000  # words times labels that are searched for them, for each minute there is
 
 
@@ -264,15 +263,7 @@ def _doubted_in_training(config: Config, data: Data, rows: list[table.Row]) -> l
     every = min(every, len(rows) // 2)  # two rows at least
     part = _every(data.train, every)
     guessed = audit.out_of_sample(part.rows.ids, part.rows.bounds, part.labels, len(labels), config.seed)
-    return _doubted([(row.text, row.where) for row in rows[::every]], part.labels, guessed, labels)
-
-
-def _doubted(rows: Sequence[tuple[str, str]], given: np.ndarray, guessed: np.ndarray, labels: list[str]) -> list[dict[str, Any]]:
-    """The rows (text, where) whose given label is likely wrong, the worst first."""
-    return [
-        {"where": rows[i][1], "label": labels[given[i]], "rather": labels[guessed[i].argmax()], "text": rows[i][0][:200]}
-        for i in audit.label_errors(guessed, given)[:SUSPECTS]
-    ]
+    return label_tables.doubted([(row.text, row.where) for row in rows[::every]], part.labels, guessed, labels)
 
 
 def _encode(config: Config, codec: Codec, rows: list[table.Row], path: Path) -> dict[str, Any]:
@@ -425,10 +416,8 @@ def picture(model: Model) -> unrolling.Net:
     """The net over time, for the verb graph."""
     layers = () if model.recurrent is None else unrolling.recurrent(model.recurrent)
     rows = (unrolling.looked_up(model.embed), *layers, unrolling.dense("output", model.output))
-    last = model.pool.kind == "last"
     both = model.recurrent is not None and model.recurrent.directions == 2
-    name = ("each direction's last state" if both else "the last state") if last else f"{model.pool.kind} over the steps"
-    ends = ((0, -1) if both else (-1,)) if last else ()
+    name, ends = unrolling.pooling(model.pool, both)
     return unrolling.Net(unrolling.ONE, (unrolling.Part("", "x", rows, "ŷ", name, ends),))
 
 
@@ -462,13 +451,7 @@ def baselines(config: Config, data: Data) -> dict[str, dict[str, float]]:
     found = {"majority": constant, "bag of words": bag.probabilities(dev.rows.ids, dev.rows.bounds)}
     if config.cell != "none":
         found["averaged vectors"] = _averaged(config, data)
-    return {name: _measured(values, dev.labels, config.ordered, data.codec.labels) for name, values in found.items()}
-
-
-def _measured(probabilities: np.ndarray, labels: np.ndarray, ordered: bool, names: list[str]) -> dict[str, Any]:
-    each = metrics.per_class(labels, metrics.answers(probabilities, ordered), len(names))
-    f1_of = {name: figures["f1"] for name, figures in zip(names, each, strict=True)}
-    return metrics.classification(probabilities, labels, ordered) | {"f1_of": f1_of}
+    return {name: label_tables.floor(values, dev.labels, data.codec.labels, config.ordered) for name, values in found.items()}
 
 
 def _averaged(config: Config, data: Data) -> np.ndarray:
@@ -487,7 +470,7 @@ def _averaged(config: Config, data: Data) -> np.ndarray:
         for group in optimizer.param_groups:
             group["lr"] = simple.rate * fit.schedule(step, how)
         fit.update(model, model, reader.batch(step), None, optimizer, how)
-    return _probabilities(logits(model, data.dev.rows))
+    return label_tables.probabilities(logits(model, data.dev.rows))
 
 
 def logits(model: Model, rows: Rows) -> np.ndarray:
@@ -502,11 +485,6 @@ def logits(model: Model, rows: Rows) -> np.ndarray:
             batch = Batch(ids.to(device), lengths.to(device), None, None)
             found[order[begin:end]] = model(batch, None)[0].float().cpu().numpy()
     return found
-
-
-def _probabilities(values: np.ndarray) -> np.ndarray:
-    e = np.exp(values.astype(np.float64) - values.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
 
 
 def _spread(part: Texts, limit: int | None) -> Texts:
@@ -527,46 +505,29 @@ def calibrate(model: Model, codec: Codec, part: Texts, limit: int) -> None:
 def evaluate(model: Model, codec: Codec, part: Texts, limit: int | None = None) -> dict[str, float]:
     """The measures of about `limit` texts, or of all."""
     part = _spread(part, limit)
-    return metrics.classification(_probabilities(logits(model, part.rows)), part.labels, model.ordered)
+    return metrics.classification(label_tables.probabilities(logits(model, part.rows)), part.labels, model.ordered)
 
 
 def examine(run: Any, part: Texts) -> dict[str, list[dict[str, Any]]]:
     """Everything that is told of a part: measures and each label's F1 with 95 % intervals, who is taken for whom."""
-    return _tables(_probabilities(logits(run.model, part.rows)), part.labels, run.codec.labels, run.model.ordered)
-
-
-def _tables(found: np.ndarray, labels: np.ndarray, names: list[str], ordered: bool) -> dict[str, list[dict[str, Any]]]:
-    measures, between = metrics.classification(found, labels, ordered), metrics.intervals(found, labels, ordered)
-    chosen, of_f1 = metrics.answers(found, ordered), metrics.label_intervals(found, labels, ordered)
-    each, taken = metrics.per_class(labels, chosen, len(names)), metrics.confusion(labels, chosen, len(names))
-    return {
-        "measures": [
-            {"measure": name, "value": value, **dict(zip(("from", "to"), between.get(name, (None, None)), strict=True))}
-            for name, value in measures.items()
-        ],
-        "labels": [
-            {"label": name, **each[i], "from": of_f1[i][0], "to": of_f1[i][1], "texts": int(taken[i].sum())}
-            for i, name in enumerate(names)
-        ],
-        "confusion": [
-            {"is": name, **dict(zip(names, row.tolist(), strict=True))} for name, row in zip(names, taken, strict=True)
-        ],
-    }
+    return label_tables.tables(
+        label_tables.probabilities(logits(run.model, part.rows)), part.labels, run.codec.labels, run.model.ordered, "texts"
+    )
 
 
 def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
     """What the report holds beside the measures: tables of about `limit` validation texts with the floors beside, and labels
     that look wrong."""
     part, names, floors = _spread(data.dev, limit), run.codec.labels, folders.read_config(run.folder)["baselines"]
-    found = _probabilities(logits(run.model, part.rows))
-    told = _tables(found, part.labels, names, run.model.ordered)
+    found = label_tables.probabilities(logits(run.model, part.rows))
+    told = label_tables.tables(found, part.labels, names, run.model.ordered, "texts")
     told["measures"] = tables.beside(told["measures"], "measure", floors)
     told["labels"] = tables.beside(
         told["labels"], "label", {f"{name}, f1": floor.get("f1_of", {}) for name, floor in floors.items()}
     )
     with open(folder / "dev.jsonl", encoding="utf-8", errors="surrogatepass") as file:
         rows = [json.loads(line) for line in file][:: -(-len(data.dev) // len(part))]
-    return {"tables": told, "suspects": data.accounts.get("suspects", []) + _doubted(rows, part.labels, found, names)}
+    return {"tables": told, "suspects": data.accounts.get("suspects", []) + label_tables.doubted(rows, part.labels, found, names)}
 
 
 # --- answering
@@ -611,7 +572,7 @@ def _answers(run: Any, texts: list[str], options: Predict) -> Iterator[Answer]:
     if not texts:
         return
     rows = encode(run.config, run.codec, texts)
-    found = _probabilities(logits(run.model, rows))
+    found = label_tables.probabilities(logits(run.model, rows))
     chosen, names = metrics.answers(found, run.model.ordered), run.codec.labels
     for i, (text, probabilities, label) in enumerate(zip(texts, found, chosen, strict=True)):
         by_name = dict(zip(names, probabilities.tolist(), strict=True))

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import backoff, ctc, fit, formants, listener, logmel, tables, unrolling, word_tables
+from .. import backoff, ctc, fit, formants, listener, logmel, sound_page, tables, unrolling, word_tables
 from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
@@ -34,9 +34,9 @@ from ..data.batch import Buckets, Rows, borders, open_rows, write_rows
 from ..data.recordings import Columns, Recording
 from ..data.samples import in_16_bits
 from ..data.transcribed import SAMPLES, Clips, keep, open_clips
-from ..data.vocab import Codec
+from ..data.vocab import END, UNKNOWN, Codec
 from ..decode import log_softmax
-from ..errors import UserError
+from ..errors import BAD_INPUT, UserError
 from ..kernels.stepping import KINDS
 from ..layers import initialise
 from ..masks import masked
@@ -350,13 +350,16 @@ class Batches:
     def _made(self, step: int) -> Batch:
         rows = self.buckets.rows(step)
         ripe = min(1.0, step / (RIPE * self.config.steps)) if self.config.steps else 1 - RIPE / 2  # their mean, to time a step
-        made = [self._example(int(row), ripe, np.random.default_rng((self.config.seed, step, i))) for i, row in enumerate(rows)]
+        config, rng = self.config, np.random.default_rng((self.config.seed, step))
+        wanted = rng.uniform(0, ripe * config.join * config.hertz) if rng.random() < JOINED else 0.0  # of all: padding costs
+        each = (np.random.default_rng((config.seed, step, i)) for i in range(len(rows)))
+        made = [self._example(int(row), wanted, ripe, rng) for row, rng in zip(rows, each, strict=True)]
         return batch_of(self.data.codec, *zip(*made, strict=True), round(TAIL * self.config.hertz), ripe)
 
-    def _example(self, row: int, ripe: float, rng: np.random.Generator) -> tuple[np.ndarray, str]:
-        """A recording, others after it where it is short: samples and text."""
+    def _example(self, row: int, wanted: float, ripe: float, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+        """A recording, and others after it up to so many samples: samples and text."""
         config, clips = self.config, self.data.train
-        rows, wanted = [row], rng.uniform(0, ripe * config.join * config.hertz) if rng.random() < JOINED else 0.0
+        rows = [row]
         while (size := sum(clips.sounds.lengths[rows])) < wanted:
             another = int(rng.integers(len(clips)))
             if size + clips.sounds.lengths[another] > self.most:
@@ -371,7 +374,7 @@ class Batches:
         return np.concatenate([parts[0], *(part for pair in zip(silences, parts[1:], strict=True) for part in pair)]), text
 
 
-JOINED = 0.5  # the share of examples that others may follow in
+JOINED = 0.5  # the share of steps in whose examples others may follow
 RIPE = 0.7  # the part of the steps after which examples are as hard as they get; at first each is a recording as it is
 
 
@@ -476,8 +479,10 @@ class Predict:
 
     beam: int = option(32, "hypotheses that go on after each frame", minimum=1, maximum=10_000)
     best: int = option(1, "texts shown a recording", minimum=1, maximum=1000)
-    lm: str | None = option(None, "language model: an .arpa file of words, or `none`  [n-grams of the transcripts trained on]")
-    weight: float = option(0.3, "of the language model", minimum=0, maximum=10)
+    lm: str | None = option(
+        None, "language model: a run of `language`, an .arpa file, or `none`  [n-grams of the transcripts trained on]"
+    )
+    weight: float = option(0.6, "of the language model", minimum=0, maximum=10)
     insertion: float = option(0.0, "nats that every symbol earns; with a model of words every word", minimum=-100, maximum=100)
     hot: tuple[str, ...] = option((), "phrases to listen for")
     bonus: float = option(1.0, "nats that every symbol of such a phrase earns", minimum=0, maximum=100)
@@ -547,10 +552,14 @@ def _words(run: Any, ids: np.ndarray, frames: np.ndarray) -> list[Word]:
         found = [ctc.Word(ids[i : i + 1], begins[i], ends[i]) for i in range(len(ids))]
     else:
         found = ctc.words(ids, begins, ends, _space(run.codec))
-    step = model.step / model.logmel.rate
-    middle = ((model.convolution.kernel_size[0] - 1) * model.logmel.hop + model.logmel.window) / 2
+    step, middle = model.step / model.logmel.rate, _middle(model)
     seconds = [[round(float(answer * step + middle), 3) for answer in (word.begin, word.end - 1)] for word in found]
     return [Word(_written(run.codec, word.ids), *times) for word, times in zip(found, seconds, strict=True)]
+
+
+def _middle(model: Model) -> float:
+    """Seconds from a sound's begin to the middle of what the first answer sees."""
+    return ((model.convolution.kernel_size[0] - 1) * model.logmel.hop + model.logmel.window) / 2
 
 
 def _space(codec: Codec) -> int | None:
@@ -571,20 +580,54 @@ def searcher(run: Any, options: Any) -> ctc.Search:
     )  # fmt: skip
 
 
-def language(run: Any, name: str | None) -> tuple[backoff.Model | None, list[np.ndarray | None]]:
+def language(run: Any, name: str | None) -> tuple[backoff.Model | ctc.Net | None, list[np.ndarray | None]]:
     """The language model that is asked for, and how its words are spelled."""
     if name is None:
         return _of_transcripts(run), []
     if name == "none":
         return None, []
+    if Path(name).is_dir():
+        if run.beside is None:
+            raise UserError(f"`lm` got the folder `{name}`; a run comes in by `speech.together(run, [unrolled.load({name!r})])`")
+        return _net(run.codec, run.beside), []
     if not Path(name).is_file():
-        raise UserError(f"`--lm {name}` is no file; allowed are an .arpa file and `none`")
+        raise UserError(f"`--lm {name}` is not there; allowed are a run of `language`, an .arpa file and `none`")
     if run.codec.kind == "words":
         fix = "--lm none, or leave it out"
         raise UserError(f"`--lm {name}` is of words that characters spell; symbols of `{run.folder}` are words", fix=fix)
     model = arpa.read(Path(name))
     spelled = [run.codec.encode(word) for word in model.words]
     return model, [None if (ids == BLANK).any() else ids for ids in spelled]
+
+
+def others(options: Any) -> tuple[str, list[str]]:
+    """The task and the folders of the runs that options name: a language model."""
+    return "language", [options.lm] if options.lm is not None and Path(options.lm).is_dir() else []
+
+
+def together(run: Any, others: Sequence[Any]) -> Any:
+    """The run with a language run that it writes with; a UserError where that one does not know its symbols."""
+    (other,) = others
+    theirs, ours = other.codec, run.codec
+    if theirs.kind != ours.kind:
+        said = f"symbols of `{other.folder}` are {theirs.kind}; those of `{run.folder}` are {ours.kind}"
+        raise UserError(said, fix=f"train one with --symbols {ours.kind}")
+    if theirs.labels:
+        raise UserError(f"`{other.folder}` writes for a label (--condition); a language model for speech has none")
+    if lacking := [symbol for symbol in ours.symbols if symbol not in theirs.index]:
+        shown = " ".join(f"`{symbol}`" for symbol in lacking[:10]) + " …" * (len(lacking) > 10)
+        fix = f"train it on texts that have them: unrolled train language TEXT {run.folder / TRANSCRIPTS}"
+        raise UserError(f"`{other.folder}` does not know {shown}, which `{run.folder}` writes", fix=fix)
+    return run._replace(beside=other)
+
+
+def _net(codec: Codec, other: Any) -> ctc.Net:
+    """A language run as the search asks it: texts are its records, or lines."""
+    step, state = other.task.stepper(other.model, None)
+    theirs = other.codec
+    end = theirs.start if theirs.records or theirs.start != END else None
+    numbers = np.array([UNKNOWN, UNKNOWN, *(theirs.index[symbol] for symbol in codec.symbols)])
+    return ctc.Net(step, state, theirs.start, end, numbers)
 
 
 ORDER = {"characters": 6, "words": 2}
@@ -655,8 +698,10 @@ class Listen:
     )
     pause: float = option(1.0, "seconds without a symbol after which what was said is finished", minimum=0.1, maximum=3600)
     beam: int = option(32, "hypotheses that go on after each frame", minimum=1, maximum=10_000)
-    lm: str | None = option(None, "language model: an .arpa file of words, or `none`  [n-grams of the transcripts trained on]")
-    weight: float = option(0.3, "of the language model", minimum=0, maximum=10)
+    lm: str | None = option(
+        None, "language model: a run of `language`, an .arpa file, or `none`  [n-grams of the transcripts trained on]"
+    )
+    weight: float = option(0.6, "of the language model", minimum=0, maximum=10)
     insertion: float = option(0.0, "nats that every symbol earns; with a model of words every word", minimum=-100, maximum=100)
     hot: tuple[str, ...] = option((), "phrases to listen for")
     bonus: float = option(1.0, "nats that every symbol of such a phrase earns", minimum=0, maximum=100)
@@ -703,6 +748,45 @@ def told(event: dict[str, Any]) -> str:
     return f"{event['seconds']:7.2f} s  {event['text']}" + ("" if event["final"] else " …")
 
 
+# --- looking
+
+VIEW = sound_page
+LOOKED_AT = 30.0  # seconds that fit on a page
+SHOWN, MOST = 0.05, 40  # symbols are shown that are as probable somewhere, at most so many
+
+
+def look(run: Any, name: str) -> sound_page.Heard:
+    """What the net hears in a sound file over time, and the words it makes of it."""
+    samples = opened(run, Path(name))
+    seconds = len(samples) / run.model.logmel.rate
+    if seconds > LOOKED_AT:
+        raise UserError(f"`{name}` lasts {seconds:.1f} s; {LOOKED_AT:g} s of speech fit on a page", name, "cut a piece out of it")
+    ((frames,), net) = answers(run.model, [samples]), run.model
+    (best,) = searcher(run, Predict()).read(frames)
+    probabilities = np.exp(frames)
+    likeliest = np.argsort(-probabilities[:, BLANK + 1 :].max(0, initial=0), kind="stable")[:MOST] + BLANK + 1
+    rows = sorted(int(i) for i in likeliest if probabilities[:, i].max(initial=0) >= SHOWN)
+    sure = _sureness(run, best.ids, frames) if len(best.ids) else []
+    spans = [sound_page.Span(*word, p) for word, p in zip(_words(run, best.ids, frames), sure, strict=True)]
+    with torch.no_grad():
+        features = net.logmel(torch.from_numpy(samples)).numpy()
+    config, names = run.config, [run.codec.text(i) for i in rows]
+    note = f"{run.folder}: {config.cell}, {config.layers} x {config.hidden}, {config.direction}; {Path(name).name}"
+    times = np.arange(len(frames)) * net.step / net.logmel.rate + _middle(net)
+    return sound_page.Heard(seconds, net.logmel, features, times, names, probabilities[:, rows], None, spans, note)
+
+
+def _sureness(run: Any, ids: np.ndarray, frames: np.ndarray) -> list[float]:
+    """Of each word the probability of its least sure symbol, where that is surest."""
+    begins, ends = ctc.align(frames, ids)
+    each = [float(np.exp(frames[a:b, x].max())) for x, a, b in zip(ids, begins, ends, strict=True)]
+    space = _space(run.codec)
+    if space is None:
+        return [round(p, 4) for p in each]
+    groups = itertools.groupby(zip(ids.tolist(), each, strict=True), lambda one: one[0] == space)
+    return [round(min(p for _, p in group), 4) for between, group in groups if not between]
+
+
 # --- evaluating
 
 
@@ -714,24 +798,37 @@ class Evaluate:
     text: str | None = option(None, "a table's column of transcripts, or texts, by name or number  [the one trained on]")
     group: str | None = option(None, "a table's column that says whose errors are counted apart  [speaker, else the folder]")
     beam: int = option(32, "hypotheses that go on after each frame", minimum=1, maximum=10_000)
-    lm: str | None = option(None, "language model: an .arpa file of words, or `none`  [n-grams of the transcripts trained on]")
-    weight: float = option(0.3, "of the language model", minimum=0, maximum=10)
+    lm: str | None = option(
+        None, "language model: a run of `language`, an .arpa file, or `none`  [n-grams of the transcripts trained on]"
+    )
+    weight: float = option(0.6, "of the language model", minimum=0, maximum=10)
     insertion: float = option(0.0, "nats that every symbol earns; with a model of words every word", minimum=-100, maximum=100)
 
 
 class Part(NamedTuple):
     clips: Clips
     search: Predict
+    left_out: Sequence[dict[str, str]] = ()  # recordings that cannot be read: where, why
 
 
 def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None = None) -> Part:
-    """Recordings to evaluate on; a UserError where one cannot be read."""
+    """Recordings to evaluate on, and those that cannot be read; a UserError where none can."""
     options, config = options or Evaluate(), run.config
     columns = Columns(options.audio or config.audio, options.text or config.text, options.group)
     found = recordings.find(names, spool, columns, config.encoding)
-    sounds = Rows.of([in_16_bits(sound.read(one.path, config.hertz)) for one in found])
+    kept, sounds, left_out = [], [], []
+    for one in found:
+        try:
+            sounds.append(in_16_bits(sound.read(one.path, config.hertz)))
+            kept.append(one)
+        except UserError as error:
+            if error.code != BAD_INPUT:
+                raise
+            left_out.append({"where": one.where, "why": error.what})
+    if not kept:
+        raise UserError(f"none of the {len(found):,} recordings can be read: {left_out[0]['why']}", left_out[0]["where"])
     search = Predict(beam=options.beam, lm=options.lm, weight=options.weight, insertion=options.insertion)
-    return Part(_clips(sounds, found), search)
+    return Part(_clips(Rows.of(sounds), kept), search, left_out)
 
 
 DIAGNOSED = 16  # recordings whose gradients are looked at
@@ -749,7 +846,12 @@ def examine(run: Any, part: Part) -> dict[str, list[dict[str, Any]]]:
     clips = part.clips
     said = [answer.text for answer in transcribe(run, [clips[i] for i in range(len(clips))], part.search)]
     greedy = _greedy(run.model, run.codec, clips)
-    return word_tables.tables(said, greedy, clips.texts, clips.groups, clips.places, run.config.seed)
+    found = word_tables.tables(said, greedy, clips.texts, clips.groups, clips.places, run.config.seed)
+    if part.left_out:
+        row = ("recordings_left_out", len(part.left_out), None, None, "cannot be read: `left_out` names them")
+        found["measures"].append(dict(zip(("measure", "value", "from", "to", "protocol"), row, strict=True)))
+        found["left_out"] = list(part.left_out)
+    return found
 
 
 def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:

@@ -714,6 +714,11 @@ def translate(
     return translator.search(nets, source, beam, banned, required, options.coverage_penalty)
 
 
+def others(options: Any) -> tuple[str, Sequence[str]]:
+    """The task and the folders of the runs that options name."""
+    return "translate", getattr(options, "beside", ())
+
+
 def together(run: Any, others: Sequence[Any]) -> Any:
     """The run with other runs' models beside its own; a UserError where symbols differ."""
     for other in others:

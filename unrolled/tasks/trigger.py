@@ -24,11 +24,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import capture, detection, detection_tables, fit, formants, listener, logmel, rehearsal, sound_alikes, unrolling, voices
+from .. import (
+    capture,
+    detection,
+    detection_tables,
+    fit,
+    formants,
+    listener,
+    logmel,
+    rehearsal,
+    sound_alikes,
+    sound_page,
+    unrolling,
+    voices,
+)
 from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
-from ..data import clips, marks, mixing, sound
+from ..data import clips, marks, mixing, recordings, sound
 from ..data import samples as of_samples
 from ..data.clips import Clip, Clips
 from ..data.vocab import Codec
@@ -188,7 +201,7 @@ def _split(config: Config, found: dict[str, Found]) -> tuple[dict[str, dict[str,
 
 
 FEW = 10  # recordings of the word to validate on; where there are fewer, spoken ones are added
-TALK = 2.0  # seconds of talk to train on for each clip that is spoken
+TALK = 4.0  # seconds of talk to train on for each clip that is spoken
 
 
 SPOKEN = ("spoken", "spoken, alike", "spoken talk")
@@ -543,14 +556,40 @@ def item(run: Any, text: str) -> Path:
 
 
 def items(run: Any, name: str, options: Predict, spool: Path) -> Iterator[tuple[str, Path]]:
-    """The sound files of a folder."""
-    return ((str(path), path) for path in sound.files(Path(name)))
+    """The sound files of a folder, a table or a list."""
+    return iter(recordings.paths(name, spool))
+
+
+AT_ONCE = 1  # a file may be of any length: its answer does not wait for others
 
 
 def shown(answer: Answer, coloured: bool) -> str:
     """An answer as a person reads it."""
     times = ", ".join(f"{event['time']:.2f} s ({event['probability']:.3f})" for event in answer.events)
     return times or f"not heard (highest probability {answer.probability:.3f})"
+
+
+VIEW = sound_page
+LOOKED_AT = 120.0  # seconds that fit on a page
+
+
+def look(run: Any, name: str) -> sound_page.Heard:
+    """The probability of the word over a sound file, and when it fires."""
+    net, heard = detector(run.model), run.model.logmel
+    if (seconds := sound.info(Path(name)).seconds) > LOOKED_AT:
+        raise UserError(f"`{name}` lasts {seconds:.1f} s; {LOOKED_AT:g} s of sound fit on a page", name, "cut a piece out of it")
+    samples = sound.read(Path(name), net.rate)
+    probabilities, events, _ = net(samples, net.start())
+    times = net.offset + net.hop * np.arange(1, len(probabilities) + 1)
+    spans = [sound_page.Span("", *(round(event.time, 3),) * 2, round(event.probability, 4)) for event in events]
+    with torch.no_grad():
+        features = heard(torch.from_numpy(samples)).numpy()
+    config, word = run.config, " or ".join(run.config.say) or "the word"
+    threshold = round(net.rule.threshold, 4)
+    note = f"{run.folder}: {config.cell}, {config.layers} x {config.hidden}; fires from {threshold:.3f} on; {Path(name).name}"
+    return sound_page.Heard(
+        len(samples) / net.rate, heard, features, times, [word], probabilities[:, None], threshold, spans, note
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,138 @@
+"""A run as one page of HTML: what was trained on what, how it went, what it reached beside the baselines, what it made.
+
+The page holds everything it shows and asks nothing of any network; it can be read on a phone, printed, and sent to others.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from . import config as settings
+from . import line_chart, tables, tasks, template
+from . import run as folders
+from .line_chart import Line
+
+ROWS = 40  # of a table, at most
+TYPES = {".wav": "audio/wav", ".png": "image/png"}
+
+
+def page(folder: Path, graph: str) -> bytes:
+    """The page of a finished run; graph: its net as SVG, or nothing."""
+    about, report = folders.read_config(folder), folders.read_json(folder / "report.json")
+    task = about["task"]
+    title = escape(f"{task}: {folder.resolve().name}")
+    parts = {
+        "@TITLE@": title,
+        "@HEADING@": title,
+        "@TASK@": escape(tasks.TASKS[task]),
+        "@REACHED@": "".join(f"<p><strong>{escape(line)}</strong></p>" for line in report.get("reached", [])),
+        "@MEASURES@": _measures(report),
+        "@CHARTS@": _charts(folder, tasks.load(task).MEASURE, report),
+        "@GRAPH@": graph,
+        "@TABLES@": _tables(report),
+        "@SAMPLES@": _samples(folder / "samples"),
+        "@COMMAND@": escape(command(about)),
+        "@SETTINGS@": _pairs(about["config"]),
+        "@ENVIRONMENT@": _pairs(_facts(about, report)),
+    }
+    return template.fill("report.html", parts)
+
+
+def command(about: Mapping[str, Any]) -> str:
+    """The command line that does the same again: all settings as they were chosen, but those that are the default."""
+    chosen, config = about["config"], tasks.load(about["task"]).Config
+    words = ["unrolled", "train", about["task"], *chosen.get("data", [])]
+    words += ["--from", about["from"]] if about.get("from") else []
+    for o in settings.options(config):
+        value = chosen.get(o.name)
+        if o.name in ("data", "minutes" if chosen.get("steps") else "") or value in (None, [], ()):
+            continue
+        if value == (list(o.default) if isinstance(o.default, tuple) else o.default):
+            continue
+        if o.type is bool:
+            words.append(o.flag if value else f"--no-{o.flag[2:]}")
+            continue
+        for one in value if o.many else [value]:
+            words += [o.flag, str(one)]
+    return shlex.join(words)
+
+
+def _measures(report: dict[str, Any]) -> str:
+    """The run's measures, and the baselines' beside them."""
+    columns = {"this run": report["dev"], **report.get("baselines", {})}
+    names = dict.fromkeys(name for measures in columns.values() for name in measures)
+    return _table([{"measure": name} | {column: measures.get(name) for column, measures in columns.items()} for name in names])
+
+
+def _charts(folder: Path, measure: str, report: dict[str, Any]) -> str:
+    path = folder / "log.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    charts = []
+    for name, title in (("train", "loss while training"), (measure, f"{measure.replace('_', ' ')}, validation")):
+        found = [row for row in rows if isinstance(row.get(name), (int, float)) and "step" in row]
+        if len(found) > 1:
+            floors = {} if name == "train" else report.get("baselines", {})
+            levels = {floor: values[name] for floor, values in floors.items() if isinstance(values.get(name), float)}
+            line = Line([row["step"] for row in found], [row[name] for row in found])
+            charts.append(line_chart.svg(title, "steps", {"this run": line}, levels))
+    return "".join(charts)
+
+
+def _tables(report: dict[str, Any]) -> str:
+    found = {title: rows for title, rows in report.get("tables", {}).items() if rows}
+    found |= {"suspects": report["suspects"]} if report.get("suspects") else {}
+    return "".join(f"<h3>{escape(title.replace('_', ' '))}</h3>{_table(rows)}" for title, rows in found.items())
+
+
+def _samples(folder: Path) -> str:
+    """What it made at the last evaluation, text or sound; and pictures that were made at the end."""
+    made = sorted((path for path in folder.glob("*.*") if path.stem.isdigit()), key=lambda path: (int(path.stem), path.suffix))
+    last = [path for path in made if path.stem == made[-1].stem]
+    steps = f"<h2>What it made, after {int(last[0].stem):,} steps</h2>" if last else ""
+    pictures = "".join(_shown(path) for path in sorted(folder.glob("*.png")) if not path.stem.isdigit())
+    return steps + "".join(map(_shown, last)) + (f"<h2>Pictures</h2>{pictures}" if pictures else "")
+
+
+def _shown(path: Path) -> str:
+    if path.suffix == ".txt":
+        return f"<pre>{escape(path.read_text(encoding='utf-8', errors='replace'))}</pre>"
+    if path.suffix not in TYPES:
+        return ""
+    data = f"data:{TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f'<audio controls src="{data}"></audio>' if path.suffix == ".wav" else f'<img alt="{escape(path.stem)}" src="{data}">'
+
+
+def _facts(about: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
+    names = ("steps", "best_step", "seconds", "rollbacks", "weights")
+    said = about["data"].get("said") if isinstance(about.get("data"), dict) else None
+    read = {"read": "; ".join(said)} if isinstance(said, list) else {}
+    return {name.replace("_", " "): report[name] for name in names if name in report} | read | report.get("environment", {})
+
+
+def _pairs(facts: Mapping[str, Any]) -> str:
+    words = {
+        name: " ".join(map(str, value)) if isinstance(value, list) else tables.number(value) for name, value in facts.items()
+    }
+    rows = (f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in words.items())
+    return f'<div class="wide"><table>{"".join(rows)}</table></div>'
+
+
+def _table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Records as a table; long ones are cut, and say so."""
+    rows = list(rows)
+    names = list(dict.fromkeys(name for row in rows[:ROWS] for name in row))
+    head = "".join(f'<th scope="col">{escape(name.replace("_", " "))}</th>' for name in names)
+    body = "".join("<tr>" + "".join(_cell(row.get(name)) for name in names) + "</tr>" for row in rows[:ROWS])
+    more = f'<p class="soft">{len(rows) - ROWS:,} more rows are in report.json</p>' if len(rows) > ROWS else ""
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}'
+
+
+def _cell(value: Any) -> str:
+    kind = ' class="number"' if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+    return f"<td{kind}>{escape(tables.number(value))}</td>"
