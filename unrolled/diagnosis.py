@@ -27,7 +27,7 @@ CLIPPED = 0.9  # share of steps above which it is the clip that sets the pace
 SPIKE = 20.0  # times the mean norm: a gradient that throws a net off
 GROWTH = 1.02  # times a step: above, gradients explode
 LOST = 1e-3  # of a gradient: less is as good as nothing
-STUCK, DEAD = 0.7, 0.2  # shares of saturated tanhs and of dead units
+STUCK, DEAD = 0.9, 0.2  # shares of saturated tanhs and of dead units
 HOT, COLD = 0.08, 3e-5  # relative change of a matrix by a step: above, it jumps; below, it stands still
 WORSE, GAP = 1.03, 1.5  # times the best measure, times the training loss, on validation data: learnt by heart
 

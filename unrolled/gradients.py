@@ -48,32 +48,33 @@ class Reached(NamedTuple):
     """Natural logarithms of the norms of d s_T / d s_t at distances 0, 1, …, of rows that are long enough."""
 
     norms: np.ndarray  # (K) root mean square over all directions, Frobenius / sqrt(S): 0 at distance 0
-    largest: np.ndarray | None  # (K) of the direction that keeps most, the largest singular value; None if only sampled
+    largest: np.ndarray | None  # (K) of the direction that keeps most, the largest singular value; None if not asked for
 
 
-def reached(found: Read, most: int | None = None, seed: int = 0) -> Reached:
+def reached(found: Read, most: int | None = None, largest: bool = False, seed: int = 0) -> Reached:
     """The norms at distances below `most`, from each row's own last step; means over rows are of logarithms.
 
-    Exact where a state has at most EXACT numbers; else an unbiased estimate of the squared norm from DIRECTIONS orthogonal ones.
+    Exact where a state has at most EXACT numbers; else an unbiased estimate of the squared norm from DIRECTIONS orthogonal
+    ones, and no largest. `largest` also finds the largest singular values, which takes longer.
     """
     rows, steps, sizes = len(found.Wx), found.Wx.shape[1], [s.shape[1] for s in found.states[0]]
     size, most = sum(sizes), min(steps, most or steps)
-    exact = size <= EXACT
+    largest = largest and size <= EXACT
     pulled = _directions(size, seed).to(found.Wx).unsqueeze(1).repeat(1, rows, 1)  # (D, B, S), of norm 1 for each row
     logs = torch.zeros(rows, dtype=torch.float64)
-    norms, largest = torch.full((2, rows, most), torch.nan, dtype=torch.float64)
+    norms, longest = torch.full((2, rows, most), torch.nan, dtype=torch.float64)
     for t in range(steps, 0, -1):
         distance = found.lengths - t
         for row in ((distance >= 0) & (distance < most)).nonzero().flatten().tolist():
             norms[row, distance[row]] = logs[row]
-            largest[row, distance[row]] = logs[row] + _largest(pulled[:, row], size) if exact else torch.nan
+            if largest:
+                longest[row, distance[row]] = logs[row] + _largest(pulled[:, row], size)
         before = _pull(found, t, pulled)
         pulled = torch.where((distance >= 0).view(-1, 1), before, pulled)
         scale = pulled.norm(dim=(0, 2)).clamp(min=1e-300 if pulled.dtype == torch.float64 else 1e-37)
         pulled, logs = pulled / scale.view(-1, 1), logs + scale.double().log()
-    longest = int(found.lengths.max())
-    means = [torch.nanmean(each[:, :longest], 0).numpy() for each in (norms, largest)]
-    return Reached(means[0], means[1] if exact else None)
+    means = [torch.nanmean(each[:, : int(found.lengths.max())], 0).numpy() for each in (norms, longest)]
+    return Reached(means[0], means[1] if largest else None)
 
 
 def _directions(size: int, seed: int) -> Tensor:

@@ -28,6 +28,7 @@ COPIED, SYMBOLS, CLOSE = 2, 8, 0.1
 SOLVED = 0.95  # accuracy on examples never trained on
 LOOK, TESTED = 25, 500  # steps from one look at that to the next; examples
 BATCH, CLIP = 32, 1.0
+FIXED = 25  # steps in time that cost what a training step costs whatever its length, about
 RATES = {cells.RNN: 2e-3}  # of Adam; the basic RNN learns nothing at the others' GATED
 GATED = 2e-2
 
@@ -186,11 +187,11 @@ def trials(
 ) -> Iterator[Trial]:
     """Every cell at every task at growing lags; what is not solved has had as many steps as anything else at its lag.
 
-    So many are `steps`, or what the seconds left allow, of which a lag's share is as large as the lag.
+    So many are `steps`, or what the seconds left allow, of which a lag's share grows with the lag.
     """
     began, left = time.monotonic(), lags(longest)
     while left:
-        share = (seconds - (time.monotonic() - began)) * left[0] / sum(left)
+        share = (seconds - (time.monotonic() - began)) * (left[0] + FIXED) / sum(each + FIXED for each in left)
         lag = left.pop(0)
         learners = [Learner(cell, task, lag, hidden, layers, seed) for task in TASKS for cell in names]
         for most in [steps] if steps else _affordable(learners, share):
