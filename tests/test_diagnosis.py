@@ -4,12 +4,14 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from unrolled import api, cli, diagnosis, diagnosis_page, fit
+from unrolled import api, cli, diagnosis, diagnosis_page, fit, formants
 from unrolled import run as folders
 from unrolled.comparison import Options, compare, gradient_table, starts, task_table
+from unrolled.data import sound
 from unrolled.diagnosis import diagnose
 from unrolled.errors import UserError
 from unrolled.progress import Progress
@@ -42,13 +44,13 @@ def faults(found):
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory):
+def faultless(tmp_path_factory):
     """A run without a fault."""
-    return trained(tmp_path_factory.mktemp("sound"), cell="lstm")
+    return trained(tmp_path_factory.mktemp("faultless"), cell="lstm")
 
 
-def test_a_sound_run_has_no_fault(sound):
-    found = diagnosed(sound)
+def test_a_sound_run_has_no_fault(faultless):
+    found = diagnosed(faultless)
     assert found.verdicts == []
     (layer,) = found.layers
     assert (layer.cell, layer.units, layer.steps) == ("lstm", 24, 200)
@@ -67,8 +69,8 @@ def test_a_basic_rnns_gradients_vanish(tmp_path):
     assert layer.growth < 1
 
 
-def test_a_large_recurrent_matrix_explodes(sound):
-    run = api.load(sound.folder)
+def test_a_large_recurrent_matrix_explodes(faultless):
+    run = api.load(faultless.folder)
     with torch.no_grad():
         (cell,) = run.model.layers[0].cells
         cell.b.chunk(4)[1].fill_(30.0)  # the forget gate is open for good
@@ -123,16 +125,16 @@ def test_a_single_long_gradient_that_passes_is_named(tmp_path, monkeypatch):
     assert verdict.next == f"--clip {2 * found.training.gradient_norm:.2g}"
 
 
-def test_saturated_units_are_named(sound):
-    run = api.load(sound.folder)
+def test_saturated_units_are_named(faultless):
+    run = api.load(faultless.folder)
     with torch.no_grad():
         run.model.layers[0].cells[0].W.mul_(100)
     verdict = faults(diagnosed(run))["units are saturated"]
     assert "beyond ±0.9" in verdict.evidence
 
 
-def test_dead_units_are_named(sound):
-    run = api.load(sound.folder)
+def test_dead_units_are_named(faultless):
+    run = api.load(faultless.folder)
     with torch.no_grad():
         (cell,) = run.model.layers[0].cells
         for rows in (cell.W, cell.U, cell.b):
@@ -160,13 +162,13 @@ def test_a_text_learnt_by_heart_is_named(tmp_path):
 # --- what is logged and told
 
 
-def test_the_log_tells_gradients_norms_and_relative_changes(sound):
-    log = folders.read_log(sound.folder)
+def test_the_log_tells_gradients_norms_and_relative_changes(faultless):
+    log = folders.read_log(faultless.folder)
     assert [entry["step"] for entry in log] == [10, 20, 30, 40]
     for entry in log:
         assert 0 < entry["gradient_norm"] <= entry["highest_gradient_norm"]
-        assert set(entry["changes"]) == {name for name, _ in sound.model.named_parameters()}
-    found = diagnosed(sound)
+        assert set(entry["changes"]) == {name for name, _ in faultless.model.named_parameters()}
+    found = diagnosed(faultless)
     assert found.training.gradient_norm == pytest.approx(sum(entry["gradient_norm"] for entry in log) / 4)
     assert [entry["step"] for entry in found.log] == [10, 20, 30, 40]
 
@@ -194,15 +196,15 @@ def test_a_change_is_what_adamw_does_next():
     assert fit.changes(net, optimizer, 0.1)["weight"] == pytest.approx(float(moved.detach()), rel=1e-4)
 
 
-def test_parameters_stand_beside_their_gradients(sound):
-    batch = sound.task.training_batch(sound, [str(sound.folder.parent / "song.txt")], sound.folder / "spool")
-    outputs, _ = sound.model(batch, None)
-    loss = sound.model.loss(outputs, batch)
-    (wanted,) = torch.autograd.grad(loss, sound.model.output.weight)
-    told = {p.name: p for p in diagnosed(sound).parameters}["output.weight"]
+def test_parameters_stand_beside_their_gradients(faultless):
+    batch = faultless.task.training_batch(faultless, [str(faultless.folder.parent / "song.txt")], faultless.folder / "spool")
+    outputs, _ = faultless.model(batch, None)
+    loss = faultless.model.loss(outputs, batch)
+    (wanted,) = torch.autograd.grad(loss, faultless.model.output.weight)
+    told = {p.name: p for p in diagnosed(faultless).parameters}["output.weight"]
     assert told.gradient == pytest.approx(float(wanted.square().mean().sqrt()), rel=1e-5)
-    assert told.weights == pytest.approx(float(sound.model.output.weight.detach().square().mean().sqrt()), rel=1e-5)
-    assert sound.model.output.weight.grad is None
+    assert told.weights == pytest.approx(float(faultless.model.output.weight.detach().square().mean().sqrt()), rel=1e-5)
+    assert faultless.model.output.weight.grad is None
 
 
 def test_a_run_without_a_log_of_gradients_is_diagnosed_all_the_same(tmp_path):
@@ -277,13 +279,26 @@ def test_other_tasks_are_diagnosed_on_their_own_data(task, tmp_path):
     assert all(math.isfinite(p.gradient) for p in found.parameters)
 
 
+def test_speech_is_diagnosed_on_its_recordings(tmp_path):
+    generator, rows = np.random.default_rng(1), []
+    for i, word in enumerate(["sulo", "rahi"] * 4):
+        sound.write(tmp_path / f"{i}.wav", formants.say(word, formants.voice(generator), generator), formants.RATE)
+        rows.append(f"{i}.wav\t{word}\n")
+    (tmp_path / "clips.tsv").write_text("".join(rows))
+    sizes = {"steps": 2, "hidden": 8, "channels": 8, "device": "cpu", "precision": "float32", "evaluations": 1, "augment": 0.0}
+    run = api.train("speech", tmp_path / "clips.tsv", out=tmp_path / "run", quiet=True, holdout=0.25, **sizes)
+    found = diagnose(run, run.task.training_batch(run, diagnosis.own_data(run), tmp_path / "spool"))
+    assert 10 < found.layers[0].steps < 400
+    assert all(math.isfinite(p.gradient) for p in found.parameters)
+
+
 def said(capsys, *words):
     code = cli.run(["diagnose", *map(str, words)])
     return code, *capsys.readouterr()
 
 
-def test_the_verb_on_a_run(sound, tmp_path, capsys):
-    code, told, notes = said(capsys, sound.folder, "--out", tmp_path / "seen")
+def test_the_verb_on_a_run(faultless, tmp_path, capsys):
+    code, told, notes = said(capsys, faultless.folder, "--out", tmp_path / "seen")
     assert code == 0
     assert [line for line in told.splitlines() if not line.startswith(" ")] == [
         "gradients through time", "saturated gates", "parameters", "training", "verdict"
@@ -297,9 +312,9 @@ def test_the_verb_on_a_run(sound, tmp_path, capsys):
     assert not any(asked in page for asked in ("<script", "<link", "src=", 'href="http', "url(http", "@import"))
 
 
-def test_the_verb_on_another_file_as_json(sound, tmp_path, capsys):
+def test_the_verb_on_another_file_as_json(faultless, tmp_path, capsys):
     (tmp_path / "other.txt").write_text(TEXT * 3)
-    code, told, notes = said(capsys, sound.folder, tmp_path / "other.txt", "--json")
+    code, told, notes = said(capsys, faultless.folder, tmp_path / "other.txt", "--json")
     found = json.loads(told)
     assert (code, notes) == (0, "")
     assert found["layers"][0]["steps"] == 3 * len(TEXT) - 1
@@ -326,26 +341,26 @@ def test_the_verb_without_a_run(tmp_path, capsys, monkeypatch):
         (["nowhere"], "there is no run folder `nowhere`"),
     ],
 )
-def test_a_wrong_command_is_refused(words, message, sound, capsys):
-    code, told, notes = said(capsys, *[sound.folder if word == "RUN" else word for word in words])
+def test_a_wrong_command_is_refused(words, message, faultless, capsys):
+    code, told, notes = said(capsys, *[faultless.folder if word == "RUN" else word for word in words])
     assert (code, told) == (2, "")
     assert message in notes
 
 
-def test_data_that_are_gone_are_asked_for(sound, tmp_path, capsys):
-    moved = sound.folder.parent / "song.txt"
+def test_data_that_are_gone_are_asked_for(faultless, tmp_path, capsys):
+    moved = faultless.folder.parent / "song.txt"
     text = moved.read_text()
     moved.unlink()
-    code, _, notes = said(capsys, sound.folder)
+    code, _, notes = said(capsys, faultless.folder)
     moved.write_text(text)
     assert code == 2
-    assert f"the data of `{sound.folder}` are no more at `{moved}`" in notes
+    assert f"the data of `{faultless.folder}` are no more at `{moved}`" in notes
 
 
-def test_a_text_of_one_symbol_is_too_short(sound, tmp_path):
+def test_a_text_of_one_symbol_is_too_short(faultless, tmp_path):
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(UserError, match="the text has 1 symbols; gradients need at least 2"):
-        sound.task.training_batch(sound, [str(tmp_path / "a.txt")], tmp_path)
+        faultless.task.training_batch(faultless, [str(tmp_path / "a.txt")], tmp_path)
 
 
 def test_a_net_without_recurrent_layers_has_nothing_to_follow(tmp_path):

@@ -177,3 +177,27 @@ def test_short_symbols_stand_upright():
 def test_the_svg_is_the_same_each_time_and_letters_are_outlines():
     first, second = (plot.svg(heat([[0.25, 0.75]])) for _ in range(2))
     assert first == second and first.startswith(b"<?xml") and b"<text" not in first
+
+
+def test_norms_are_drawn_as_powers_of_ten_with_what_each_line_is():
+    curves = [plot.Curve("rnn", [0, -30, -60], 0, "-"), plot.Curve("lstm", [0, -0.1, -0.2], 1, "--")]
+    grid = plot.Grid("copy", ["rnn", "lstm"], ["lag 10"], np.array([[0.1], [1.0]]), [["10 %"], ["100 %"]])
+    drawn = plot.reach(curves, [grid], "small print")
+    left, right = drawn.axes
+    np.testing.assert_array_equal(left.lines[0].get_ydata(), [0, -30, -60])
+    assert left.get_ylim()[0] == plot.DEEPEST
+    assert [text.get_text() for text in left.get_legend().get_texts()][:2] == ["rnn", "lstm"]
+    drawn.canvas.draw()
+    assert "$10^{-40}$" in [tick.get_text() for tick in left.get_yticklabels()]
+    assert [text.get_text() for text in right.texts] == ["10 %", "100 %"]
+    assert [text.get_color() for text in right.texts] == [plot.INK, "white"]  # to be read on light and on dark
+
+
+def test_training_is_drawn_with_the_clip():
+    changes = [plot.Curve("U", [-2, -3], 0, "-")]
+    drawn = plot.training([10, 20], [0.5, 0.25], [2.0, 1.0], 1.0, changes, "small print")
+    left, right = drawn.axes
+    assert [line.get_label() for line in left.lines] == ["mean", "longest", "clipped above"]
+    assert list(left.lines[2].get_ydata()) == [1.0, 1.0]
+    drawn.canvas.draw()
+    assert {tick.get_text() for tick in right.get_yticklabels()} >= {"0.01", "0.001"}
