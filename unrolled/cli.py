@@ -708,10 +708,11 @@ def _on_data(names: tuple[str, ...], data: list[str]) -> list[dict[str, Any]]:
 
 
 def demo() -> click.Command:
-    def go(task: str, out: str | None, minutes: float) -> None:
+    def go(task: str, out: str | None, minutes: float | None) -> None:
         from . import api, tasks
 
         page = tasks.load(task)
+        minutes = minutes or getattr(page, "DEMO_MINUTES", 2.0)
         with tempfile.TemporaryDirectory() as folder:
             data = page.demo(Path(folder))
             settings = {"minutes": minutes} if "minutes" in page.Config.__dataclass_fields__ else {}
@@ -724,7 +725,7 @@ def demo() -> click.Command:
     params = [
         click.Argument(["task"]),
         click.Option(["--out"], metavar="RUN", help="the run folder  [runs/demo]"),
-        click.Option(["--minutes"], type=float, default=2.0, help="wall time, of tasks that have that setting  [2]"),
+        click.Option(["--minutes"], type=float, help="wall time, of tasks that have that setting  [2, of caption 4]"),
     ]
     return click.Command("demo", callback=go, params=params, help="Train a task on data found or made on this machine.")
 

@@ -4,7 +4,8 @@ Every page:
 MEASURE                              the measure that is reported, smaller is better; fit.fit picks the best step by it
 TRY                                  command lines for who has seen the demo, {run} the run
 Config                               frozen dataclass: every setting, its default and one-line help
-demo(folder)                         writes a small data set in the real format; returns the data's paths
+demo(folder)                         writes a small data set in the real format; returns the data's paths; DEMO_MINUTES, if
+                                     two are not enough to learn it
 read(config, folder, …)              the user's files; keeps what training reads in `folder`
 Model(config, codec)                 what a run's weights are put in
 describe(config, data, model)        lines for the user before the wait

@@ -157,7 +157,7 @@ def demo(folder: Path) -> list[Path]:
     return [folder / "shapes", folder / "shapes.jsonl"]
 
 
-DEMO_PICTURES = 6_000
+DEMO_PICTURES, DEMO_MINUTES = 6_000, 4.0
 
 
 # --- reading
