@@ -407,7 +407,7 @@ def book(tmp_path, monkeypatch):
 
 def test_the_commands_of_the_readme_run_in_its_order(book, capsys):
     blocks = [block for block in fenced(ROOT / "README.md") if block.startswith("unrolled train")]
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     for line in "".join(blocks).splitlines():
         code = cli.run(shlex.split(line)[1:])
         error = capsys.readouterr().err
