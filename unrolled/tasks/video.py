@@ -3,7 +3,7 @@
 In:  clips (folders of frames, GIF, strips, MP4) and a table of their labels; or a folder of clips for each label.
 Out: a probability for every label, of the clip or of each frame, as the frames come where the net reads forward only.
 
-    frames (B, T, S, S, 3) -> convolutions, the same for every frame (B, T, P·C) -> features (B, T, E)
+    frames (B, T, S, S, 3) -> convolutions, the same for every frame (B, T, P·C) -> features (B, T, E), normed
     -> recurrent layers (B, T, D·H) -> the last state, or the mean or maximum over time (B, D·H) -> logits (B, K)
     of labels of frames: -> logits (B, T, K)
     --cell none leaves the recurrent layers out: the mean of the frames' features; --cell middle: one frame alone
@@ -248,6 +248,7 @@ class Model(nn.Module):
         self.convolution = Convolutional(widths)
         rows, columns = grid(config.size, config.size, stages)
         self.place = nn.Linear(rows * columns * widths[-1], config.features)
+        self.norm = nn.LayerNorm(config.features)  # without it nets of frames that are much alike learn hardly anything
         self.recurrent, width = None, config.features * (2 if self.per_frame and config.cell == "none" else 1)
         if config.cell not in WITHOUT:
             self.recurrent = Recurrent(
@@ -266,7 +267,7 @@ class Model(nn.Module):
 
     def see(self, frames: Tensor) -> Tensor:
         """Frames (N, S, S, 3) -> features (N, E), each from its frame alone."""
-        return self.place(self.convolution(frames.permute(0, 3, 1, 2) / 255).flatten(1)).relu()
+        return self.norm(self.place(self.convolution(frames.permute(0, 3, 1, 2) / 255).flatten(1))).relu()
 
     def forward(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
         """Logits (B, K), or of labels of frames (B, T, K); there is no state to carry from one clip to another."""
