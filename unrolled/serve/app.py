@@ -29,7 +29,7 @@ class Seat(NamedTuple):
     run: Any
     worker: Worker
     endpoints: list[answers.Endpoint]
-    writing: streams.Writing | None
+    streams: dict[str, streams.Writing | streams.Hearing]
 
 
 def application(runs: dict[str, Any], options: Serve) -> tuple[guard.Guard, list[Worker]]:
@@ -43,8 +43,8 @@ def application(runs: dict[str, Any], options: Serve) -> tuple[guard.Guard, list
     for seat in seats:
         for endpoint in seat.endpoints:
             _answer(app, seat, endpoint)
-        if seat.writing is not None:
-            _write(app, seat, options, meters)
+        for verb, kind in seat.streams.items():
+            _stream(app, seat, verb, kind, options, meters)
     _about(app, seats, meters)
     _failures(app, runs)
     token, loopback = options.token, guard.is_loopback(options.host)
@@ -61,11 +61,11 @@ def _seat(name: str, run: Any, options: Serve, meters: record.Meters) -> Seat:
 
     worker = Worker(name, options.queue, options.deadline, told)
     meters.gauge("unrolled_waiting", lambda: worker.waiting, run=name)
-    return Seat(name, run, worker, answers.endpoints(run), streams.writing(run))
+    return Seat(name, run, worker, answers.endpoints(run), streams.of(run))
 
 
 def _verbs(seat: Seat) -> list[str]:
-    return [*(endpoint.verb for endpoint in seat.endpoints), *(["stream"] if seat.writing else [])]
+    return [*(endpoint.verb for endpoint in seat.endpoints), *seat.streams]
 
 
 def _place(known: set[str]) -> Callable[[str], dict[str, str]]:
@@ -138,12 +138,15 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def _write(app: FastAPI, seat: Seat, options: Serve, meters: record.Meters) -> None:
-    """WebSocket /RUN/stream."""
+def _stream(
+    app: FastAPI, seat: Seat, verb: str, kind: streams.Writing | streams.Hearing, options: Serve, meters: record.Meters
+) -> None:
+    """WebSocket /RUN/verb."""
+    talk = streams.write if isinstance(kind, streams.Writing) else streams.listen
     opened: set[WebSocket] = set()
     meters.gauge("unrolled_streams", lambda: len(opened), run=seat.name)
 
-    @app.websocket(f"/{seat.name}/stream")
+    @app.websocket(f"/{seat.name}/{verb}")
     async def stream(socket: WebSocket) -> None:
         if len(opened) >= options.streams:
             await socket.send_denial_response(failed(socket, 429, "too many streams are open", retry_after="1"))
@@ -152,7 +155,7 @@ def _write(app: FastAPI, seat: Seat, options: Serve, meters: record.Meters) -> N
         opened.add(socket)
         try:
             await line.open()
-            await streams.write(line, seat.worker, seat.writing)
+            await talk(line, seat.worker, kind)
         except WebSocketDisconnect:
             pass
         except streams.Closed as end:
@@ -197,7 +200,7 @@ def _told(seat: Seat) -> dict[str, Any]:
     examples = {endpoint.verb: endpoint.example for endpoint in seat.endpoints if not endpoint.file}
     return {
         "name": seat.name, "task": run.task.__name__.rpartition(".")[2], "verbs": [one.verb for one in seat.endpoints],
-        "streams": seat.writing is not None, "labels": list(getattr(run.codec, "labels", ()))[:200],
+        "streams": list(seat.streams), "labels": list(getattr(run.codec, "labels", ()))[:200],
         "symbols": getattr(run.codec, "kind", None), "hertz": getattr(run.config, "hertz", None), "examples": examples,
     }  # fmt: skip
 

@@ -7,15 +7,19 @@ its requests take turns.
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from . import answers, guard
+from . import answers, guard, pcm
 from .worker import Work, Worker
 
 Message = dict[str, Any] | bytes
@@ -29,27 +33,91 @@ class Writing(NamedTuple):
     at_once: int  # messages in one turn
 
 
-def writing(run: Any) -> Writing | None:
-    """How a run writes as one watches, if it does."""
+class Hearing(NamedTuple):
+    """WebSocket /RUN/listen: a request as JSON, then sound: mono, 16 bits, little-endian, `hertz` samples a second.
+
+    begin  (request) -> what is told first, and a function that takes samples (N,), or None at the end, and gives messages
+    """
+
+    asked: type[BaseModel]
+    begin: Callable[[Any], tuple[Message, Callable[[np.ndarray | None], list[Message]]]]
+
+
+def of(run: Any) -> dict[str, Writing | Hearing]:
+    """The streams of a run, by the last part of their address."""
     task = run.task.__name__.rpartition(".")[2]
-    return OF_TASK[task](run) if task in OF_TASK else None
+    return OF_TASK[task](run) if task in OF_TASK else {}
 
 
-def language(run: Any) -> Writing:
+def language(run: Any) -> dict[str, Writing | Hearing]:
     page = run.task
-    asked = answers.model("Stream", page.Sample, answers.SAMPLED)
 
     def begin(request: Any) -> Iterator[Message]:
         for one in page.watched(run, answers.chosen(page.Sample, request)):
             yield {"text": one.text, "probability": one.probability, "likeliest": one.likeliest}
 
-    return Writing(asked, begin, 8)
+    return {"stream": Writing(answers.model("Stream", page.Sample, answers.SAMPLED), begin, 8)}
 
 
-OF_TASK: dict[str, Callable[[Any], Writing]] = {"language": language}
+def wavenet(run: Any) -> dict[str, Writing | Hearing]:
+    page, hertz = run.task, run.config.hertz
+    if run.config.guide_by is not None:
+        return {}
+
+    def begin(request: Any) -> Iterator[Message]:
+        yield {"hertz": hertz}
+        for made in page.pieces(run, answers.chosen(page.Sample, request), np.zeros(0, np.float32)):
+            yield pcm.pack(made[0])
+
+    return {"stream": Writing(answers.model("Sound", page.Sample, answers.MADE), begin, 1)}
+
+
+def trigger(run: Any) -> dict[str, Writing | Hearing]:
+    page, detector = run.task, run.task.detector(run.model)
+
+    def begin(request: Any) -> tuple[Message, Callable[[np.ndarray | None], list[Message]]]:
+        net = page.at_threshold(copy.copy(detector), request.threshold)  # all streams share the weights
+        state, answered = net.start(), 0
+
+        def hear(samples: np.ndarray | None) -> list[Message]:
+            nonlocal state, answered
+            if samples is None:
+                return []
+            probabilities, events, state = net(samples, state)
+            before, answered = answered, answered + len(probabilities)
+            times = net.offset + net.hop * np.arange(before + 1, answered + 1)
+            told = [page.told_of(event) for event in events]
+            return [{"times": times.round(3).tolist(), "probabilities": probabilities.round(4).tolist(), "events": told}]
+
+        return {"hertz": net.rate, "threshold": round(net.rule.threshold, 4)}, hear
+
+    return {"listen": Hearing(answers.model("Listening", page.Predict, {"threshold": None}), begin)}
+
+
+def speech(run: Any) -> dict[str, Writing | Hearing]:
+    page = run.task
+    if not run.model.streams:
+        return {}
+
+    @lru_cache(8)
+    def net(options: Any) -> Any:
+        return page.transcriber(run, options, options.pause)
+
+    def begin(request: Any) -> tuple[Message, Callable[[np.ndarray | None], list[Message]]]:
+        return {"hertz": run.model.logmel.rate}, page.Following(run, net(answers.chosen(page.Listen, request)))
+
+    taken = {"pause": None, "beam": 1000, "weight": None, "insertion": None, "hot": None, "bonus": None}
+    return {"listen": Hearing(answers.model("Dictation", page.Listen, taken), begin)}
+
+
+OF_TASK: dict[str, Callable[[Any], dict[str, Writing | Hearing]]] = {
+    "language": language, "wavenet": wavenet, "trigger": trigger, "speech": speech,
+}  # fmt: skip
 
 
 # --- the socket
+
+STOP, END = (re.compile(rf'\s*{{\s*"{word}"\s*:\s*true\s*}}\s*') for word in ("stop", "end"))
 
 
 class Closed(Exception):
@@ -109,7 +177,7 @@ async def write(line: Line, worker: Worker, kind: Writing) -> None:
         while True:
             message = await hearing
             hearing = asyncio.ensure_future(line.hear())
-            if message == '{"stop":true}':
+            if isinstance(message, str) and STOP.fullmatch(message):
                 continue
             going = kind.begin(asked_for(kind.asked, message))
             while not hearing.done():
@@ -121,6 +189,27 @@ async def write(line: Line, worker: Worker, kind: Writing) -> None:
                     break
     finally:
         hearing.cancel()
+
+
+async def listen(line: Line, worker: Worker, kind: Hearing) -> None:
+    """One sound, to its end."""
+    asked = asked_for(kind.asked, await line.hear())
+    begin = Work(lambda some: [kind.begin(one) for one in some], "begin")
+    ((first, hear),) = await worker.ask(begin, [asked], counted=False)
+    work = Work(lambda some: [each(samples) for each, samples in some], "listen")
+    await line.say(first)
+    ended = False
+    while not ended:
+        heard = await line.hear()
+        ended = isinstance(heard, str)
+        if ended and not END.fullmatch(heard):
+            raise Closed(1003, 'sound comes as bytes; {"end": true} ends it')
+        if not ended and len(heard) % 2:
+            raise Closed(1003, "samples have 16 bits; the number of bytes is odd")
+        (messages,) = await worker.ask(work, [(hear, None if ended else pcm.unpack(heard))], counted=False)
+        for each in messages:
+            await line.say(each)
+    await line.say({"done": True})
 
 
 def _advanced(going: Iterator[Message], number: int) -> tuple[list[Message], bool]:

@@ -617,7 +617,8 @@ def expected(run: Any, written: str, label: str | None = None) -> list[Expected]
     found, ids, piece = [], run.codec.encode(written).tolist(), run.codec.decoder()
     for before, i in zip([run.codec.start, *ids], [*ids, None], strict=True):
         logits, state = step(np.array([before]), state)
-        found.append(_expected(run.codec, logits[0], i)._replace(text=piece(i)))
+        text_of = piece(i) if i != UNKNOWN else run.codec.pieces(written)[len(found)]
+        found.append(_expected(run.codec, logits[0], i)._replace(text=text_of))
     return found
 
 
