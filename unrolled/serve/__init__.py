@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import MISSING_EXTRA, UserError, of_system
 from .options import Serve
@@ -50,32 +50,48 @@ def named(folders: Sequence[str]) -> dict[str, Path]:
     return found
 
 
+class Served(NamedTuple):
+    """A server that listens and does not answer yet: server.run([listening]) does."""
+
+    server: Any  # uvicorn's
+    listening: socket.socket
+    address: str
+    workers: list[Any]
+
+
 def serve(folders: Sequence[str], options: Serve, ready: Callable[[str], None]) -> None:
     """Serve runs until the process is told to end; ready(address) once requests are answered."""
     check_packages()
-    import uvicorn
-
     from .. import api
-    from . import app, guard, record
+    from . import guard, record
 
     options = dataclasses.replace(options, token=options.token or os.environ.get("UNROLLED_TOKEN") or None)
     guard.check_token(options.host, options.token)
     paths = named(folders)
-    listening = _listening(options)
-    application, workers = app.application({name: api.load(path) for name, path in paths.items()}, options)
-    server = uvicorn.Server(uvicorn.Config(application, **settings(options)))
-    logging.getLogger("uvicorn").handlers = [record.Lines(logging.WARNING)]
+    served = prepared({name: api.load(path) for name, path in paths.items()}, options)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn ends in order, and then sends itself the signal again
         signal.signal(number, lambda *_: None)
-    host, port = listening.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    record.log("ready", address=address, runs=list(paths))
-    ready(address)
-    server.run([listening])
+    record.log("ready", address=served.address, runs=list(paths))
+    ready(served.address)
+    served.server.run([served.listening])
     record.log("ended")
-    if not all([worker.close(0.5) for worker in workers]):
+    if not all([worker.close(0.5) for worker in served.workers]):
         sys.stdout.flush()
         os._exit(0)  # a thread that still computes would be cut off in the middle, and Python does not do that in order
+
+
+def prepared(runs: dict[str, Any], options: Serve) -> Served:
+    """A server of runs by name, each of which has answered once and is warm; a UserError where the port is taken."""
+    import uvicorn
+
+    from . import app, record
+
+    listening = _listening(options)
+    application, workers = app.application(runs, options)
+    server = uvicorn.Server(uvicorn.Config(application, **settings(options)))
+    logging.getLogger("uvicorn").handlers = [record.Lines(logging.WARNING)]
+    host, port = listening.getsockname()[:2]
+    return Served(server, listening, f"http://{f'[{host}]' if ':' in host else host}:{port}/", workers)
 
 
 def settings(options: Serve) -> dict[str, Any]:

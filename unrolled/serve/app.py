@@ -47,6 +47,7 @@ def application(runs: dict[str, Any], options: Serve) -> tuple[guard.Guard, list
             _stream(app, seat, verb, kind, options, meters)
     _about(app, seats, meters)
     _failures(app, runs)
+    app.openapi()  # it is kept: to make it takes a while
     token, loopback = options.token, guard.is_loopback(options.host)
     known = {f"/{seat.name}/{verb}" for seat in seats for verb in _verbs(seat)}
     guarded = guard.Guard(app, loopback, token, (options.host, *options.allow), meters, _place(known), policy())
