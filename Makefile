@@ -5,7 +5,7 @@ TORCH_INDEX ?=
 PIP = .venv/bin/pip --disable-pip-version-check install --quiet -c constraints.txt
 IN = .venv/bin
 
-.PHONY: demo test check bench chaos docs clean
+.PHONY: demo test check bench chaos browser docs clean
 
 demo: .venv/ready
 	$(IN)/unrolled demo language
@@ -24,6 +24,10 @@ bench: .venv/ready
 
 chaos: .venv/ready
 	$(IN)/python -m pytest -m slow tests/test_chaos.py
+
+# needs the distribution's Chromium: apt-get install chromium
+browser: .venv/ready
+	$(IN)/python -m pytest -m browser tests/test_serve.py
 
 docs: .venv/ready
 	$(IN)/python docs/generate.py

@@ -1,17 +1,20 @@
 """Serving: answers equal those of Python, streams those of whole files, limits hold, nothing leaves that should not."""
 
 import asyncio
+import base64
 import dataclasses
 import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -749,7 +752,7 @@ def test_a_name_that_is_no_address_is_refused(folder, tmp_path, monkeypatch):
 
 
 def test_a_missing_extra_names_the_command(monkeypatch):
-    monkeypatch.setattr(serve, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
     with pytest.raises(UserError, match="serving needs `fastapi`, which is not installed") as refused:
         serve.check_packages()
     assert refused.value.code == MISSING_EXTRA and "unrolled[serve]" in refused.value.fix
@@ -811,3 +814,173 @@ def test_a_host_of_others_is_refused_by_the_command(texts):
     with process(texts["language"].folder, "--host", "0.0.0.0") as (child, caller):
         assert child.wait(PATIENCE) == 2 and caller is None
         assert "a token is needed there" in child.stderr.read()
+
+
+# --- the page, in the distribution's Chromium
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PICTURES = Path(os.environ.get("UNROLLED_PICTURES", "/nonexistent"))  # a folder for screenshots, to be looked at
+
+
+class Tab:
+    """A page in Chromium, over its DevTools protocol; what it complains of is kept."""
+
+    def __init__(self, socket):
+        self.socket, self.number, self.session, self.complaints = socket, 0, None, []
+
+    def call(self, method, **params):
+        self.number += 1
+        asked = {"id": self.number, "method": method, "params": params}
+        self.socket.send(json.dumps(asked | ({"sessionId": self.session} if self.session else {})))
+        while (answer := json.loads(self.socket.recv(timeout=PATIENCE))).get("id") != self.number:
+            if answer.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
+                self.complaints.append(answer["params"])
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def run(self, script):
+        """What a script comes to, once it is there."""
+        found = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def wait(self, script):
+        until(lambda: self.run(script))
+        return self.run(script)
+
+    def screenshot(self, name):
+        if PICTURES.is_dir():
+            shown = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+            (PICTURES / f"{name}.png").write_bytes(base64.b64decode(shown))
+
+
+@contextmanager
+def chromium(folder, address, width=1100, dark=False):
+    flags = [
+        "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-port=0", "--mute-audio",
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required",
+        f"--user-data-dir={folder}",
+    ]  # fmt: skip
+    child = subprocess.Popen([CHROMIUM, *flags], stderr=subprocess.PIPE, text=True)
+    for line in child.stderr:
+        if found := re.match(r"DevTools listening on (\S+)", line):
+            break
+    with connect(found[1], max_size=None) as socket:
+        tab = Tab(socket)
+        target = tab.call("Target.createTarget", url="about:blank")["targetId"]
+        tab.session = tab.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Runtime", "Log", "Page"):
+            tab.call(f"{domain}.enable")
+        tab.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        tab.call("Emulation.setEmulatedMedia", features=[scheme])
+        tab.call("Page.navigate", url=address)
+        tab.wait("document.querySelectorAll('[role=tab]').length > 0")
+        yield tab
+    child.terminate()
+    child.wait(PATIENCE)
+
+
+browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+SHOWN = "document.querySelector('[role=tabpanel]:not([hidden])')"
+DROPPED = """(async () => {
+  const bytes = Uint8Array.from(atob("%s"), (c) => c.charCodeAt(0)), chosen = new DataTransfer();
+  chosen.items.add(new File([bytes], "file", { type: "%s" }));
+  const input = document.querySelector("[role=tabpanel]:not([hidden]) input[type=file]");
+  input.files = chosen.files;
+  input.dispatchEvent(new Event("change"));
+})()"""
+
+
+def opened(tab, name):
+    tab.run(f"[...document.querySelectorAll('[role=tab]')].find((one) => one.firstChild.data === '{name}').click()")
+
+
+def typed(tab, text):
+    place = f"{SHOWN}.querySelector('textarea, input')"
+    tab.run(f"{{ const t = {place}; t.value = {json.dumps(text)}; t.dispatchEvent(new Event('input')) }}")
+
+
+@pytest.mark.browser
+@browser
+@pytest.mark.parametrize(("width", "dark"), [(1100, False), (360, True)])
+def test_the_page_of_what_reads_and_writes(texts, tmp_path, width, dark):
+    with serving(texts) as caller, chromium(tmp_path, f"http://127.0.0.1:{caller.port}/", width, dark) as tab:
+        names = tab.run("[...document.querySelectorAll('[role=tab]')].map((one) => one.firstChild.data)")
+        assert names == ["language", "classify", "tag", "translate", "embed"]
+        tab.wait(f"{SHOWN}.querySelectorAll('.bars li').length >= 5")
+        tab.run(f"{{ {SHOWN}.querySelector('input').value = 40; {SHOWN}.querySelector('button').click() }}")
+        tab.wait(f"{SHOWN}.querySelectorAll('.out span:not(.given)').length === 40")
+        tab.run(f"{SHOWN}.querySelector('.out').dispatchEvent(new KeyboardEvent('keydown', {{ key: 'ArrowRight' }}))")
+        assert tab.run(f"{SHOWN}.querySelectorAll('.at').length") == 1
+        tab.screenshot(f"language-{width}")
+        opened(tab, "classify")
+        typed(tab, "the soup was cold")
+        tab.wait(f"[...{SHOWN}.querySelectorAll('.word')].map((one) => one.textContent).join(' ') === 'the soup was cold'")
+        tab.screenshot(f"classify-{width}")
+        opened(tab, "tag")
+        typed(tab, "𝄞 He said, Teddy was a great president!")
+        tab.wait(f"{SHOWN}.querySelector('.out').textContent.startsWith('𝄞 He said, Teddy')")
+        tab.screenshot(f"tag-{width}")
+        opened(tab, "translate")
+        typed(tab, "the 5 cats sleep")
+        tab.wait(f"{SHOWN}.querySelectorAll('thead th').length === 4 && {SHOWN}.querySelectorAll('tbody tr').length >= 1")
+        tab.screenshot(f"translate-{width}")
+        opened(tab, "embed")
+        tab.wait(f"{SHOWN}.querySelectorAll('.bars li').length >= 5 && {SHOWN}.textContent.includes('words, laid out by')")
+        tab.screenshot(f"embed-{width}")
+        tab.run("document.querySelector('[role=tab][aria-selected=true]').focus()")
+        tab.run("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }))")
+        assert tab.run("document.activeElement.firstChild.data") == "language"  # from the last to the first
+        assert tab.run("document.documentElement.scrollWidth <= innerWidth")
+        controls = "[...document.querySelectorAll('input, textarea, select, canvas')]"
+        assert tab.run(f"{controls}.filter((one) => !one.labels?.length && !one.ariaLabel).map((one) => one.outerHTML)") == []
+        assert tab.complaints == []
+
+
+@pytest.mark.browser
+@browser
+def test_the_page_of_what_sees_and_hears(media, words, tmp_path):
+    with serving(media) as caller, chromium(tmp_path, f"http://127.0.0.1:{caller.port}/") as tab:
+        picture = pictures.png(coloured_shapes.draw(np.random.default_rng(5)).pixels)
+        opened(tab, "caption")
+        tab.run(DROPPED % (base64.b64encode(picture).decode(), "image/png"))
+        tab.wait(f"{SHOWN}.querySelectorAll('.said button').length >= 1")
+        tab.run(f"{SHOWN}.querySelector('.said button').focus()")
+        tab.screenshot("caption")
+        opened(tab, "video")
+        clip = (media["video"].folder.parent / "strips" / "3.png").read_bytes()
+        tab.run(DROPPED % (base64.b64encode(clip).decode(), "image/png"))
+        tab.wait(f"{SHOWN}.querySelectorAll('.bars li').length === 2")
+        tab.screenshot("video")
+        for name in ("trigger", "speech"):
+            opened(tab, name)
+            tab.run(DROPPED % (base64.b64encode(words.read_bytes()).decode(), "audio/wav"))
+            tab.wait(
+                f"{SHOWN}.querySelectorAll('.bars li').length + ({SHOWN}.querySelector('.out')?.textContent.length ?? 0) > 0"
+            )
+            tab.screenshot(name)
+            tab.run(f"{SHOWN}.querySelector('button').click()")  # the microphone
+            tab.wait(f"{SHOWN}.querySelector('button').textContent === 'Stop'")
+            time.sleep(1)
+            tab.run(f"{SHOWN}.querySelector('button').click()")
+        opened(tab, "wavenet")
+        tab.run(f"{{ {SHOWN}.querySelector('input').value = 1; {SHOWN}.querySelector('button').click() }}")
+        tab.wait(f"{SHOWN}.textContent.includes('times as fast as it plays')")
+        tab.screenshot("wavenet")
+        assert tab.complaints == []
+
+
+@pytest.mark.browser
+@browser
+def test_the_page_asks_for_a_token(texts, tmp_path):
+    with serving({"names": texts["tag"]}, token=SECRET) as caller:
+        address = f"http://127.0.0.1:{caller.port}/"
+        with chromium(tmp_path, f"{address}#token={SECRET}") as tab:
+            tab.wait(f"{SHOWN}.querySelector('.out').textContent.includes('Teddy')")
+            assert SECRET not in tab.run("location.href")
+            tab.run("sessionStorage.clear()")
+            tab.call("Page.navigate", url=f"{address}?again")
+            tab.wait("document.getElementById('ask') && !document.getElementById('ask').hidden")
+            tab.run(f"document.getElementById('token').value = '{SECRET}'; document.querySelector('#ask button').click()")
+            tab.wait(f"{SHOWN} && {SHOWN}.querySelector('.out').textContent.includes('Teddy')")

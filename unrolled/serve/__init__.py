@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,10 +29,13 @@ GRACE = 4  # seconds that requests have to end once the server is asked to
 
 def check_packages() -> None:
     """A UserError where the packages of the extra are not installed."""
-    missing = [name for name in ("fastapi", "uvicorn", "websockets") if find_spec(name) is None]
-    if missing:
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
+        import websockets  # noqa: F401
+    except ImportError as error:
         fix = 'pip install "unrolled[serve]"'
-        raise UserError(f"serving needs `{missing[0]}`, which is not installed", fix=fix, code=MISSING_EXTRA)
+        raise UserError(f"serving needs `{error.name}`, which is not installed", fix=fix, code=MISSING_EXTRA) from None
 
 
 def named(folders: Sequence[str]) -> dict[str, Path]:
