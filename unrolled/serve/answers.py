@@ -52,7 +52,7 @@ def endpoints(run: Any) -> list[Endpoint]:
 # --- requests
 
 
-def model(name: str, kind: type | None, taken: dict[str, float | None], **first: Any) -> type[BaseModel]:
+def model(run: Any, verb: str, kind: type | None, taken: dict[str, float | None], **first: Any) -> type[BaseModel]:
     """The JSON of a request: fields of its own, and options of the command line by name, none above the number given."""
     known = {} if kind is None else {o.name: o for o in settings.options(kind)}
     fields = dict(first)
@@ -65,7 +65,7 @@ def model(name: str, kind: type | None, taken: dict[str, float | None], **first:
         default = list(o.default) if o.many else o.default if highest is None or o.default is None else min(o.default, highest)
         about = Field(default, description=o.help, **limits, **length)
         fields[name_] = (plain | None if o.optional else plain, about)
-    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    return create_model(f"{run.folder.resolve().name}.{verb}", __config__=ConfigDict(extra="forbid"), **fields)
 
 
 def texts(longest: int = most.CHARACTERS) -> tuple[Any, Any]:
@@ -114,7 +114,7 @@ def together(answers: list[Any]) -> dict[str, Any]:
 def of_texts(run: Any, taken: dict[str, float | None], examples: list[str], longest: int = most.CHARACTERS) -> Endpoint:
     """predict: texts in, an answer to each."""
     kind = run.task.Predict
-    asked = model("Texts", kind, taken, texts=texts(longest))
+    asked = model(run, "predict", kind, taken, texts=texts(longest))
 
     def items(request: Any) -> tuple[list[str], Any]:
         return request.texts, chosen(kind, request, ("texts",))
@@ -137,8 +137,8 @@ def of_one(
 
 def language(run: Any) -> list[Endpoint]:
     page, label = run.task, {"label": run.codec.labels[0]} if run.codec.labels else {}
-    written = model("Prompt", page.Sample, SAMPLED | {"number": most.NUMBER, "beam": most.BEAM, "stop": None})
-    read = model("Reading", page.Sample, {"label": None}, text=word("the text to read"))
+    written = model(run, "sample", page.Sample, SAMPLED | {"number": most.NUMBER, "beam": most.BEAM, "stop": None})
+    read = model(run, "score", page.Sample, {"label": None}, text=word("the text to read"))
 
     def sample(asked: Any) -> dict[str, Any]:
         return {"texts": page.samples(run, chosen(page.Sample, asked))}
@@ -175,7 +175,7 @@ def translate(run: Any) -> list[Endpoint]:
     found = [of_texts(run, taken, ["Sunday, 9 November 2003"], most.SENTENCE)]
     if run.model.attention is None:
         return found
-    one = model("Sentence", None, {}, text=word("the sentence", most.SENTENCE))
+    one = model(run, "look", None, {}, text=word("the sentence", most.SENTENCE))
 
     def look(asked: Any) -> dict[str, Any]:
         seen = page.look(run, asked.text)
@@ -245,7 +245,7 @@ def of_files(
     def items(asked: Any) -> tuple[list[Any], Any]:
         return [], chosen(page.Predict, asked)
 
-    asked = model(f"{kind.capitalize()}{verb.capitalize()}", page.Predict, taken)
+    asked = model(run, verb, page.Predict, taken)
     return Endpoint(verb, summary or f"Answer a {kind}.", asked, items, answers, only, example, kind)
 
 
@@ -313,7 +313,7 @@ def wavenet(run: Any) -> list[Endpoint]:
     if run.config.guide_by is not None:
         return []  # it is led by a file of notes or sound
     page, label = run.task, {"label": run.codec.labels[0]} if run.codec.labels else {}
-    asked = model("Sound", page.Sample, MADE)
+    asked = model(run, "sample", page.Sample, MADE)
 
     def sample(request: Any) -> bytes:
         (made,) = page.generate(run, chosen(page.Sample, request), np.zeros(0, np.float32))
@@ -340,10 +340,10 @@ def embed(run: Any) -> list[Endpoint]:
 
     opened = vectors.Vectors.open(run.folder)
     some = list(opened.words[:3])
-    near = model("Word", vectors.Nearest, {"number": most.TEXTS, "among": None}, word=word("the word", 200))
+    near = model(run, "nearest", vectors.Nearest, {"number": most.TEXTS, "among": None}, word=word("the word", 200))
     words = {name: word("a is to b as c is to the answers", 200) for name in "abc"}
-    like = model("Analogy", vectors.Analogy, {"number": most.TEXTS, "among": None, "method": None}, **words)
-    shown = model("Map", None, {}, words=(int, Field(500, ge=3, le=most.POINTS, description="the most frequent so many")))
+    like = model(run, "analogy", vectors.Analogy, {"number": most.TEXTS, "among": None, "method": None}, **words)
+    shown = model(run, "map", None, {}, words=(int, Field(500, ge=3, le=most.POINTS, description="the most frequent so many")))
 
     def nearest(asked: Any) -> dict[str, Any]:
         options = chosen(vectors.Nearest, asked, ("word",))

@@ -56,7 +56,7 @@ def language(run: Any) -> dict[str, Writing | Hearing]:
         for one in page.watched(run, answers.chosen(page.Sample, request)):
             yield {"text": one.text, "probability": one.probability, "likeliest": one.likeliest}
 
-    return {"stream": Writing(answers.model("Stream", page.Sample, answers.SAMPLED), begin, 8)}
+    return {"stream": Writing(answers.model(run, "stream", page.Sample, answers.SAMPLED), begin, 8)}
 
 
 def wavenet(run: Any) -> dict[str, Writing | Hearing]:
@@ -69,7 +69,7 @@ def wavenet(run: Any) -> dict[str, Writing | Hearing]:
         for made in page.pieces(run, answers.chosen(page.Sample, request), np.zeros(0, np.float32)):
             yield pcm.pack(made[0])
 
-    return {"stream": Writing(answers.model("Sound", page.Sample, answers.MADE), begin, 1)}
+    return {"stream": Writing(answers.model(run, "stream", page.Sample, answers.MADE), begin, 1)}
 
 
 def trigger(run: Any) -> dict[str, Writing | Hearing]:
@@ -91,7 +91,7 @@ def trigger(run: Any) -> dict[str, Writing | Hearing]:
 
         return {"hertz": net.rate, "threshold": round(net.rule.threshold, 4)}, hear
 
-    return {"listen": Hearing(answers.model("Listening", page.Predict, {"threshold": None}), begin)}
+    return {"listen": Hearing(answers.model(run, "listen", page.Predict, {"threshold": None}), begin)}
 
 
 def speech(run: Any) -> dict[str, Writing | Hearing]:
@@ -107,7 +107,7 @@ def speech(run: Any) -> dict[str, Writing | Hearing]:
         return {"hertz": run.model.logmel.rate}, page.Following(run, net(answers.chosen(page.Listen, request)))
 
     taken = {"pause": None, "beam": 1000, "weight": None, "insertion": None, "hot": None, "bonus": None}
-    return {"listen": Hearing(answers.model("Dictation", page.Listen, taken), begin)}
+    return {"listen": Hearing(answers.model(run, "listen", page.Listen, taken), begin)}
 
 
 OF_TASK: dict[str, Callable[[Any], dict[str, Writing | Hearing]]] = {
@@ -138,12 +138,21 @@ class Line:
         offered = self.socket.scope["subprotocols"]
         await self.socket.accept(guard.PROTOCOL if guard.PROTOCOL in offered else None)
 
-    async def hear(self) -> str | bytes:
-        """The next message."""
+    def ahead(self) -> asyncio.Future:
+        """The next message, while others are sent; that none comes is nobody's matter if nobody asks."""
+        hearing = asyncio.ensure_future(self._receive())
+        hearing.add_done_callback(lambda heard: heard.cancelled() or heard.exception())
+        return hearing
+
+    async def hear(self, ahead: asyncio.Future | None = None) -> str | bytes:
+        """The next message; Closed where it is not there in time."""
         try:
-            message = await asyncio.wait_for(self.socket.receive(), self.idle)
+            return await asyncio.wait_for(ahead or self._receive(), self.idle)
         except TimeoutError:
             raise Closed(1000, f"nothing came for {self.idle:g} s") from None
+
+    async def _receive(self) -> str | bytes:
+        message = await self.socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1006))
         return message["text"] if message.get("text") is not None else message["bytes"]
@@ -172,11 +181,11 @@ def asked_for(kind: type[BaseModel], message: str | bytes) -> Any:
 async def write(line: Line, worker: Worker, kind: Writing) -> None:
     """One text or sound after another, until the caller leaves."""
     work = Work(lambda some: [_advanced(one, kind.at_once) for one in some], "stream")
-    hearing = asyncio.ensure_future(line.hear())
+    hearing = line.ahead()
     try:
         while True:
-            message = await hearing
-            hearing = asyncio.ensure_future(line.hear())
+            message = await line.hear(hearing)
+            hearing = line.ahead()
             if isinstance(message, str) and STOP.fullmatch(message):
                 continue
             going = kind.begin(asked_for(kind.asked, message))
