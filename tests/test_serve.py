@@ -34,7 +34,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from unrolled.serve import answers, pcm, record
-from unrolled.serve.worker import Work, Worker
+from unrolled.serve.worker import Work, Worker, one_by_one
 
 SOUND = {"cycles": 1, "layers": 5, "residual": 8, "skip": 8, "batch": 2, "length": 256}
 PATIENCE = 60  # seconds that a test waits for anything
@@ -636,6 +636,28 @@ def test_one_bad_request_in_a_batch_is_no_other_s_fault():
     *good, bad, last = asyncio.run(ask())
     assert (good, last) == ([["A"], ["B"]], ["C"]) and bad.what == "the text is bad"
     assert worker.close(PATIENCE)
+
+
+def test_a_stream_that_fails_takes_no_turn_from_another():
+    held, turns, worker = threading.Event(), [], Worker("test", 10, PATIENCE)
+
+    def turn(name):
+        turns.append(name)
+        if name == "bad":
+            raise UserError("this one is bad")
+        return name
+
+    async def ask():
+        work = [(Work(one_by_one(lambda _: held.wait(PATIENCE)), "held"), None)]
+        work += [(Work(one_by_one(turn), "turn"), name) for name in ("a", "bad", "b")]
+        asked = [asyncio.ensure_future(worker.ask(each, [item])) for each, item in work]
+        await asyncio.sleep(0.01)
+        held.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    _, a, bad, b = asyncio.run(ask())
+    assert (a, b) == (["a"], ["b"]) and bad.what == "this one is bad"
+    assert turns == ["a", "bad", "b"] and worker.close(PATIENCE)
 
 
 def test_a_silent_stream_is_closed(texts):

@@ -20,6 +20,7 @@ from ..data import sound
 from ..errors import UserError
 from . import options as most
 from . import pcm
+from .worker import one_by_one
 
 
 class Endpoint(NamedTuple):
@@ -52,10 +53,12 @@ def endpoints(run: Any) -> list[Endpoint]:
 # --- requests
 
 
-def model(run: Any, verb: str, kind: type | None, taken: dict[str, float | None], **first: Any) -> type[BaseModel]:
+def model(
+    run: Any, verb: str, kind: type | None, taken: dict[str, float | None], first: dict[str, tuple[Any, Any]] | None = None
+) -> type[BaseModel]:
     """The JSON of a request: fields of its own, and options of the command line by name, none above the number given."""
     known = {} if kind is None else {o.name: o for o in settings.options(kind)}
-    fields = dict(first)
+    fields = dict(first or {})
     for name_, highest in taken.items():
         o = known[name_]
         plain = list[str] if o.many else o.type
@@ -114,7 +117,7 @@ def together(answers: list[Any]) -> dict[str, Any]:
 def of_texts(run: Any, taken: dict[str, float | None], examples: list[str], longest: int = most.CHARACTERS) -> Endpoint:
     """predict: texts in, an answer to each."""
     kind = run.task.Predict
-    asked = model(run, "predict", kind, taken, texts=texts(longest))
+    asked = model(run, "predict", kind, taken, {"texts": texts(longest)})
 
     def items(request: Any) -> tuple[list[str], Any]:
         return request.texts, chosen(kind, request, ("texts",))
@@ -126,19 +129,21 @@ def of_texts(run: Any, taken: dict[str, float | None], examples: list[str], long
 
 
 def of_one(
-    run: Any, verb: str, summary: str, asked: type[BaseModel], answer: Callable[[Any], Any], example: Any, **more: Any
+    verb: str, summary: str, asked: type[BaseModel], answer: Callable[[Any], Any], example: Any, sends: str = "application/json"
 ) -> Endpoint:
-    """One question, one answer; answer(request) -> data."""
-    return Endpoint(
-        verb, summary, asked, lambda request: ([request], None), lambda some, _: [plain(answer(one)) for one in some], only,
-        example, **more,
-    )  # fmt: skip
+    """One question, one answer; answer(request) -> data. A call each: in a batch the first would wait for the last."""
+    answers = one_by_one(lambda one: plain(answer(one)))
+
+    def items(request: Any) -> tuple[list[Any], Any]:
+        return [request], object()
+
+    return Endpoint(verb, summary, asked, items, lambda some, _: answers(some), only, example, sends=sends)
 
 
 def language(run: Any) -> list[Endpoint]:
     page, label = run.task, {"label": run.codec.labels[0]} if run.codec.labels else {}
     written = model(run, "sample", page.Sample, SAMPLED | {"number": most.NUMBER, "beam": most.BEAM, "stop": None})
-    read = model(run, "score", page.Sample, {"label": None}, text=word("the text to read"))
+    read = model(run, "score", page.Sample, {"label": None}, {"text": word("the text to read")})
 
     def sample(asked: Any) -> dict[str, Any]:
         return {"texts": page.samples(run, chosen(page.Sample, asked))}
@@ -149,8 +154,8 @@ def language(run: Any) -> list[Endpoint]:
 
     prompt = "".join(page.sample(run, page.Sample(length=12, temperature=0.5, seed=1, **label)))
     return [
-        of_one(run, "sample", "Write texts.", written, sample, {"prompt": prompt, "length": 60, "seed": 1} | label),
-        of_one(run, "score", "What was expected at each symbol of a text, and after it.", read, score, {"text": prompt} | label),
+        of_one("sample", "Write texts.", written, sample, {"prompt": prompt, "length": 60, "seed": 1} | label),
+        of_one("score", "What was expected at each symbol of a text, and after it.", read, score, {"text": prompt} | label),
     ]
 
 
@@ -175,13 +180,13 @@ def translate(run: Any) -> list[Endpoint]:
     found = [of_texts(run, taken, ["Sunday, 9 November 2003"], most.SENTENCE)]
     if run.model.attention is None:
         return found
-    one = model(run, "look", None, {}, text=word("the sentence", most.SENTENCE))
+    one = model(run, "look", None, {}, {"text": word("the sentence", most.SENTENCE)})
 
     def look(asked: Any) -> dict[str, Any]:
         seen = page.look(run, asked.text)
         return {"source": seen.source, "written": seen.written, "weights": seen.weights.round(4)}
 
-    return [*found, of_one(run, "look", "Where the net looked as it wrote.", one, look, {"text": "Sunday, 9 November 2003"})]
+    return [*found, of_one("look", "Where the net looked as it wrote.", one, look, {"text": "Sunday, 9 November 2003"})]
 
 
 # --- files in
@@ -320,9 +325,7 @@ def wavenet(run: Any) -> list[Endpoint]:
         return pcm.wav(made, run.config.hertz)
 
     return [
-        of_one(
-            run, "sample", "Make a sound, as a WAV file.", asked, sample, {"seconds": 0.1, "seed": 1} | label, sends="audio/wav"
-        )
+        of_one("sample", "Make a sound, as a WAV file.", asked, sample, {"seconds": 0.1, "seed": 1} | label, sends="audio/wav")
     ]
 
 
@@ -340,10 +343,11 @@ def embed(run: Any) -> list[Endpoint]:
 
     opened = vectors.Vectors.open(run.folder)
     some = list(opened.words[:3])
-    near = model(run, "nearest", vectors.Nearest, {"number": most.TEXTS, "among": None}, word=word("the word", 200))
+    near = model(run, "nearest", vectors.Nearest, {"number": most.TEXTS, "among": None}, {"word": word("the word", 200)})
     words = {name: word("a is to b as c is to the answers", 200) for name in "abc"}
-    like = model(run, "analogy", vectors.Analogy, {"number": most.TEXTS, "among": None, "method": None}, **words)
-    shown = model(run, "map", None, {}, words=(int, Field(500, ge=3, le=most.POINTS, description="the most frequent so many")))
+    like = model(run, "analogy", vectors.Analogy, {"number": most.TEXTS, "among": None, "method": None}, words)
+    size = Field(500, ge=3, le=most.POINTS, description="the most frequent so many")
+    shown = model(run, "map", None, {}, {"words": (int, size)})
 
     def nearest(asked: Any) -> dict[str, Any]:
         options = chosen(vectors.Nearest, asked, ("word",))
@@ -365,9 +369,9 @@ def embed(run: Any) -> list[Endpoint]:
         return {"by": "the two main axes", "points": [[name, *place] for name, place in zip(found.words, places, strict=True)]}
 
     return [
-        of_one(run, "nearest", "The words most similar to a word.", near, nearest, {"word": some[0], "number": 3}),
-        of_one(run, "analogy", "A is to B as C is to …", like, analogy, dict(zip("abc", some, strict=True)) | {"number": 3}),
-        of_one(run, "map", "Where words stand on a map.", shown, on_map, {"words": 10}),
+        of_one("nearest", "The words most similar to a word.", near, nearest, {"word": some[0], "number": 3}),
+        of_one("analogy", "A is to B as C is to …", like, analogy, dict(zip("abc", some, strict=True)) | {"number": 3}),
+        of_one("map", "Where words stand on a map.", shown, on_map, {"words": 10}),
     ]
 
 

@@ -100,9 +100,6 @@ def _answer(app: FastAPI, seat: Seat, endpoint: answers.Endpoint) -> None:
     async def ask(items: list[Any], options: Any) -> Any:
         work = Work(lambda some: endpoint.answer(some, options), (endpoint.verb, options))
         found = await seat.worker.ask(work, items)
-        for one in found:
-            if isinstance(one, UserError):
-                raise one
         reply = endpoint.reply(found)
         return Response(reply, media_type=endpoint.sends) if isinstance(reply, bytes) else JSONResponse(reply)
 
@@ -118,7 +115,7 @@ def _shown(endpoint: answers.Endpoint) -> dict[str, Any]:
     items, options = endpoint.items(asked)
     found = endpoint.answer([endpoint.example] if endpoint.file else items, options)
     for one in found:
-        if isinstance(one, UserError):
+        if isinstance(one, Exception):
             raise one
     reply = endpoint.reply(list(found))
     return {"description": "the answer", "content": {endpoint.sends: {} if isinstance(reply, bytes) else {"example": reply}}}

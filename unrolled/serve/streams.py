@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from . import answers, guard, pcm
-from .worker import Work, Worker
+from .worker import Work, Worker, one_by_one
 
 Message = dict[str, Any] | bytes
 
@@ -180,7 +180,7 @@ def asked_for(kind: type[BaseModel], message: str | bytes) -> Any:
 
 async def write(line: Line, worker: Worker, kind: Writing) -> None:
     """One text or sound after another, until the caller leaves."""
-    work = Work(lambda some: [_advanced(one, kind.at_once) for one in some], "stream")
+    work = Work(one_by_one(lambda going: _advanced(going, kind.at_once)), "stream")
     hearing = line.ahead()
     try:
         while True:
@@ -203,9 +203,9 @@ async def write(line: Line, worker: Worker, kind: Writing) -> None:
 async def listen(line: Line, worker: Worker, kind: Hearing) -> None:
     """One sound, to its end."""
     asked = asked_for(kind.asked, await line.hear())
-    begin = Work(lambda some: [kind.begin(one) for one in some], "begin")
+    begin = Work(one_by_one(kind.begin), "begin")
     ((first, hear),) = await worker.ask(begin, [asked], counted=False)
-    work = Work(lambda some: [each(samples) for each, samples in some], "listen")
+    work = Work(one_by_one(lambda piece: piece[0](piece[1])), "listen")
     await line.say(first)
     ended = False
     while not ended:

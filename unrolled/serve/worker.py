@@ -26,10 +26,26 @@ class Full(Exception):
 
 
 class Work(NamedTuple):
-    """How items are answered: answer(items) -> an answer for each; jobs of equal keys are answered in one call."""
+    """How items are answered: answer(items) -> an answer for each, or the error in its place; jobs of equal keys are answered in
+    one call. Where that call itself fails, it is made again for each job alone, so it may change nothing."""
 
     answer: Callable[[list[Any]], Sequence[Any]]
     key: Hashable
+
+
+def one_by_one(answer: Callable[[Any], Any]) -> Callable[[list[Any]], list[Any]]:
+    """answer(item) for each item, once; an error stands in the place of its own answer."""
+
+    def answers(items: list[Any]) -> list[Any]:
+        found = []
+        for item in items:
+            try:
+                found.append(answer(item))
+            except Exception as error:
+                found.append(error)
+        return found
+
+    return answers
 
 
 class Job(NamedTuple):
@@ -56,7 +72,7 @@ class Worker:
         self.thread.start()
 
     async def ask(self, work: Work, items: Sequence[Any], counted: bool = True) -> list[Any]:
-        """An answer to each item. Full where too many wait, TimeoutError where the deadline passed, or what `work` raised.
+        """An answer to each item. Full where too many wait, TimeoutError where the deadline passed, or the first item's error.
 
         counted=False: a stream's next piece, of which there is one at a time; it is not refused.
         """
@@ -68,9 +84,13 @@ class Worker:
             with self.ready:
                 self.jobs.append(job)
                 self.ready.notify()
-            return await asyncio.wait_for(job.future, self.deadline)
+            found = await asyncio.wait_for(job.future, self.deadline)
         finally:
             self.waiting -= counted
+        for one in found:
+            if isinstance(one, Exception):
+                raise one
+        return found
 
     def close(self, seconds: float) -> bool:
         """End the thread; whether it did within so many seconds."""
