@@ -68,7 +68,8 @@ def model(
         default = list(o.default) if o.many else o.default if highest is None or o.default is None else min(o.default, highest)
         about = Field(default, description=o.help, **limits, **length)
         fields[name_] = (plain | None if o.optional else plain, about)
-    return create_model(f"{run.folder.resolve().name}.{verb}", __config__=ConfigDict(extra="forbid"), **fields)
+    called = f"{run.folder.resolve().name}-{verb}".replace(".", "_")  # a name before a dot would be left out
+    return create_model(called, __config__=ConfigDict(extra="forbid"), **fields)
 
 
 def texts(longest: int = most.CHARACTERS) -> tuple[Any, Any]:
