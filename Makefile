@@ -5,7 +5,7 @@ TORCH_INDEX ?=
 PIP = .venv/bin/pip --disable-pip-version-check install --quiet -c constraints.txt
 IN = .venv/bin
 
-.PHONY: demo test check bench chaos audit docs clean
+.PHONY: demo test check bench chaos browser audit docs clean
 
 demo: .venv/ready
 	$(IN)/unrolled demo language
@@ -28,6 +28,10 @@ chaos: .venv/ready
 audit: .venv/ready
 	$(PIP) pip-audit
 	$(IN)/pip-audit --local --skip-editable
+
+# needs the distribution's Chromium: apt-get install chromium
+browser: .venv/ready
+	$(IN)/python -m pytest -m browser tests/test_serve.py
 
 docs: .venv/ready
 	$(IN)/python docs/generate.py
