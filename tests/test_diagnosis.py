@@ -328,6 +328,8 @@ def test_the_verb_without_a_run(tmp_path, capsys, monkeypatch):
     assert code == 0
     assert told.splitlines()[0] == "gradients before training"
     assert {path.name for path in Path("diagnosis").iterdir()} == {"diagnosis.png", "diagnosis.svg", "diagnosis.html"}
+    assert "tasks that need a memory, gates told the lag" in told
+    assert "gates fresh" in said(capsys, "--cells", "gru", "--hidden", 4, "--lag", 4, "--steps", 1, "--no-tell")[1]
     code, told, _ = said(capsys, "--cells", "rnn", "--hidden", 8, "--lag", 20, "--steps", 5, "--json")
     assert len(json.loads(told)["trials"]) == 9
 

@@ -24,7 +24,12 @@ LINES = 12  # parameters drawn
 
 def of_cells(found: Comparison) -> dict[str, list[dict[str, Any]]]:
     """The tables of a comparison."""
-    return {"gradients before training": gradient_table(found), "tasks that need a memory": task_table(found)}
+    return {"gradients before training": gradient_table(found), f"tasks that need a memory, {begun(found)}": task_table(found)}
+
+
+def begun(found: Comparison) -> str:
+    """How the tasks' nets began: it decides much of what they reach."""
+    return "gates told the lag" if found.tell else "gates fresh"
 
 
 def of_run(found: Diagnosis) -> dict[str, list[dict[str, Any]]]:
