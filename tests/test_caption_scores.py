@@ -55,6 +55,7 @@ def test_scores_of_sentences_are_those_of_the_coco_servers_program():
 
 
 def test_letters_and_punctuation_do_not_count_and_clitics_are_words():
+    assert caption_scores.words('Two "young" boys') == ["two", "young", "boys"]
     assert caption_scores.words("A dog's ball, (red) -- isn't it?") == ["a", "dog", "'s", "ball", "red", "is", "n't", "it"]
     assert scores(["A dog ."], [["a dog"]])[:4] == scores(["a dog"], [["a dog"]])[:4]
 

@@ -80,6 +80,11 @@ def test_sound_and_pictures_are_inside(tmp_path):
     assert run_report._samples(tmp_path / "none") == ""
 
 
+def test_a_baseline_that_has_a_measure_of_each_label_is_told_in_single_ones():
+    found = run_report._measures({"dev": {"accuracy": 0.5}, "baselines": {"majority": {"accuracy": 0.25, "f1_of": {"a": 0.1}}}})
+    assert "<td>accuracy</td>" in found and "0.2500" in found and "f1_of" not in found and "{" not in found
+
+
 # --- lines
 
 

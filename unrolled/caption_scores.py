@@ -24,7 +24,7 @@ ORDER = 4  # longest n-gram
 RECALL = 1.2  # ROUGE-L's β
 SIGMA = 6.0  # CIDEr-D's width of the penalty of lengths
 TINY, SMALL = 1e-15, 1e-9  # what the COCO server adds, so that nothing is divided by zero
-LEFT_OUT = frozenset("'' ' `` ` “ ” ‘ ’ ( ) [ ] { } . ? ! , : - -- ... ; … –".split())  # noqa: SIM905
+LEFT_OUT = frozenset("'' ' \" `` ` “ ” ‘ ’ ( ) [ ] { } . ? ! , : - -- ... ; … –".split())  # noqa: SIM905
 
 
 class Scores(NamedTuple):

@@ -833,7 +833,7 @@ VERBS = {
     "sample": ("let a run make text or sound", sample),
     "predict": ("answer texts: a label, names, and why", predict),
     "evaluate": ("how well a run does on other data", evaluate),
-    "look": ("look inside: what a net believes word by word, where it looks, what it hears", look),
+    "look": ("look inside: what a net believes, sees and hears", look),
     "graph": ("draw the net unrolled over time", graph),
     "diagnose": ("what a net remembers, and what holds a run back", diagnose),
     "listen": ("hear a word: in a file, a stream, at the microphone", listen),

@@ -66,7 +66,9 @@ def command(about: Mapping[str, Any]) -> str:
 def _measures(report: dict[str, Any]) -> str:
     """The run's measures, and the baselines' beside them."""
     columns = {"this run": report["dev"], **report.get("baselines", {})}
-    names = dict.fromkeys(name for measures in columns.values() for name in measures)
+    names = dict.fromkeys(
+        name for measures in columns.values() for name, value in measures.items() if not isinstance(value, dict)
+    )
     return _table([{"measure": name} | {column: measures.get(name) for column, measures in columns.items()} for name in names])
 
 

@@ -172,8 +172,11 @@ def svg(net: Net | Dilations, steps: int = 4) -> str:
     if net.attention:
         _attended(drawing, net, places)
     if net.joined:
-        first = next(number for number, layer in enumerate(net.parts[1].layers) if layer[0].way)
-        drawing.text(places[1].x(0) - BOX / 2 - 8, places[1].y(first) + 20, net.joined, "small", "end")
+        levels = [number for number, layer in enumerate(net.parts[1].layers) if layer[0].way]
+        drawing.text(places[1].x(0) - BOX / 2 - 8, places[1].y(levels[0]) + 20, net.joined, "small", "end")
+        top, highest = len(net.parts[0].layers) - 1, levels[-1]
+        if highest > top:  # the reader has no layer beside it: its first state comes from the reader's uppermost too
+            drawing.line(places[1].begin, places[0].y(top), places[0].y(highest))
     drawing.text(16, 52, net.note, "small", "start")
     return drawing.whole(net.kind, left - APART + KEY, ground + 30 + 20 * (len(net.parts) > 1))
 
@@ -190,6 +193,9 @@ class Drawing:
         stroke = f' style="stroke:{colour}"' if colour else ""
         self.arrows.append(f'<path class="edge" d="M{x1:g} {y1:g}L{x2:g} {y2:g}" marker-end="url(#head)"{stroke}/>')
         self._label((x1 + x2) / 2, (y1 + y2) / 2, x1 == x2, label)
+
+    def line(self, x: float, y1: float, y2: float) -> None:
+        self.arrows.append(f'<path class="edge" d="M{x:g} {y1:g}V{y2:g}"/>')
 
     def path(self, path: str, dashed: bool) -> None:
         dash = ' stroke-dasharray="5 4"' if dashed else ""
