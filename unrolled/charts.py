@@ -19,7 +19,7 @@ STYLE = """<style>
 ABOVE, BELOW = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)  # blue and vermilion of Okabe and Ito: for positive, negative numbers
 SHADES = 12  # of each of the two
 WRITTEN = 200  # cells of a grid up to which numbers stand in them
-CELL, SMALL, LETTER = 34, 3, 6.6  # pixels of a cell with a number and without one, of a letter of 12 pixels, about
+CELL, SMALL, LETTER = 40, 3, 6.6  # pixels of a cell with a number and without one, of a letter of 12 pixels, about
 
 
 def lines(path: str | Path, title: str, x_name: str, ys: Mapping[str, Sequence[float]], levels: Mapping[str, float]) -> None:
@@ -49,7 +49,7 @@ def grid(
     """
     values, rows, columns = np.asarray(values, float), list(map(str, rows)), list(map(str, columns))
     (R, C), few = values.shape, values.size <= WRITTEN
-    size = CELL if few else max(SMALL, min(CELL // 2, 640 // C))
+    size = CELL if few else max(SMALL, min(16, 640 // C))
     left = 16 + LETTER * max(map(len, rows), default=0) + 6
     wide = max(left + C * size + 16, LETTER * 1.2 * len(title) + 32)
     top, high = 58 if columns else 34, size * R
@@ -62,7 +62,7 @@ def grid(
         x = left + size * (number + 0.5)
         upright = f'x="{x:.0f}" y="{top - 6}" text-anchor="middle"'
         turned = f'transform="translate({x + 4:.0f} {top - 6}) rotate(-45)"'
-        parts.append(f"<text {upright if len(name) * LETTER < size else turned}>{escape(name)}</text>")
+        parts.append(f"<text {upright if len(name) * LETTER < size - 3 else turned}>{escape(name)}</text>")
     if few:
         largest = np.abs(values).max() or 1
         parts += [

@@ -135,12 +135,17 @@ def pictures_of_cells(found: Comparison) -> Callable[[ModuleType], dict[str, Any
             if start.theory is not None:
                 line = [start.theory.expected * distance for distance in range(len(start.norms))]
                 curves.append(plot.Curve(f"{start.cell}{of}, by its singular values", _tens(line), names.index(start.cell), "--"))
-        note = (
-            "Solid: as begun for the tasks; dotted: as drawn afresh, of a gated cell; dashed: the theory. See docs/gradients.md"
-        )
-        return {NAME: plot.reach(curves, _grids(plot, found, names), note)}
+        return {NAME: plot.reach(curves, _grids(plot, found, names), _key(found))}
 
     return draw
+
+
+def _key(found: Comparison) -> str:
+    """What the lines' styles mean; the tasks began told the lag, or fresh."""
+    told, fresh = "as begun for the tasks", "as drawn afresh, of a gated cell"
+    if not found.tell:
+        told, fresh = "with gates told the lag, or none to tell", "with gates as drawn afresh, as begun for the tasks"
+    return f"Solid: {told}; dotted: {fresh}; dashed: the theory. See docs/gradients.md"
 
 
 def _grids(plot: ModuleType, found: Comparison, names: list[str]) -> list[Any]:

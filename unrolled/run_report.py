@@ -16,6 +16,7 @@ from typing import Any
 from . import charts, line_chart, tables, tasks, template
 from . import config as settings
 from . import run as folders
+from .errors import UserError
 from .line_chart import Line
 
 ROWS = 40  # of a table, at most
@@ -75,8 +76,11 @@ def _measures(report: dict[str, Any]) -> str:
 def curves(path: str | Path, runs: Mapping[str, str | Path], measure: str) -> None:
     """Write a picture, an SVG, of a measure of runs over their steps, and of the first run's baselines beside it."""
     lines = {name: logged(Path(folder), measure) for name, folder in runs.items()}
+    for name, line in lines.items():
+        if not line.xs:
+            raise UserError(f"the log of `{runs[name]}` has no measure `{measure}`", fix="log.jsonl in its folder names what it has")
     report = folders.read_json(Path(next(iter(runs.values()))) / "report.json")
-    charts.lines(path, f"{measure.replace('_', ' ')}, validation", "training steps", lines, _floors(report, measure))
+    charts.lines(path, measure.replace('_', ' '), "training steps", lines, _floors(report, measure))
 
 
 def logged(folder: Path, name: str) -> Line:
