@@ -11,5 +11,5 @@ for _ in range(6000):
 Path("corpus.txt").write_text(text)
 train("embed", "corpus.txt", dimensions=16, epochs=5, output="softmax", sample=0.0, out="words")
 vectors, words = Vectors.open("words"), [word for kind in kinds.values() for word in kind]
-print("nearest to tea:", [near.word for near in vectors.nearest("tea", 2)])
+print(f"tea and milk: {vectors.similarity('tea', 'milk'):.2f}; tea and books: {vectors.similarity('tea', 'books'):.2f}")
 charts.grid("word2vec.svg", "cosine", words, words, [[vectors.similarity(a, b) for a in words] for b in words])

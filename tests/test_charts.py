@@ -1,5 +1,6 @@
 """Small pictures: what is drawn where, and that each file stands by itself."""
 
+import itertools
 import json
 import re
 from xml.etree import ElementTree
@@ -74,6 +75,15 @@ def test_dots_stand_where_their_numbers_are(tmp_path):
     assert b[0] - a[0] == pytest.approx(d[0] - b[0], abs=0.2) and b[0] > a[0]
     assert a[1] - d[1] == pytest.approx(d[1] - b[1], abs=0.2) and a[1] > d[1]  # what is more lies higher, where y is smaller
     assert {"a", "b & c", "d", "up", "right"} <= {text.text for text in root.iter(f"{SVG}text")}
+
+
+def test_names_of_dots_do_not_lie_over_one_another(tmp_path):
+    charts.dots(
+        tmp_path / "a.svg", "up", "right", {"aaaa": (0, 1), "bbbb": (0, 1), "cccc": (0.01, 1.01), "d": (5, 0), "e": (5, 9)}
+    )
+    names = [text for text in read(tmp_path / "a.svg").iter(f"{SVG}text") if text.text in ("aaaa", "bbbb", "cccc")]
+    heights = sorted(float(text.get("y")) for text in names)
+    assert min(b - a for a, b in itertools.pairwise(heights)) >= 12
 
 
 def run_of(folder, name, values):

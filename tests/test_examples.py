@@ -27,9 +27,29 @@ class Number(NamedTuple):
 
 NUMBERS = {
     "basic-rnn": [Number(r"largest difference from the layer: (\S+)", 0, 2e-7)],
-    "language-modelling": [Number(r"(\S+) bits_per_character", 0.25, 0.5)],
+    "unrolled-graph": [Number(r"net: .* (\S+) bits_per_character", 0, 4)],
+    "five-types": [],
+    "language-modelling": [Number(r"book: .* (\S+) bits_per_character", 0.25, 0.4)],
     "gradients": [Number(r"times (\S+) a step", 0.6, 0.65), Number(r"by theory (\S+)", 0.6, 0.65)],
-}  # fmt: skip
+    "gru": [Number(r"z = 0.007 at rest: after the pulse each step keeps (\S+)", 0.99, 0.995)],
+    "lstm": [Number(r"rnn: (\S+) %", 10, 40), Number(r"gru: (\S+) %", 95, 100), Number(r"lstm: (\S+) %", 95, 100)],
+    "future": [Number(r"forward: .* (\S+) span_f1", 0.4, 0.75)],
+    "bidirectional": [Number(r"both: .* (\S+) span_f1", 0.95, 1)],
+    "deep": [Number(r"1-layers: .* (\S+) bits_per_character", 0.5, 1.5)],
+    "one-hot": [Number(r"king and queen: (\S+);", 0, 0), Number(r"a row of E: (\S+)", 0, 0)],
+    "word2vec": [Number(r"tea and milk: (\S+);", 0.95, 1), Number(r"tea and books: (\S+)", 0, 0.7)],
+    "arithmetic": [Number(r"man is to woman as king is to queen \((\S+)\)", 0.7, 1)],
+    "t-sne": [Number(r"trustworthiness (\S+),", 0.8, 1), Number(r"overlap (\S+)", 0.3, 1)],
+    "glove": [Number(r"True .*False (\S+)'", 0.5, 1)],
+    "sentiment": [Number(r"stars: .* (\S+) accuracy", 0.5, 1)],
+    "translation": [Number(r"french: (\S+) bleu", 80, 100)],
+    "captioning": [Number(r"captions: .* (\S+) cider", 0, 10)],
+    "attention": [Number(r"looking: (\S+) bleu", 30, 100)],
+    "video": [Number(r"moves: .* (\S+) accuracy", 0.5, 1)],
+    "speech": [Number(r"heard: .* (\S+) word_error_rate", 0, 0.5)],
+    "trigger": [Number(r"threshold (\S+)", 0, 1)],
+    "wavenet": [Number(r"strings: .* (\S+) nats_per_sample", 2, 4.5)],
+}
 
 
 def script(topic: str) -> Path:

@@ -19,7 +19,8 @@ STYLE = """<style>
 ABOVE, BELOW = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)  # blue and vermilion of Okabe and Ito: for positive, negative numbers
 SHADES = 12  # of each of the two
 WRITTEN = 200  # cells of a grid up to which numbers stand in them
-CELL, SMALL, LETTER = 40, 3, 6.6  # pixels of a cell with a number and without one, of a letter of 12 pixels, about
+CELL, SMALL = 40, 3  # pixels of a cell with a number and without one
+LETTER, LINE = 6.6, 12  # pixels that a letter is wide, about, and a line high
 
 
 def lines(path: str | Path, title: str, x_name: str, ys: Mapping[str, Sequence[float]], levels: Mapping[str, float]) -> None:
@@ -33,11 +34,22 @@ def dots(path: str | Path, title: str, x_name: str, places: Mapping[str, tuple[f
     x, y = np.array(list(places.values()), float).T
     across, up = line_chart.scale(x, LEFT, WIDTH - RIGHT), line_chart.scale(y, HEIGHT - BOTTOM, TOP)
     parts = [f'<text class="name" x="{LEFT}" y="18">{escape(title)}</text>', *line_chart.axes(across, up, x_name)]
-    for name, (x, y) in places.items():
+    taken: list[tuple[float, float, float]] = []
+    for name, (x, y) in sorted(places.items(), key=lambda place: -place[1][1]):
         left, top = across.place(x), up.place(y)
-        parts.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="3.5" fill="{line_chart.COLOURS[0]}"/>')
-        parts.append(f'<text x="{left + 7:.1f}" y="{top + 4:.1f}">{escape(name)}</text>')
+        parts.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="3" fill="{line_chart.COLOURS[0]}"/>')
+        parts.append(f'<text x="{left + 6:.1f}" y="{_lowered(left + 6, top + 4, name, taken):.1f}">{escape(name)}</text>')
     _write(path, _page(WIDTH, HEIGHT, title, parts))
+
+
+def _lowered(x: float, y: float, name: str, taken: list[tuple[float, float, float]]) -> float:
+    """Where a name stands that begins at x: at y or below, where it meets none that was placed before."""
+    end = x + LETTER * len(name)
+    for begin, stop, height in sorted(taken, key=lambda place: place[2]):
+        if begin < end and x < stop and abs(height - y) < LINE:
+            y = height + LINE
+    taken.append((x, end, y))
+    return y
 
 
 def grid(

@@ -78,9 +78,15 @@ def curves(path: str | Path, runs: Mapping[str, str | Path], measure: str) -> No
     lines = {name: logged(Path(folder), measure) for name, folder in runs.items()}
     for name, line in lines.items():
         if not line.xs:
-            raise UserError(f"the log of `{runs[name]}` has no measure `{measure}`", fix="log.jsonl in its folder names what it has")
+            raise UserError(
+                f"the log of `{runs[name]}` has no measure `{measure}`", fix="log.jsonl in its folder names what it has"
+            )
     report = folders.read_json(Path(next(iter(runs.values()))) / "report.json")
-    charts.lines(path, measure.replace('_', ' '), "training steps", lines, _floors(report, measure))
+    charts.lines(path, _titled(measure), "training steps", lines, _floors(report, measure))
+
+
+def _titled(measure: str) -> str:
+    return "loss while training" if measure == "train" else measure.replace("_", " ")
 
 
 def logged(folder: Path, name: str) -> Line:
@@ -97,7 +103,7 @@ def _floors(report: dict[str, Any], name: str) -> dict[str, float]:
 
 def _charts(folder: Path, measure: str, report: dict[str, Any]) -> str:
     drawn = []
-    for name, title in (("train", "loss while training"), (measure, f"{measure.replace('_', ' ')}, validation")):
+    for name, title in (("train", _titled("train")), (measure, f"{_titled(measure)}, validation")):
         line = logged(folder, name)
         if len(line.xs) > 1:
             levels = {} if name == "train" else _floors(report, name)
