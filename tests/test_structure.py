@@ -24,6 +24,7 @@ from unrolled.tasks import caption, classify, embed, language, speech, tag, trig
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unrolled"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+COURSE = sorted((ROOT / "docs" / "course").glob("*.md"))  # whose scripts test_examples.py runs
 FILES = {path.relative_to(PACKAGE).as_posix().removesuffix(".py"): path for path in PACKAGE.rglob("*.py")}
 
 
@@ -295,7 +296,7 @@ def parse(line: str) -> tuple[click.Command, dict]:
     return context.command, context.params
 
 
-EXAMPLES = sorted({line for page in PAGES for line in command_lines(page)})
+EXAMPLES = sorted({line for page in [*PAGES, *COURSE] for line in command_lines(page)})
 
 
 def test_the_pages_show_every_verb():
@@ -334,7 +335,7 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", prose(page), re.M)}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *COURSE], ids=lambda page: page.name)
 def test_links_of_a_page_lead_somewhere(page):
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in link]
     lost = []
@@ -348,7 +349,7 @@ def test_links_of_a_page_lead_somewhere(page):
 
 def test_make_has_every_target_the_pages_name():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
-    named = {word for page in PAGES for word in re.findall(r"(?:^|`)make (\w+)", page.read_text(), re.M)}
+    named = {word for page in [*PAGES, *COURSE] for word in re.findall(r"(?:^|`)make (\w+)", page.read_text(), re.M)}
     assert {"demo", "test"} <= named <= targets
 
 
@@ -446,4 +447,6 @@ def test_the_tables_of_the_performance_page_are_those_of_the_results():
     ):
         page = (ROOT / "docs" / name).read_text()
         assert generate.with_tables(page) == page and len(re.findall(r"^`python -m bench .*commit", page, re.M)) == tables
+    for page in COURSE:
+        assert generate.with_script(page.read_text()) == page.read_text()
     assert generate.command_line() == (ROOT / "docs" / "command-line.md").read_text()
