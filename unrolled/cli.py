@@ -543,11 +543,14 @@ def _until_interrupted(blocks: Iterator[Any]) -> Iterator[Any]:
 
 
 def look() -> click.Command:
-    def go(run: str, text: str, out: str | None, as_json: bool) -> None:
+    def go(run: str, text: str, unit: int | None, out: str | None, as_json: bool) -> None:
         from . import api
         from .run import write_bytes
 
         model = _of_task(tuple(_pages_with("look")), api.load(run))
+        units = getattr(model.task, "UNITS", False)
+        if unit is not None and not units:
+            raise UserError(f"`--unit` colours a text by a unit of a language model; `{run}` is none", fix="leave it out")
         view, path = model.task.VIEW, Path(out) if out else model.folder / "look.html"
         if path.suffix.lower() not in view.ENDINGS:
             allowed = " or ".join(view.ENDINGS)
@@ -555,18 +558,21 @@ def look() -> click.Command:
                 f"`--out {path}` does not say what to write; of this run it may end in {allowed}", fix="--out look.html"
             )
         if text.startswith("@") and os.path.exists(text[1:]):
-            raise UserError(f"`{text}` is a file; `look` takes one sentence", fix="put the sentence in quotation marks")
-        found = model.task.look(model, text)
+            if not units:
+                raise UserError(f"`{text}` is a file; `look` takes one sentence", fix="put the sentence in quotation marks")
+            from .data.text import characters
+
+            text = "".join(characters(Path(text[1:]), model.config.encoding))
+        found = model.task.look(model, text, unit) if units else model.task.look(model, text)
         write_bytes(path, view.ENDINGS[path.suffix.lower()](found))
         _records(view.whole(found) if as_json else view.table(found), as_json)
         _note(f"see {path}")
 
     params = [
         _run_argument(),
-        click.Argument(["text"], metavar="TEXT|SOUND"),
-        click.Option(
-            ["--out"], metavar="FILE", help="a .html; but of a tagger also .png or .svg  [look.html in the run's folder]"
-        ),
+        click.Argument(["text"], metavar="TEXT|@FILE|SOUND"),
+        click.Option(["--unit"], type=int, help="of a language model: the unit shown, counted through all layers  [the best]"),
+        click.Option(["--out"], metavar="FILE", help="a .html; of most also .png or .svg  [look.html in the run's folder]"),
         _json_flag(),
     ]
     help = (

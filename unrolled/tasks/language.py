@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import decode, fit, metrics, ngram, surprise, unrolling, word_input
+from .. import decode, fit, metrics, ngram, saturation, surprise, unit_page, unit_search, unrolling, word_input
 from ..cells import CELLS, State
 from ..config import agree, check, fill, option
 from ..data import text, vocab
@@ -629,6 +629,53 @@ def _expected(codec: Codec, logits: np.ndarray, i: int | None) -> Expected:
     shown = np.argsort(-shares, kind="stable")[: SHOWN + len(never)].tolist()
     names = [(codec.text(n), float(shares[n])) for n in shown if n not in never]
     return Expected("", None if i is None else float(shares[i]), names[:SHOWN])
+
+
+VIEW = unit_page
+UNITS = True  # look reads files, and takes a unit
+LOOKED_AT = 20_000  # symbols that fit on a page
+
+
+@torch.no_grad()
+def look(run: Any, written: str, unit: int | None = None) -> unit_page.Units:
+    """What the hidden units, their gates and the output do as the net reads a text; `unit` counts through all layers."""
+    codec, model = run.codec, run.model.eval()
+    ids, pieces = codec.encode(written).tolist(), codec.pieces(written)
+    if not ids or len(ids) > LOOKED_AT:
+        said = f"the text has {len(ids):,} symbols; 1 to {LOOKED_AT:,} can be looked at"
+        raise UserError(said, fix="give some text, or a piece of it")
+    size = model.features_size
+    if unit is not None and not 0 <= unit < size:
+        raise UserError(f"`--unit {unit}` is none of the {size:,} units of `{run.folder}`", fix=f"0 to {size - 1}")
+    inputs = torch.tensor([[codec.start, *ids]], device=model.device)
+    batch = Batch(inputs, inputs, None, torch.ones(1, dtype=torch.bool, device=model.device))
+    features, _ = model.features(batch, None)  # (1, T + 1, U), from the state after the start on
+    shares = model.head(features)[0].float()
+    shares[:, banned(codec)] = -torch.inf
+    shares = shares.softmax(-1).cpu()
+    top = shares.topk(min(5, shares.shape[1]))
+    ranked = zip(top[1].tolist(), top[0].tolist(), strict=True)
+    likeliest = [[(codec.text(n), p) for n, p in zip(*row, strict=True)] for row in ranked]
+    states = features[0, 1:].float().cpu().numpy()
+    tracks = unit_search.search(states, unit_search.things(pieces))
+    chosen = unit if unit is not None else tracks[0].unit if tracks else int(states.std(0).argmax())
+    note = f"{run.folder}: {run.config.cell}, {run.config.layers} x {run.config.hidden}; {len(ids):,} {codec.kind}"
+    own = shares[torch.arange(len(ids)), torch.tensor(ids)].numpy()
+    gates = {name: value.cpu().numpy() for name, value in _gates(model, inputs, features).items()}
+    return unit_page.Units(pieces, states, gates, own, likeliest, tracks, chosen, run.config.hidden, note)
+
+
+def _gates(model: Model, inputs: Tensor, features: Tensor) -> dict[str, Tensor]:
+    """Each gate (T, L·H) by name, by the cells' own equations, as the symbols behind the start are read."""
+    x, parts = model.vectors(inputs, None), features.chunk(len(model.layers), -1)
+    found: dict[str, list[Tensor]] = {}
+    for layer, h in zip(model.layers, parts, strict=True):
+        (cell,) = layer.cells
+        Wx = F.linear(x[0, 1:], cell.W, cell.b)
+        for name, value in saturation.values(cell, Wx, (h[0, :-1],)).items():
+            found.setdefault(name, []).append(value.float())
+        x = h
+    return {name: torch.cat(values, -1) for name, values in found.items()}
 
 
 def _draw(run: Any, options: Sample, rows: int, seen: Callable[[np.ndarray], None] | None = None) -> Iterator[np.ndarray]:
