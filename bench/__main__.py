@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from . import (
+    caption,
     crf,
     ctc,
     curves,
@@ -50,6 +51,9 @@ BENCHES = {
     "nearest": words.run_nearest,
     "map": words.run_map,
     "vectors-in-a-task": words.run_choices,
+    "caption-photographs": caption.run_photographs,
+    "caption-drawings": caption.run_drawings,
+    "caption-beam": caption.run_beam,
     "crf": crf.run,
     "ctc": ctc.run,
     "digits": speech.run_digits,
@@ -76,7 +80,9 @@ QUICK = ("start", "writing", "recurrent", "ragged", "stepping", "curves", "first
 
 parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
 parser.add_argument("names", nargs="*", choices=[*BENCHES, []], default=[], metavar="NAME", help=", ".join(BENCHES))
-parser.add_argument("--data", help="folder with text/, embeddings/, sentiment/, tagging/, translation/, audio/ and video/")
+parser.add_argument(
+    "--data", help="folder with text/, embeddings/, sentiment/, tagging/, translation/, captions/, audio/, video/"
+)
 chosen = parser.parse_args()
 for name in chosen.names or QUICK:
     print(f"\n{name}")

@@ -10,7 +10,7 @@ from .harness import save, seconds
 from .language import needed
 from .reading import command
 
-STEPS, SEEDS = 900, (1,)
+STEPS, SEEDS = 2500, (1,)
 
 
 def run(data: str | None) -> None:
@@ -21,7 +21,20 @@ def run(data: str | None) -> None:
 
 def row(folder: Path, seed: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
-        options = ["--label", "label", "--path", "clip", "--group", "hair_style", "--holdout", "0.2", "--steps", str(STEPS)]
+        options = [
+            "--label",
+            "label",
+            "--path",
+            "clip",
+            "--group",
+            "hair_style",
+            "--holdout",
+            "0.2",
+            "--direction",
+            "both",
+            "--steps",
+            str(STEPS),
+        ]
         line = ["train", "video", str(folder / "clips"), str(folder / "labels.tsv"), *options, "--seed", str(seed)]
         wall = seconds(lambda: command(*line, "--out", str(Path(name) / "run")))
         report = json.loads((Path(name) / "run" / "report.json").read_text())

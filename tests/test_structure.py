@@ -126,7 +126,7 @@ def test_every_package_imported_is_a_declared_dependency_and_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [
         line
-        for extra in ("gpu", "plot", "cluster", "data", "audio", "pictures", "video")
+        for extra in ("gpu", "plot", "cluster", "data", "audio", "pictures", "video", "serve")
         for line in project["optional-dependencies"][extra]
     ]
     declared = [*project["dependencies"], *extras]
@@ -166,8 +166,10 @@ def suspicious(source: str) -> list[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             found += {"eval", "exec", "compile", "__import__"} & {node.func.id}
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            calls = {"torch.load", "torch.save", "np.load", "np.save", "os.system", "importlib.import_module"}
+            calls = {"torch.load", "torch.save", "np.load", "np.save", "os.system", "importlib.import_module", "yaml.load"}
             found += calls & {f"{node.value.id}.{node.attr}"}
+        if isinstance(node, ast.keyword):
+            found += {"trust_remote_code", "allow_pickle"} & {node.arg}
     return found
 
 
@@ -175,6 +177,8 @@ def test_what_runs_code_from_data_is_seen():
     assert suspicious("from pickle import loads") == ["pickle"]
     assert suspicious("def f(p):\n    return torch.load(p)") == ["torch.load"]
     assert suspicious("eval(text)") == ["eval"]
+    assert suspicious("yaml.load(text)") == ["yaml.load"]
+    assert suspicious("load(name, trust_remote_code=True)") == ["trust_remote_code"]
     assert suspicious("model.eval()\nfrom safetensors.torch import load\nload(data)") == []
 
 

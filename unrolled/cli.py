@@ -736,6 +736,24 @@ def demo() -> click.Command:
     return click.Command("demo", callback=go, params=params, help="Train a task on data found or made on this machine.")
 
 
+def serve() -> click.Command:
+    from .serve.options import Serve
+
+    def go(runs: tuple[str, ...], **values: Any) -> None:
+        from .config import build
+        from .serve import serve
+
+        def ready(address: str) -> None:
+            click.echo(address)
+            sys.stdout.flush()
+
+        serve(runs, build(Serve, given(values)), ready)
+
+    params = [click.Argument(["runs"], nargs=-1, required=True, metavar="RUN…"), *flags(Serve)]
+    help = "Answer over HTTP and WebSockets, and show a page with a tab for each run; prints its address once it is ready."
+    return click.Command("serve", callback=go, params=params, help=help)
+
+
 def doctor() -> click.Command:
     def go(as_json: bool) -> None:
         from . import doctor
@@ -848,6 +866,7 @@ VERBS = {
     "vectors": ("words and their vectors: neighbours, analogies, a map", vectors),
     "info": ("what a run is and what it reached", info),
     "compare": ("runs side by side", compare),
+    "serve": ("answer over HTTP, and show a page", serve),
     "demo": ("train on data found on this machine", demo),
     "doctor": ("what this machine offers and what is used of it", doctor),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,31 +19,13 @@ from .data.batch import Rows
 from .data.vocab import END
 from .decode import Beam, Hypothesis, Sampling
 from .kernels.beams import best
-from .kernels.product import Packed, pack
-from .kernels.stepping import KINDS, Stepper, stack
+from .kernels.stepping import Stepper
 from .kernels.threads import in_shares
-from .kernels.translating import Decoder, Memory, step, times
+from .kernels.translating import Memory
+from .packed_decoder import ARRAYS, COVERED, SENTENCES, Linear, packed, writing
 
 AT_ONCE = 32  # sentences that one thread searches together
-COVERED, SENTENCES, ARRAYS = 2, 3, 4  # places in the state of one net's search, and their number
 LEAST = 1e-6  # of a look at a step of the source that the coverage penalty tells apart
-
-
-class Linear(NamedTuple):
-    """A packed nn.Linear."""
-
-    matrix: Packed
-    bias: np.ndarray
-    width: int
-
-    @classmethod
-    def of(cls, layer: nn.Linear) -> Linear:
-        bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias.detach()
-        return cls(pack(layer.weight.float().t()), bias.float().numpy(), layer.out_features)
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """x (N, K) -> (N, width)."""
-        return times(x, self.matrix, self.width) + self.bias
 
 
 class Translator:
@@ -55,41 +37,20 @@ class Translator:
         if model.combine.weight.device.type != "cpu":
             model = copy.deepcopy(model).cpu()
         self.stretch = model.stretch
-        E, first = model.combine.out_features, model.decoder.cells[0]
         self.embed = model.embed.weight.float().numpy()
-        self.directions, self.states = model.encoder.directions, first.states
+        self.directions, self.states = model.encoder.directions, model.decoder.cells[0].states
         self.steppers = [Stepper([cell]) for cell in model.encoder.cells]
         self.memory, self.bridge = Linear.of(model.memory), [Linear.of(layer) for layer in model.bridge]
         attention = model.attention
         self.keys = None if attention is None or attention.key is None else Linear.of(attention.key)
-        no_matrix, no_vector = pack(torch.zeros(E, 0)), np.zeros(0, np.float32)
-        table = nn.functional.linear(model.embed_target.weight, first.W[:, :E], first.b)
-        self.decoder = Decoder(
-            KINDS[type(first)], stack(list(model.decoder.cells)), table.float().contiguous().numpy(),
-            pack(first.W[:, E:].float().t()) if model.feed else no_matrix,
-            no_matrix if attention is None or attention.query is None else pack(attention.query.weight.float().t()),
-            no_vector if attention is None or attention.v is None else attention.v.weight[0].float().numpy(),
-            no_vector if attention is None or attention.past is None else attention.past.float().numpy(),
-            pack(model.combine.weight.float().t()), model.combine.bias.float().numpy(),
-            head := pack(model.output.weight.float().t()), _filled(model.output.bias, head),
-        )  # fmt: skip
+        self.decoder = packed(
+            list(model.decoder.cells), model.embed_target.weight, attention, model.combine, model.output, feed=model.feed
+        )
 
     def open(self, source: Rows) -> tuple[decode.Step, decode.State]:
         """The step that writes translations of these sentences, and the state before the first symbol."""
         memory, states = self.read(source)
-        N, room = len(states), np.empty((0, len(self.decoder.bias)), np.float32)
-
-        def advance(ids: np.ndarray, state: decode.State) -> tuple[np.ndarray, decode.State]:
-            nonlocal room
-            if len(ids) > len(room):  # pages of new memory would cost a fifth of the step
-                room = np.empty((len(ids), room.shape[1]), np.float32)
-            hidden, fed, covered, sentences = state
-            hidden, covered, logits = hidden.transpose(1, 0, 2).copy(), covered.copy(), room[: len(ids)]
-            features = step(self.decoder, memory, ids, hidden, fed, covered, sentences, logits)
-            return logits, (hidden.transpose(1, 0, 2), features, covered, sentences)
-
-        fed = np.zeros((N, len(self.decoder.combine_bias)), np.float32)
-        return advance, (states, fed, np.zeros((N, source.lengths.max(initial=0)), np.float32), np.arange(N))
+        return writing(self.decoder, memory, states)
 
     def read(self, source: Rows) -> tuple[Memory, np.ndarray]:
         """The memory of sentences, and the decoder's first states (N, L·S, H)."""
@@ -119,12 +80,6 @@ class Translator:
             x = np.ascontiguousarray(np.concatenate(outs, -1))
             last += [np.concatenate([end[i] for end in ends], -1) for i in range(self.states)]
         return x, last
-
-
-def _filled(bias: torch.Tensor, matrix: Packed) -> np.ndarray:
-    """A bias for all the columns that the matrix is packed in: there are no symbols behind the last."""
-    panels, _ = matrix
-    return nn.functional.pad(bias.float(), (0, panels.shape[0] * panels.shape[2] - len(bias)), value=-torch.inf).numpy()
 
 
 # --- several nets together, on all threads

@@ -14,7 +14,7 @@ import numpy as np
 from .jit import MATH, compiled
 from .loops import copy
 from .product import Packed, columns, product
-from .smooth import tanh
+from .smooth import sigmoid, tanh
 from .stepping import Stack, advance
 
 
@@ -28,6 +28,7 @@ class Decoder(NamedTuple):
     query: Packed  # (H, H), additive attention's W
     v: np.ndarray  # (H), additive attention's; empty for the others
     past: np.ndarray  # (1), what a step of the memory that was looked at before is worth; empty without coverage
+    gate: np.ndarray  # (H + 1), w and b of σ(wᵀ h + b), the part of the context that counts; empty: all of it
     combine: Packed  # (2H or H, E)
     combine_bias: np.ndarray  # (E)
     head: Packed  # (E, V), V as many columns as it is packed in
@@ -57,9 +58,19 @@ def step(
     return features
 
 
+def dot(a, b):
+    total = np.float32(0)
+    for j in range(len(a)):
+        total += a[j] * b[j]
+    return total
+
+
+dot = compiled(dot, MATH | {"reassoc"})  # in any order, always the same one: as vectors
+
+
 @compiled
 def _step(
-    kind, stack, table, feed, query, v, past, combine, combine_bias, head, bias, values, keys, bounds,
+    kind, stack, table, feed, query, v, past, gate, combine, combine_bias, head, bias, values, keys, bounds,
     rows, length, ids, state, fed, covered, sentences, logits, features,
 ):  # fmt: skip
     (R, E), (L, G), H = features.shape, stack[3].shape, state.shape[2]
@@ -85,6 +96,10 @@ def _step(
         for i in range(R):
             begin, end = bounds[sentences[i]], bounds[sentences[i] + 1]
             look(queries[i], v, past, values, keys, begin, end, covered[i], weights, seen[i, :H])
+            if len(gate):
+                part = sigmoid(dot(gate[:H], top[i]) + gate[H])
+                for j in range(H):
+                    seen[i, j] *= part
     for i in range(R):
         copy(seen[i, seen.shape[1] - H :], top[i])
     wide = np.empty((R, columns(combine)), np.float32)
@@ -96,16 +111,6 @@ def _step(
     for i in range(R):
         for j in range(len(bias)):
             logits[i, j] += bias[j]
-
-
-def dot(a, b):
-    total = np.float32(0)
-    for j in range(len(a)):
-        total += a[j] * b[j]
-    return total
-
-
-dot = compiled(dot, MATH | {"reassoc"})  # in any order, always the same one: as vectors
 
 
 @compiled

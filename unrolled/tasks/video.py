@@ -3,7 +3,7 @@
 In:  clips (folders of frames, GIF, strips, MP4) and a table of their labels; or a folder of clips for each label.
 Out: a probability for every label, of the clip or of each frame, as the frames come where the net reads forward only.
 
-    frames (B, T, S, S, 3) -> convolutions, the same for every frame (B, T, P·C) -> features (B, T, E)
+    frames (B, T, S, S, 3) -> convolutions, the same for every frame (B, T, P·C) -> features (B, T, E), normed
     -> recurrent layers (B, T, D·H) -> the last state, or the mean or maximum over time (B, D·H) -> logits (B, K)
     of labels of frames: -> logits (B, T, K)
     --cell none leaves the recurrent layers out: the mean of the frames' features; --cell middle: one frame alone
@@ -248,6 +248,7 @@ class Model(nn.Module):
         self.convolution = Convolutional(widths)
         rows, columns = grid(config.size, config.size, stages)
         self.place = nn.Linear(rows * columns * widths[-1], config.features)
+        self.norm = nn.LayerNorm(config.features)  # without it nets of frames that are much alike learn hardly anything
         self.recurrent, width = None, config.features * (2 if self.per_frame and config.cell == "none" else 1)
         if config.cell not in WITHOUT:
             self.recurrent = Recurrent(
@@ -257,7 +258,7 @@ class Model(nn.Module):
         self.pool = Pooling(config.pooling, width, self.both)
         self.hidden = None
         if self.recurrent is None:  # a mean of frames needs a layer behind it to tell what stood together (Iyyer et al. 2015)
-            self.hidden, width = nn.Linear(width, config.hidden), config.hidden
+            self.hidden, width = nn.Sequential(nn.Linear(width, config.hidden), nn.LayerNorm(config.hidden)), config.hidden
         self.output = nn.Linear(width, len(codec.labels))
         self.register_buffer("sharpness", torch.ones(()))  # of the logits when not training; see calibrate
         for part in (self.place, self.recurrent, self.hidden, self.output):
@@ -266,7 +267,7 @@ class Model(nn.Module):
 
     def see(self, frames: Tensor) -> Tensor:
         """Frames (N, S, S, 3) -> features (N, E), each from its frame alone."""
-        return self.place(self.convolution(frames.permute(0, 3, 1, 2) / 255).flatten(1)).relu()
+        return self.norm(self.place(self.convolution(frames.permute(0, 3, 1, 2) / 255).flatten(1))).relu()
 
     def forward(self, batch: Batch, state: State | None) -> tuple[Tensor, State]:
         """Logits (B, K), or of labels of frames (B, T, K); there is no state to carry from one clip to another."""
@@ -447,7 +448,7 @@ def settings(config: Config, data: Data) -> fit.Settings:
 def picture(model: Model) -> unrolling.Net:
     """The net over time, for the verb graph."""
     layers = () if model.recurrent is None else unrolling.recurrent(model.recurrent)
-    hidden = () if model.hidden is None else (unrolling.dense("hidden", model.hidden),)
+    hidden = () if model.hidden is None else (unrolling.dense("hidden", model.hidden[0]),)
     rows = (unrolling.seen(model.convolution), unrolling.dense("features", model.place), *layers, *hidden)
     rows = (*rows, unrolling.dense("output", model.output))
     if model.per_frame:
