@@ -166,6 +166,7 @@ def _stream(
         try:
             await line.open()
             await talk(line, seat.worker, kind)
+            await socket.close()
         except WebSocketDisconnect:
             pass
         except streams.Closed as end:
