@@ -98,9 +98,12 @@ def test_what_is_kept_of_pictures_is_what_the_net_sees_of_them(file, tmp_path):
 def test_files_that_are_no_such_nets_are_refused(file, tmp_path):
     with pytest.raises(UserError, match=r"there is no file `.*none"):
         resnet.read(tmp_path / "none.safetensors")
-    (tmp_path / "text.safetensors").write_text("not weights, but a text")
+    (tmp_path / "text.safetensors").write_bytes(bytes(20))
     with pytest.raises(UserError, match="is no safetensors file"):
         resnet.read(tmp_path / "text.safetensors")
+    (tmp_path / "claims.safetensors").write_bytes((1 << 30).to_bytes(8, "little"))
+    with pytest.raises(UserError, match="has a header of 1,073,741,824 bytes: it is no ResNet's"):
+        resnet.read(tmp_path / "claims.safetensors")
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match="holds the weights of no resnet18"):
         resnet.read(tmp_path / "other.safetensors")

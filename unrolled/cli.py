@@ -708,10 +708,15 @@ def _on_data(names: tuple[str, ...], data: list[str]) -> list[dict[str, Any]]:
 
 
 def demo() -> click.Command:
-    def go(task: str, out: str | None, minutes: float | None) -> None:
+    def go(task: str, data: str | None, out: str | None, minutes: float | None) -> None:
         from . import api, tasks
 
         page = tasks.load(task)
+        if data is not None:
+            if out is not None or minutes is not None:
+                raise UserError("`--data` writes the data and trains nothing", fix="leave `--out` and `--minutes` out")
+            click.echo("\n".join(map(str, page.demo(Path(data)))))
+            return
         minutes = minutes or getattr(page, "DEMO_MINUTES", 2.0)
         with tempfile.TemporaryDirectory() as folder:
             data = page.demo(Path(folder))
@@ -724,6 +729,7 @@ def demo() -> click.Command:
 
     params = [
         click.Argument(["task"]),
+        click.Option(["--data"], metavar="FOLDER", help="only write the data there, and print what `train` takes"),
         click.Option(["--out"], metavar="RUN", help="the run folder  [runs/demo]"),
         click.Option(["--minutes"], type=float, help="wall time, of tasks that have that setting  [2, of caption 4]"),
     ]

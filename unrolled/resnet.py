@@ -32,6 +32,7 @@ SHAPES = {
     "resnet101": Shape((3, 4, 23, 3), 4),
     "resnet152": Shape((3, 8, 36, 3), 4),
 }
+HEADER_LIMIT = 1 << 20  # bytes that tell names and shapes; a ResNet-152 needs a tenth
 CLASSES = ("fc.weight", "fc.bias")  # of the layer left out
 
 
@@ -104,6 +105,10 @@ def read(path: str | Path) -> ResNet:
     UserError: no such file, no safetensors, or no ResNet of SHAPES, with the first name that does not fit.
     """
     try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+        if length > HEADER_LIMIT:
+            raise UserError(f"`{path}` has a header of {length:,} bytes: it is no ResNet's", str(path))
         weights = load_file(path)
     except FileNotFoundError:
         raise UserError(f"there is no file `{path}`", fix="the path of a ResNet's weights in .safetensors") from None
