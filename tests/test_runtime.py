@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_export import reader, tagger, writer
+from test_export import TRANSLATORS, reader, tagger, translator, writer
 
 from unrolled import export, runtime
 from unrolled.crf import CRF
 from unrolled.data.vocab import Codec
 from unrolled.errors import UserError
 from unrolled.runtime import Sample, field
-from unrolled.tasks import classify, language, tag
+from unrolled.runtime import translate as translating
+from unrolled.tasks import classify, language, tag, translate
 
 
 @pytest.fixture
@@ -96,6 +97,35 @@ def test_the_same_names_are_found(opened, run):
     assert any(one.names for one in found)
 
 
+@pytest.mark.parametrize("settings", TRANSLATORS, ids=str)
+@pytest.mark.parametrize("beam", [1, 4])
+def test_the_same_translations_are_written(opened, settings, beam):
+    run = translator(**settings)
+    torch.nn.init.normal_(run.model.output.weight, std=0.5)  # so that they are no runs of one symbol
+    texts = ["abc def", "", "pomegranate\n", "a", "§ 5 no", "abc " * 8]
+    wanted = translate.predict(run, texts, translate.Predict(beam=beam, best=min(beam, 2)))
+    model = opened(run)
+    found = model.predict(texts, translating.Predict(beam=beam, best=min(beam, 2)))
+    assert [one.text for one in found] == [other.text for other in wanted] and any(one.text for one in found)
+    for one, other in zip(found, wanted, strict=True):
+        assert [b.text for b in one.best] == [b.text for b in other.best]
+        assert [b.score for b in one.best] == pytest.approx([b.score for b in other.best], abs=1e-4)
+    with pytest.raises(UserError, match="`best=9` is more than `beam="):
+        model.predict(texts, translating.Predict(beam=beam, best=9))
+
+
+def test_the_parts_of_a_model_belong_together(tmp_path):
+    for name in ("one", "other"):
+        export.export(translator(), tmp_path / f"{name}.onnx")
+    with pytest.raises(UserError, match=r"`.*one.step.onnx` is a part of `one.onnx`"):
+        runtime.load(tmp_path / "one.step.onnx")
+    (tmp_path / "other.step.onnx").replace(tmp_path / "one.step.onnx")
+    with pytest.raises(UserError, match=r"`.*one.step.onnx` was not written with `.*one.onnx`"):
+        runtime.load(tmp_path / "one.onnx")
+    with pytest.raises(UserError, match=r"there is no exported file `.*other.step.onnx`"):
+        runtime.load(tmp_path / "other.onnx")
+
+
 def test_a_chain_of_tags_is_that_of_the_compiled_loops():
     random = np.random.default_rng(1)
     follows = random.random((4, 4)) < 0.6
@@ -127,7 +157,7 @@ print(repr(model.sample(runtime.Sample(temperature=0, length=20))[0]) if hasattr
 """
 
 
-@pytest.mark.parametrize("run", [writer(), reader(), tagger()], ids=["language", "classify", "tag"])
+@pytest.mark.parametrize("run", [writer(), reader(), tagger(), translator()], ids=["language", "classify", "tag", "translate"])
 def test_neither_torch_nor_numba_is_needed(run, tmp_path):
     export.export(run, tmp_path / "made.onnx")
     root = Path(runtime.__file__).parent.parent.parent

@@ -58,7 +58,7 @@ class Language:
         if label is not None:
             given["labels"] = np.full(len(ids), label)
         found = self.graph(given)
-        return found["logits"], tuple(found[f"after_{i}"] for i in range(self.graph.states))
+        return found["logits"], tuple(found[f"after_state_{i}"] for i in range(len(state)))
 
     def _begin(self, options: Sample) -> tuple[decode.Step, np.ndarray, decode.State]:
         label = writer.label_asked(self.codec, options.label)

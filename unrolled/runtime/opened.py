@@ -22,7 +22,6 @@ class Graph(NamedTuple):
 
     session: Any
     outputs: tuple[str, ...]
-    states: int  # inputs and outputs that are handed on from step to step
 
     def __call__(self, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(self.outputs, self.session.run(None, given), strict=True))
@@ -67,7 +66,7 @@ def _graph(path: Path) -> tuple[Graph, dict[str, Any]]:
     if about["format"] > FORMAT:
         raise UserError(f"`{path}` has format {about['format']}; this version reads {FORMAT}", fix="pip install -U unrolled")
     outputs = tuple(each.name for each in opened.get_outputs())
-    return Graph(opened, outputs, sum(name.startswith("after_") for name in outputs)), about
+    return Graph(opened, outputs), about
 
 
 def session(data: bytes | str) -> Any:

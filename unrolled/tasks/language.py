@@ -640,7 +640,7 @@ def graph(builder: Builder, run: Any) -> Computes:
     logits = builder.linear(model.output, x, float(model.sharpness))
     builder.output("logits", logits, ("batch", "time", V))
     for i, state in enumerate(after):
-        builder.output(f"after_{i}", state, ("batch", run.config.hidden))
+        builder.output(f"after_state_{i}", state, ("batch", run.config.hidden))
     return {"": partial(_computed, model)}
 
 
@@ -655,7 +655,7 @@ def _computed(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarra
         x, last = layer(x, tuple(state[i * size : (i + 1) * size]), lengths)
         hidden.append(x)
         after += last
-    found = {"logits": model.head(torch.cat(hidden, -1)), **{f"after_{i}": one for i, one in enumerate(after)}}
+    found = {"logits": model.head(torch.cat(hidden, -1)), **{f"after_state_{i}": one for i, one in enumerate(after)}}
     return {name: value.numpy() for name, value in found.items()}
 
 
