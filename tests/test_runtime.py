@@ -38,7 +38,7 @@ def opened(tmp_path):
     [
         Sample(temperature=0, length=40),
         Sample(seed=3, length=60, number=3, prompt="abc "),
-        Sample(seed=3, length=40, top_k=5, repetition_penalty=1.3, stop=("a",)),
+        Sample(seed=3, length=40, top_k=5, repetition_penalty=1.3, stop=("jk",)),
         Sample(beam=4, length=12, number=2),
     ],
     ids=["greedy", "drawn", "filtered", "beam"],
@@ -87,7 +87,8 @@ def test_the_same_labels_are_answered(opened, ordered):
 
 @pytest.mark.parametrize("run", [tagger(), tagger(spelling=0), tagger(crf=False, letters="recurrent")])
 def test_the_same_names_are_found(opened, run):
-    torch.nn.init.normal_(run.model.output.weight, std=2)  # so that there are some
+    torch.nn.init.normal_(run.model.output.weight, std=2)
+    torch.nn.init.constant_(run.model.output.bias[:1], -5)  # so that there are some
     texts = ["He said, Teddy sings. Wolfgangamadeustheophilusmozart said he sings!", "", "sings"]
     found, wanted = opened(run).predict(texts), tag.predict(run, texts, tag.Predict())
     for one, other in zip(found, wanted, strict=True):
@@ -149,9 +150,9 @@ import sys, time
 blocked = {"torch", "numba", "llvmlite", "accelerate", "onnx", "psutil", "safetensors"}
 sys.modules.update(dict.fromkeys(blocked))  # an import of one of them is an ImportError
 import numpy
-began = time.perf_counter()
+began = time.process_time()  # of this process alone, however busy the machine is
 from unrolled import runtime
-print(time.perf_counter() - began)
+print(time.process_time() - began)
 model = runtime.load(sys.argv[1])
 print(repr(model.sample(runtime.Sample(temperature=0, length=20))[0]) if hasattr(model, "sample") else model.predict(["he said"]))
 """
