@@ -5,7 +5,7 @@ TORCH_INDEX ?=
 PIP = .venv/bin/pip --disable-pip-version-check install --quiet -c constraints.txt
 IN = .venv/bin
 
-.PHONY: demo test check bench chaos docs clean
+.PHONY: demo test check bench chaos browser audit course docs clean
 
 demo: .venv/ready
 	$(IN)/unrolled demo language
@@ -15,15 +15,27 @@ test: .venv/ready
 	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(IN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 check: .venv/ready
-	$(IN)/ruff check unrolled tests bench
-	$(IN)/ruff format --check unrolled tests bench
+	$(IN)/ruff check unrolled tests bench examples
+	$(IN)/ruff format --check unrolled tests bench examples
 
 bench: .venv/ready
 	$(PIP) -e '.[dev,bench]'
 	$(IN)/python -m bench $(BENCH)
 
 chaos: .venv/ready
-	$(IN)/python -m pytest -m slow tests/test_chaos.py
+	$(IN)/python -m pytest -m slow -rP -n auto --dist load tests/test_chaos.py tests/test_fuzz.py
+
+audit: .venv/ready
+	$(PIP) pip-audit
+	$(IN)/pip-audit --local --skip-editable
+
+# needs the distribution's Chromium: apt-get install chromium
+browser: .venv/ready
+	$(IN)/python -m pytest -m browser tests/test_serve.py
+
+# every script of the course in an empty folder; -s shows how long each takes
+course: .venv/ready
+	$(IN)/python -m pytest -m slow -s tests/test_examples.py
 
 docs: .venv/ready
 	$(IN)/python docs/generate.py

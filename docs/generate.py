@@ -1,5 +1,5 @@
 """Writes the pages that come from the program: docs/command-line.md from `--help`, docs/measurements.md and the tables of
-some other pages from bench/results."""
+some other pages from bench/results, the scripts in the pages of the course from examples/."""
 
 from __future__ import annotations
 
@@ -83,6 +83,20 @@ def with_tables(page: str) -> str:
     return MARK.sub(filled, page)
 
 
+SCRIPT = re.compile(r"(<!-- script (\S+) -->\n).*?(<!-- end -->)", re.S)
+LANGUAGES = {".py": "python", ".sh": "sh"}
+
+
+def with_script(page: str) -> str:
+    """A page of the course with its script, as examples/ has it, put between its marks."""
+
+    def filled(mark: re.Match) -> str:
+        path = HERE.parent / "examples" / mark[2]
+        return f"{mark[1]}```{LANGUAGES[path.suffix]}\n{path.read_text()}```\n{mark[3]}"
+
+    return SCRIPT.sub(filled, page)
+
+
 def where(environment: dict[str, Any]) -> str:
     amx = ", AMX" if environment["amx"] else ""
     return (
@@ -97,4 +111,7 @@ if __name__ == "__main__":
     for name in WITH_TABLES:
         page = HERE / name
         page.write_text(with_tables(page.read_text()))
-    click.echo(f"wrote docs/command-line.md, docs/measurements.md and the tables of {', '.join(WITH_TABLES)}", err=True)
+    for page in (HERE / "course").glob("*.md"):
+        page.write_text(with_script(page.read_text()))
+    names = ", ".join(WITH_TABLES)
+    click.echo(f"wrote docs/command-line.md, docs/measurements.md, the tables of {names}, the scripts of the course", err=True)

@@ -275,6 +275,13 @@ def test_the_demo_trains_and_shows_what_it_writes(say, tmp_path, monkeypatch):
     assert said.err.endswith(" info runs/x\n")
 
 
+def test_the_demo_can_write_its_data_alone(say):
+    said = say("demo", "classify", "--data", "made")
+    assert (said.code, said.out, said.err) == (0, "made/reviews.csv\n", "")
+    assert [path.name for path in Path().iterdir() if path.name in ("made", "runs")] == ["made"]
+    assert Path("made/reviews.csv").read_text().startswith("review,stars\n")
+
+
 # --- writing and scoring
 
 
@@ -421,6 +428,7 @@ def test_writing_and_scoring_import_no_accelerate(trained, tmp_path):
         ("train language a --symbols letters", r"`--symbols` got `letters`; allowed are characters, bytes, words, bpe"),
         ("train language a --device tpu", r"`--device` got `tpu`; allowed are auto, cpu, cuda, mps"),
         ("train --resume a language b", r"`--resume` goes on with a run as it was started\n  next:  unrolled train --resume a"),
+        ("demo tag --data d --minutes 1", "`--data` writes the data and trains nothing\n  next:  leave `--out`"),
         ("demo langage", r"`langage` is not a task; known are language, .*\n  next:  did you mean `language`\?"),
         ("sample", r"Missing argument 'RUN'"),
         ("sample a --temprature 1", r"`--temprature` is not an option of .*\n  next:  did you mean `--temperature`\?"),

@@ -3,12 +3,13 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from unrolled import api, cli, diagnosis, diagnosis_page, fit, formants
+from unrolled import api, cli, comparison, diagnosis, diagnosis_page, fit, formants
 from unrolled import run as folders
 from unrolled.comparison import Options, compare, gradient_table, starts, task_table
 from unrolled.data import sound
@@ -328,8 +329,23 @@ def test_the_verb_without_a_run(tmp_path, capsys, monkeypatch):
     assert code == 0
     assert told.splitlines()[0] == "gradients before training"
     assert {path.name for path in Path("diagnosis").iterdir()} == {"diagnosis.png", "diagnosis.svg", "diagnosis.html"}
+    assert "tasks that need a memory, gates told the lag" in told
+    assert "gates fresh" in said(capsys, "--cells", "gru", "--hidden", 4, "--lag", 4, "--steps", 1, "--no-tell")[1]
     code, told, _ = said(capsys, "--cells", "rnn", "--hidden", 8, "--lag", 20, "--steps", 5, "--json")
     assert len(json.loads(told)["trials"]) == 9
+
+
+@pytest.mark.parametrize(
+    ("tell", "solid", "dotted"),
+    [(True, "as begun for the tasks", "afresh"), (False, "told the lag", "afresh, as begun for the tasks")],
+)
+def test_the_picture_says_how_the_nets_of_the_tasks_began(tell, solid, dotted):
+    found = comparison.Comparison([], [], tell)
+    written = SimpleNamespace(Grid=lambda *parts: parts, reach=lambda curves, grids, note: note)
+    note = diagnosis_page.pictures_of_cells(found)(written)["diagnosis"]
+    of_solid, of_dotted, _ = note.split("; ")
+    assert solid in of_solid and dotted in of_dotted
+    assert ("as begun for the tasks" in of_solid, "as begun for the tasks" in of_dotted) == (tell, not tell)
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,13 @@ def test_a_damaged_film_is_told(tmp_path):
         frames.read(tmp_path / "cut.mp4", 16, frames.each(1))
 
 
+def test_a_film_packed_in_an_unknown_way_is_told(tmp_path):
+    whole = film(tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "other.mp4").write_bytes(whole.replace(b"stsd", b"zzzz"))  # the box that says what the pictures are packed in
+    with pytest.raises(UserError, match=r"the film `.*other.mp4` cannot be read: its codec is not known"):
+        frames.info(tmp_path / "other.mp4")
+
+
 def test_a_film_with_fewer_frames_than_packets_ends_early(tmp_path, monkeypatch):
     path = film(tmp_path / "a.mp4")
     monkeypatch.setattr(frames, "_of_film", lambda path: frames.Info(9, 64, 128))

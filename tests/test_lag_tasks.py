@@ -78,6 +78,12 @@ def test_a_basic_rnn_has_no_gate_to_begin_with():
     assert torch.equal(net.b, before)
 
 
+def test_gates_begin_fresh_where_they_are_not_told():
+    told, fresh = (Learner("lstm", "copy", 200, 8, 1, 1, tell).net.recurrent.cells[0].b for tell in (True, False))
+    assert fresh.detach().chunk(4)[1].tolist() == [1.0] * 8
+    assert float(told.detach().chunk(4)[1].max()) > 2
+
+
 def test_a_gated_cell_bridges_a_lag_that_the_basic_rnn_does_not():
     gated, basic = (Learner(cell, "order", 60, 32, 1, seed=1) for cell in ("gru", "rnn"))
     gated.learn(400)
@@ -97,7 +103,7 @@ def test_the_basic_rnn_solves_each_task_at_the_shortest_lag(task):
 
 
 def test_trials_stop_after_so_many_steps_and_all_had_the_same():
-    told = list(lag_tasks.trials(["rnn", "gru"], 80, 8, 1, 1, 10, 1e9, Progress(quiet=True)))
+    told = list(lag_tasks.trials(["rnn", "gru"], 80, 8, 1, 1, True, 10, 1e9, Progress(quiet=True)))
     assert [(t.lag, t.task, t.cell) for t in told[:3]] == [(4, "copy", "rnn"), (4, "copy", "gru"), (4, "adding", "rnn")]
     assert len(told) == 18
     assert {t.steps for t in told if t.solved_after is None} == {10}

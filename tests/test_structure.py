@@ -24,6 +24,7 @@ from unrolled.tasks import caption, classify, embed, language, speech, tag, trig
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "unrolled"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+COURSE = sorted((ROOT / "docs" / "course").glob("*.md"))  # whose scripts test_examples.py runs
 FILES = {path.relative_to(PACKAGE).as_posix().removesuffix(".py"): path for path in PACKAGE.rglob("*.py")}
 
 
@@ -125,7 +126,7 @@ def test_every_package_imported_is_a_declared_dependency_and_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [
         line
-        for extra in ("gpu", "plot", "cluster", "data", "audio", "pictures", "video", "export")
+        for extra in ("gpu", "plot", "cluster", "data", "audio", "pictures", "video", "export", "serve")
         for line in project["optional-dependencies"][extra]
     ]
     declared = [*project["dependencies"], *extras]
@@ -165,8 +166,10 @@ def suspicious(source: str) -> list[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             found += {"eval", "exec", "compile", "__import__"} & {node.func.id}
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            calls = {"torch.load", "torch.save", "np.load", "np.save", "os.system", "importlib.import_module"}
+            calls = {"torch.load", "torch.save", "np.load", "np.save", "os.system", "importlib.import_module", "yaml.load"}
             found += calls & {f"{node.value.id}.{node.attr}"}
+        if isinstance(node, ast.keyword):
+            found += {"trust_remote_code", "allow_pickle"} & {node.arg}
     return found
 
 
@@ -174,6 +177,8 @@ def test_what_runs_code_from_data_is_seen():
     assert suspicious("from pickle import loads") == ["pickle"]
     assert suspicious("def f(p):\n    return torch.load(p)") == ["torch.load"]
     assert suspicious("eval(text)") == ["eval"]
+    assert suspicious("yaml.load(text)") == ["yaml.load"]
+    assert suspicious("load(name, trust_remote_code=True)") == ["trust_remote_code"]
     assert suspicious("model.eval()\nfrom safetensors.torch import load\nload(data)") == []
 
 
@@ -291,7 +296,7 @@ def parse(line: str) -> tuple[click.Command, dict]:
     return context.command, context.params
 
 
-EXAMPLES = sorted({line for page in PAGES for line in command_lines(page)})
+EXAMPLES = sorted({line for page in [*PAGES, *COURSE] for line in command_lines(page)})
 
 
 def test_the_pages_show_every_verb():
@@ -330,7 +335,7 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", prose(page), re.M)}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *COURSE], ids=lambda page: page.name)
 def test_links_of_a_page_lead_somewhere(page):
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in link]
     lost = []
@@ -344,7 +349,7 @@ def test_links_of_a_page_lead_somewhere(page):
 
 def test_make_has_every_target_the_pages_name():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
-    named = {word for page in PAGES for word in re.findall(r"(?:^|`)make (\w+)", page.read_text(), re.M)}
+    named = {word for page in [*PAGES, *COURSE] for word in re.findall(r"(?:^|`)make (\w+)", page.read_text(), re.M)}
     assert {"demo", "test"} <= named <= targets
 
 
@@ -442,4 +447,6 @@ def test_the_tables_of_the_performance_page_are_those_of_the_results():
     ):
         page = (ROOT / "docs" / name).read_text()
         assert generate.with_tables(page) == page and len(re.findall(r"^`python -m bench .*commit", page, re.M)) == tables
+    for page in COURSE:
+        assert generate.with_script(page.read_text()) == page.read_text()
     assert generate.command_line() == (ROOT / "docs" / "command-line.md").read_text()

@@ -116,6 +116,18 @@ def test_a_damaged_archive_is_named(tmp_path, suffix, harm):
     assert raised.value.code == 2
 
 
+def test_an_archive_of_one_thing_again_and_again_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "UNPACKED", 1 << 20)
+    for suffix, size in ((".gz", 3 << 20), (".xz", 3 << 20)):
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(PACK[suffix](bytes(size)))
+        with pytest.raises(UserError, match=f"`{path}` unpacks to over 200 times its size"):
+            list(text.blocks(path))
+    path = tmp_path / "a.txt"
+    path.write_bytes(bytes(3 << 20))
+    assert sum(map(len, text.blocks(path))) == 3 << 20
+
+
 @few
 @given(written=st.text(st.sampled_from("a\n é日🎉"), max_size=40), size=st.integers(1, 6), bom=st.booleans())
 def test_a_character_across_a_border_of_blocks_is_whole(tmp_path_factory, written, size, bom):

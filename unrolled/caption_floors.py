@@ -26,7 +26,7 @@ class Known(NamedTuple):
 
 
 def known(album: Album) -> Known:
-    album = album.spread(MOST)
+    album = album.chosen(album.spread(MOST))
     return Known(tiles(album), [caption_scores.typical(some) for some in album.captions])
 
 

@@ -708,10 +708,15 @@ def _on_data(names: tuple[str, ...], data: list[str]) -> list[dict[str, Any]]:
 
 
 def demo() -> click.Command:
-    def go(task: str, out: str | None, minutes: float | None) -> None:
+    def go(task: str, data: str | None, out: str | None, minutes: float | None) -> None:
         from . import api, tasks
 
         page = tasks.load(task)
+        if data is not None:
+            if out is not None or minutes is not None:
+                raise UserError("`--data` writes the data and trains nothing", fix="leave `--out` and `--minutes` out")
+            click.echo("\n".join(map(str, page.demo(Path(data)))))
+            return
         minutes = minutes or getattr(page, "DEMO_MINUTES", 2.0)
         with tempfile.TemporaryDirectory() as folder:
             data = page.demo(Path(folder))
@@ -724,6 +729,7 @@ def demo() -> click.Command:
 
     params = [
         click.Argument(["task"]),
+        click.Option(["--data"], metavar="FOLDER", help="only write the data there, and print what `train` takes"),
         click.Option(["--out"], metavar="RUN", help="the run folder  [runs/demo]"),
         click.Option(["--minutes"], type=float, help="wall time, of tasks that have that setting  [2, of caption 4]"),
     ]
@@ -753,6 +759,24 @@ def export() -> click.Command:
     ]
     help = "Write a run as ONNX, checked against the model; unrolled.runtime runs it without torch."
     return click.Command("export", callback=go, params=params, help=help)
+
+
+def serve() -> click.Command:
+    from .serve.options import Serve
+
+    def go(runs: tuple[str, ...], **values: Any) -> None:
+        from .config import build
+        from .serve import serve
+
+        def ready(address: str) -> None:
+            click.echo(address)
+            sys.stdout.flush()
+
+        serve(runs, build(Serve, given(values)), ready)
+
+    params = [click.Argument(["runs"], nargs=-1, required=True, metavar="RUN…"), *flags(Serve)]
+    help = "Answer over HTTP and WebSockets, and show a page with a tab for each run; prints its address once it is ready."
+    return click.Command("serve", callback=go, params=params, help=help)
 
 
 def doctor() -> click.Command:
@@ -868,6 +892,7 @@ VERBS = {
     "export": ("write a run as ONNX, to run without torch", export),
     "info": ("what a run is and what it reached", info),
     "compare": ("runs side by side", compare),
+    "serve": ("answer over HTTP, and show a page", serve),
     "demo": ("train on data found on this machine", demo),
     "doctor": ("what this machine offers and what is used of it", doctor),
 }

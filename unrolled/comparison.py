@@ -32,6 +32,7 @@ class Options:
     )
     minutes: float = option(2.0, "wall time of the three tasks, about", minimum=0.05, maximum=1e7)
     steps: int | None = option(None, "training steps of a task at most, in place of minutes", minimum=1)
+    tell: bool = option(True, "in the tasks, gates begin with memories up to the lag; else as in any training")
     seed: int = option(1, "of weights and examples", minimum=0, maximum=2**62)
 
     def __post_init__(self) -> None:
@@ -66,13 +67,23 @@ class Start(NamedTuple):
 class Comparison(NamedTuple):
     starts: list[Start]
     trials: list[lag_tasks.Trial]
+    tell: bool  # whether the trials' gates were told the lag
 
 
 def compare(options: Options, progress: Progress) -> Comparison:
     """Gradients at the start, then the three tasks."""
     found = starts(options)
-    given = options.names, options.lag, options.hidden, options.layers, options.seed, options.steps, 60 * options.minutes
-    return Comparison(found, list(lag_tasks.trials(*given, progress)))
+    given = (
+        options.names,
+        options.lag,
+        options.hidden,
+        options.layers,
+        options.seed,
+        options.tell,
+        options.steps,
+        60 * options.minutes,
+    )
+    return Comparison(found, list(lag_tasks.trials(*given, progress)), options.tell)
 
 
 def starts(options: Options) -> list[Start]:

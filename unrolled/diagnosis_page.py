@@ -24,7 +24,12 @@ LINES = 12  # parameters drawn
 
 def of_cells(found: Comparison) -> dict[str, list[dict[str, Any]]]:
     """The tables of a comparison."""
-    return {"gradients before training": gradient_table(found), "tasks that need a memory": task_table(found)}
+    return {"gradients before training": gradient_table(found), f"tasks that need a memory, {begun(found)}": task_table(found)}
+
+
+def begun(found: Comparison) -> str:
+    """How the tasks' nets began: it decides much of what they reach."""
+    return "gates told the lag" if found.tell else "gates fresh"
 
 
 def of_run(found: Diagnosis) -> dict[str, list[dict[str, Any]]]:
@@ -130,12 +135,17 @@ def pictures_of_cells(found: Comparison) -> Callable[[ModuleType], dict[str, Any
             if start.theory is not None:
                 line = [start.theory.expected * distance for distance in range(len(start.norms))]
                 curves.append(plot.Curve(f"{start.cell}{of}, by its singular values", _tens(line), names.index(start.cell), "--"))
-        note = (
-            "Solid: as begun for the tasks; dotted: as drawn afresh, of a gated cell; dashed: the theory. See docs/gradients.md"
-        )
-        return {NAME: plot.reach(curves, _grids(plot, found, names), note)}
+        return {NAME: plot.reach(curves, _grids(plot, found, names), _key(found))}
 
     return draw
+
+
+def _key(found: Comparison) -> str:
+    """What the lines' styles mean; the tasks began told the lag, or fresh."""
+    told, fresh = "as begun for the tasks", "as drawn afresh, of a gated cell"
+    if not found.tell:
+        told, fresh = "with gates told the lag, or none to tell", "with gates as drawn afresh, as begun for the tasks"
+    return f"Solid: {told}; dotted: {fresh}; dashed: the theory. See docs/gradients.md"
 
 
 def _grids(plot: ModuleType, found: Comparison, names: list[str]) -> list[Any]:

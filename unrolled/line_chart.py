@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 540, 260, 64, 180, 34, 44
 LONGEST = 28  # characters of a name
-COLOURS = ("#0072b2", "#d55e00", "#009e73")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8d5a2b")
 TICKS = 5  # on an axis, about
 
 
@@ -26,8 +26,8 @@ def svg(title: str, x_name: str, lines: Mapping[str, Line], levels: Mapping[str,
     ys = [y for line in lines.values() for y in line.ys] + list(levels.values())
     if not xs:
         return ""
-    across, up = _scale(xs, LEFT, WIDTH - RIGHT), _scale(ys, HEIGHT - BOTTOM, TOP)
-    parts = [f'<text class="name" x="{LEFT}" y="18">{escape(title)}</text>', *_axes(across, up, x_name)]
+    across, up = scale(xs, LEFT, WIDTH - RIGHT), scale(ys, HEIGHT - BOTTOM, TOP)
+    parts = [f'<text class="name" x="{LEFT}" y="18">{escape(title)}</text>', *axes(across, up, x_name)]
     names = []
     for number, (name, line) in enumerate(lines.items()):
         colour = COLOURS[number % len(COLOURS)]
@@ -71,13 +71,13 @@ class Scale(NamedTuple):
         return power * next(step for step in (1, 2, 5, 10) if step * power >= rough * 0.999)
 
 
-def _scale(values: Sequence[float], begin: float, end: float) -> Scale:
+def scale(values: Sequence[float], begin: float, end: float) -> Scale:
     low, high = min(values), max(values)
     room = (high - low) * 0.05 or max(abs(low) * 0.05, 1e-3)
     return Scale(low - room, high + room, begin, end)
 
 
-def _axes(across: Scale, up: Scale, x_name: str) -> list[str]:
+def axes(across: Scale, up: Scale, x_name: str) -> list[str]:
     ground = HEIGHT - BOTTOM
     parts = [f'<path class="axis" d="M{LEFT} {TOP}V{ground}H{WIDTH - RIGHT}"/>']
     for value in _ticks(across):

@@ -13,9 +13,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from . import charts, line_chart, tables, tasks, template
 from . import config as settings
-from . import line_chart, tables, tasks, template
 from . import run as folders
+from .errors import UserError
 from .line_chart import Line
 
 ROWS = 40  # of a table, at most
@@ -72,18 +73,42 @@ def _measures(report: dict[str, Any]) -> str:
     return _table([{"measure": name} | {column: measures.get(name) for column, measures in columns.items()} for name in names])
 
 
-def _charts(folder: Path, measure: str, report: dict[str, Any]) -> str:
+def curves(path: str | Path, runs: Mapping[str, str | Path], measure: str) -> None:
+    """Write a picture, an SVG, of a measure of runs over their steps, and of the first run's baselines beside it."""
+    lines = {name: logged(Path(folder), measure) for name, folder in runs.items()}
+    for name, line in lines.items():
+        if not line.xs:
+            raise UserError(
+                f"the log of `{runs[name]}` has no measure `{measure}`", fix="log.jsonl in its folder names what it has"
+            )
+    report = folders.read_json(Path(next(iter(runs.values()))) / "report.json")
+    charts.lines(path, _titled(measure), "training steps", lines, _floors(report, measure))
+
+
+def _titled(measure: str) -> str:
+    return "loss while training" if measure == "train" else measure.replace("_", " ")
+
+
+def logged(folder: Path, name: str) -> Line:
+    """What the log of a run has of a measure, over its steps."""
     path = folder / "log.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    charts = []
-    for name, title in (("train", "loss while training"), (measure, f"{measure.replace('_', ' ')}, validation")):
-        found = [row for row in rows if isinstance(row.get(name), (int, float)) and "step" in row]
-        if len(found) > 1:
-            floors = {} if name == "train" else report.get("baselines", {})
-            levels = {floor: values[name] for floor, values in floors.items() if isinstance(values.get(name), float)}
-            line = Line([row["step"] for row in found], [row[name] for row in found])
-            charts.append(line_chart.svg(title, "steps", {"this run": line}, levels))
-    return "".join(charts)
+    found = [row for row in rows if isinstance(row.get(name), (int, float)) and "step" in row]
+    return Line([row["step"] for row in found], [row[name] for row in found])
+
+
+def _floors(report: dict[str, Any], name: str) -> dict[str, float]:
+    return {floor: values[name] for floor, values in report.get("baselines", {}).items() if isinstance(values.get(name), float)}
+
+
+def _charts(folder: Path, measure: str, report: dict[str, Any]) -> str:
+    drawn = []
+    for name, title in (("train", _titled("train")), (measure, f"{_titled(measure)}, validation")):
+        line = logged(folder, name)
+        if len(line.xs) > 1:
+            levels = {} if name == "train" else _floors(report, name)
+            drawn.append(line_chart.svg(title, "steps", {"this run": line}, levels))
+    return "".join(drawn)
 
 
 def _tables(report: dict[str, Any]) -> str:

@@ -303,11 +303,11 @@ class Album:
             len(rows), self.size, self.size, 3
         )
 
-    def spread(self, limit: int | None) -> Album:
-        """`limit` of them, always the same ones; all where there are no more."""
+    def spread(self, limit: int | None) -> np.ndarray:
+        """The rows of `limit` of them, always the same ones; of all where there are no more."""
         if limit is None or limit >= len(self):
-            return self
-        return self.chosen(np.sort(np.random.default_rng(0).permutation(len(self))[:limit]))
+            return np.arange(len(self))
+        return np.sort(np.random.default_rng(0).permutation(len(self))[:limit])
 
     def chosen(self, rows: Sequence[int] | np.ndarray) -> Album:
         values = ([value[i] for i in rows] for value in (self.captions, self.places, self.regions))

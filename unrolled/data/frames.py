@@ -169,6 +169,8 @@ def _of_film(path: Path) -> Info:
     """Packets are counted, since many a header does not say how many frames there are, or lies."""
     with _film(path) as (container, stream):
         about = stream.codec_context
+        if about is None:  # nobody knows how its pictures are packed
+            raise UserError(f"the film `{path}` cannot be read: its codec is not known", str(path), CONVERT)
         return Info(sum(1 for packet in container.demux(stream) if packet.size), about.height, about.width)
 
 
@@ -181,6 +183,9 @@ def _decoded(path: Path, size: int, numbers: set[int]) -> Iterator[np.ndarray]:
                 yield np.ascontiguousarray(np.rot90(small, round(frame.rotation / 90)))  # as the camera was held
             if i >= last:
                 return
+
+
+CONVERT = "ffmpeg -i IN OUT.mp4 makes an MP4 of most"
 
 
 class _film:
@@ -208,7 +213,7 @@ class _film:
 
 def _unread(path: Path, error: Exception) -> UserError:
     why = getattr(error, "strerror", None) or str(error)
-    return UserError(f"the film `{path}` cannot be read: {why.lower()}", str(path), "ffmpeg -i IN OUT.mp4 makes an MP4 of most")
+    return UserError(f"the film `{path}` cannot be read: {why.lower()}", str(path), CONVERT)
 
 
 def _existing(path: Path) -> Path:

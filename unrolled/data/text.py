@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 from ..errors import MISSING_EXTRA, UserError, did_you_mean, of_system
 
 BLOCK = 1 << 20  # bytes read at a time
+UNPACKED, RATIO = 64 << 20, 200  # bytes that any file may unpack to; a larger one may be so many times its size
 LOOK = 100  # lines looked at to see what a file is
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 TABLES = {".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -108,6 +109,7 @@ def _open(path: Path) -> BinaryIO:
 
 def blocks(path: Path) -> Iterator[bytes]:
     """A file's bytes, decompressed, a block at a time."""
+    most, done = max(UNPACKED, path.stat().st_size * RATIO), 0
     with _open(path) as file:
         while True:
             try:
@@ -118,6 +120,10 @@ def blocks(path: Path) -> Iterator[bytes]:
                 raise UserError(f"`{path}` is damaged: it does not unpack to its end", str(path)) from None
             if not block:
                 return
+            done += len(block)
+            if done > most and path.suffix in OPENERS:
+                said = f"`{path}` unpacks to over {RATIO} times its size: one thing again and again, no text"
+                raise UserError(said, str(path), "unpack it yourself, if it is one")
             yield block
 
 

@@ -36,6 +36,7 @@ from .. import (
     fit,
     gaze_page,
     pointing,
+    resnet,
     tables,
     unrolling,
     word_input,
@@ -47,7 +48,7 @@ from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..convolutional import Convolutional, grid
 from ..data import augment, captioned, pictures, vocab
-from ..data.batch import Rows
+from ..data.batch import Rows, open_rows, write_rows
 from ..data.captioned import Album, Captioned, Columns
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..decode import Beam, Hypothesis
@@ -55,11 +56,14 @@ from ..errors import UserError
 from ..kernels.output import cross_entropy
 from ..layers import begin_with, initialise
 from ..recurrent import Recurrent, drop
+from ..resnet import ResNet
 
 MEASURE = "cider_missing"
 MEASURING = fit.Measuring("pictures", probe=16, few=200, many=1_000_000, warming=0, untrained=2.0)
 TRY = ("predict {run} picture.jpg", "look {run} picture.jpg --out look.png")
 TAKES = "picture"
+SCRATCH = "scratch"
+ENCODERS = (SCRATCH, *resnet.SHAPES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +79,9 @@ class Config:
     hidden: int | None = option(None, "units a layer  [128 of small pictures, else 256]", minimum=1, maximum=100_000)
     layers: int = option(1, "recurrent layers", minimum=1, maximum=100)
     attention: str = option("additive", "how the decoder looks at the places", choices=attention.KINDS)
-    size: int | None = option(None, "pixels a side that pictures are stretched to  [64 or 96]", minimum=8, maximum=1024)
+    weights: str | None = option(None, "a .safetensors file of a ResNet with torchvision's names: the encoder, frozen")
+    encoder: str | None = option(None, "what looks at pictures  [scratch, or what --weights holds]", choices=ENCODERS)
+    size: int | None = option(None, "pixels a side that pictures are stretched to  [64 or 96; 224]", minimum=8, maximum=1024)
     stages: int | None = option(
         None, "of the convolutional net, each halves the sides  [to 8 places a side]", minimum=1, maximum=8
     )
@@ -119,9 +125,22 @@ class Part:
     album: Album
     ids: Rows
     bounds: np.ndarray
+    places: Rows | None = None  # what a frozen net sees of each, P · C
 
     def __len__(self) -> int:
         return len(self.album)
+
+    def seen(self, rows: np.ndarray) -> Tensor:
+        """Pictures (B, 3, S, S), or what a frozen net sees of them (B, P · C)."""
+        if self.places is None:
+            return augment.plain(self.album.taken(rows))
+        return torch.from_numpy(self.places.taken(rows).ids.reshape(len(rows), -1)).float()
+
+    def spread(self, codec: Codec, limit: int | None) -> Part:
+        """`limit` of the pictures, always the same ones; all where there are no more."""
+        rows = self.album.spread(limit)
+        places = None if self.places is None else self.places.taken(rows)
+        return dataclasses.replace(encode(codec, self.album.chosen(rows)), places=places)
 
 
 class Data(NamedTuple):
@@ -132,7 +151,7 @@ class Data(NamedTuple):
 
 
 class Batch(NamedTuple):
-    pictures: Tensor  # (B, 3, S, S) 0 to 1
+    pictures: Tensor  # (B, 3, S, S) 0 to 1; or (B, P · C), what a frozen net sees of them
     target: Tensor  # (B, K, T) `end`, then the symbols
     following: Tensor  # (B, K, T) the symbols, then `end`
     lengths: Tensor  # (B, K) symbols, `end` among them; 0: no caption
@@ -169,7 +188,8 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     spool.mkdir(parents=True, exist_ok=True)
     columns = Columns(config.picture, config.caption)
     found = captioned.find(config.data, spool, columns, config.encoding)
-    size = config.size or (64 if captioned.sizes(found.pictures) <= 96 else 96)
+    seer = _seer(config)
+    size = config.size or (LARGE if seer else 64 if captioned.sizes(found.pictures) <= 96 else 96)
     album, kept, told = captioned.decode(found.pictures, size, spool / "found")
     said = [*found.said, *told]
     train, held = _split(config, kept)
@@ -185,7 +205,32 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
         raise UserError("too few pictures to train on and to validate on", ", ".join(config.data), "give more, or --dev")
     codec = _codec(config, base, [text for i in parts["train"][1] for text in album.captions[i]])
     accounts = {name: captioned.keep(folder / name, *part) for name, part in parts.items()}
-    return reopen(codec, accounts | {"size": size, "said": said}, folder)
+    if seer is not None:
+        for name, account in accounts.items():
+            account["places"] = _keep_places(seer, captioned.open_album(folder / name, account), folder / name)
+    return reopen(codec, accounts | {"size": size, "said": said, "encoder": seer.name if seer else SCRATCH}, folder)
+
+
+LARGE = 224  # pixels a side that ResNets were trained on
+
+
+def _seer(config: Config) -> ResNet | None:
+    """The frozen net of --weights."""
+    if config.weights is None:
+        if config.encoder not in (None, SCRATCH):
+            raise UserError(f"`--encoder {config.encoder}` is given without its weights", fix="--weights FILE.safetensors")
+        return None
+    found = resnet.read(config.weights)
+    if config.encoder not in (None, found.name):
+        raise UserError(f"`{config.weights}` is a {found.name}, `--encoder` says {config.encoder}", config.weights)
+    return found
+
+
+def _keep_places(seer: ResNet, album: Album, path: Path) -> dict[str, Any]:
+    """Write what a frozen net sees of each picture beside `path`: places, P · C numbers of 16 bits a row."""
+    parts = np.array_split(np.arange(len(album)), -(-len(album) // 16))
+    seen = (row for rows in parts for row in seer(augment.plain(album.taken(rows))).half().flatten(1).numpy())
+    return write_rows(path.with_suffix(".places"), np.dtype(np.float16), seen)
 
 
 def _split(config: Config, kept: Sequence[Captioned]) -> tuple[list[int], list[int]]:
@@ -219,8 +264,14 @@ def _codec(config: Config, base: Codec | None, texts: list[str]) -> Codec:
 
 def reopen(codec: Codec, accounts: dict[str, Any], folder: Path) -> Data:
     """The Data that `read` wrote to `folder`."""
-    parts = (encode(codec, captioned.open_album(folder / name, accounts[name])) for name in ("train", "dev"))
-    return Data(codec, *parts, accounts)
+    return Data(codec, *(_opened(codec, accounts[name], folder / name) for name in ("train", "dev")), accounts)
+
+
+def _opened(codec: Codec, account: dict[str, Any], path: Path) -> Part:
+    part = encode(codec, captioned.open_album(path, account))
+    if account.get("places") is None:
+        return part
+    return dataclasses.replace(part, places=open_rows(path.with_suffix(".places"), account["places"]))
 
 
 def encode(codec: Codec, album: Album) -> Part:
@@ -240,7 +291,8 @@ class Model(nn.Module):
         self.grid = grid(config.size, config.size, config.stages)
         self.smoothing, self.everywhere, self.dropout = config.smoothing, config.everywhere, config.dropout or 0.0
         self.longest = config.longest
-        self.encoder = Convolutional([max(8, config.width >> i) for i in reversed(range(config.stages))])
+        widths = [max(8, config.width >> i) for i in reversed(range(config.stages))]
+        self.encoder = ResNet(config.encoder) if config.encoder in resnet.SHAPES else Convolutional(widths)
         self.memory = nn.Linear(self.encoder.width, H)
         self.embed = nn.Embedding(codec.size, E)
         self.decoder = Recurrent(config.cell, E, H, config.layers, dropout=self.dropout, variational=True)
@@ -254,8 +306,9 @@ class Model(nn.Module):
         self.output.weight = self.embed.weight
 
     def encode(self, pictures: Tensor) -> tuple[Tensor, State]:
-        """pictures (B, 3, S, S) -> places (B, P, H), and the decoder's first state."""
-        places = drop(self.encoder(pictures), self.dropout, self.training, variational=False)
+        """pictures (B, 3, S, S), or what a frozen net sees of them (B, P · C) -> places (B, P, H), the decoder's first state."""
+        seen = self.encoder(pictures) if pictures.ndim > 2 else pictures.unflatten(1, (-1, self.encoder.width))
+        places = drop(seen, self.dropout, self.training, variational=False)
         memory = self.memory(places)
         middle, states = memory.mean(1), self.decoder.cells[0].states
         return memory, tuple(layer(middle) if i % states else layer(middle).tanh() for i, layer in enumerate(self.bridge))
@@ -327,10 +380,13 @@ def plan(config: Config, data: Data) -> Config:
     """The config with sizes chosen."""
     config = config if config.steps else fill(config, minutes=10.0)
     size = data.accounts["size"]
-    stages = max(1, math.ceil(math.log2(size / 8)))
+    config = dataclasses.replace(config, encoder=data.accounts["encoder"])
+    scratch = config.encoder == SCRATCH
+    stages = max(1, math.ceil(math.log2(size / 8))) if scratch else 5
     width = word_input.width(config.vectors, config.embedding, data.codec.size)
     longest = int(np.ceil(1.2 * np.quantile(data.train.ids.lengths, 0.99))) + 2
     units, channels = (128, 96) if size <= 64 else (256, 256)
+    channels = channels if scratch else resnet.width(config.encoder)
     config = fill(config, hidden=units, width=channels, stages=stages, embedding=width or units, longest=longest)
     return fill(config, size=size, batch=32, rate=2e-3, vocabulary=data.codec.size)
 
@@ -339,11 +395,14 @@ def settle(config: Config, data: Data) -> Config:
     """The config with what keeps a net from learning pictures by heart: the more, the oftener each is seen."""
     through = config.steps * config.batch / len(data.train)
     dropout = round(float(np.clip(0.1 * np.log2(through / 16), 0, 0.4)), 2)
-    return fill(config, dropout=dropout, augment=round(float(np.clip((through - 15) / 30, 0, 1)), 2))
+    changed = 0.0 if config.encoder != SCRATCH else round(float(np.clip((through - 15) / 30, 0, 1)), 2)
+    return fill(config, dropout=dropout, augment=changed)
 
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     """Begin the symbols that --vectors knows with its vectors, which are trained on."""
+    if config.weights is not None:
+        model.encoder = resnet.read(config.weights)
     symbols = [codec.text(i).strip() for i in range(FIRST, codec.size)]
     return word_input.take(config.vectors, True, codec, lambda known: begin_with(model.embed, FIRST, symbols, known))
 
@@ -356,7 +415,7 @@ def prime(model: Model, data: Data) -> None:
     model.output.bias.copy_((counts / counts.sum()).log())
 
 
-STRUCTURE = ("cell", "hidden", "layers", "attention", "size", "stages", "width", "symbols", "embedding")
+STRUCTURE = ("cell", "hidden", "layers", "attention", "size", "stages", "width", "encoder", "symbols", "embedding")
 
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
@@ -392,7 +451,10 @@ class Batches:
             self.kept = epoch, np.random.default_rng((self.config.seed, epoch)).permutation(len(self.part))
         rows = np.sort(self.kept[1][within * self.rows : (within + 1) * self.rows])
         random = np.random.default_rng((self.config.seed, epoch, within))
-        seen = augment.augmented(self.part.album.taken(rows), random, self.config.augment or 0.0, self.flips)
+        if self.part.places is not None:
+            seen = self.part.seen(rows)
+        else:
+            seen = augment.augmented(self.part.album.taken(rows), random, self.config.augment or 0.0, self.flips)
         batch = batch_of(self.part, rows, seen, random)
         return batch._replace(own=torch.full((len(rows),), self.own * step)) if self.own else batch
 
@@ -474,8 +536,7 @@ def calibrate(model: Model, codec: Codec, part: Part, limit: int) -> None:
 
 def evaluate(model: Model, codec: Codec, part: Part, limit: int | None = None) -> dict[str, float]:
     """The measures of about `limit` pictures, or of all; of captions that the net wrote by itself."""
-    part = part if limit is None or limit >= len(part) else encode(codec, part.album.spread(limit))
-    found, extra = measured(model, codec, part)[1:]
+    found, extra = measured(model, codec, part.spread(codec, limit))[1:]
     return found._asdict() | extra | {MEASURE: 10 - found.cider}
 
 
@@ -483,7 +544,7 @@ def measured(model: Model, codec: Codec, part: Part) -> tuple[list[str], caption
     """What is written of a part, its measures, and those that are this task's own."""
     album, ids, looks = part.album, [], []
     for rows in np.array_split(np.arange(len(album)), -(-len(album) // captioner.AT_ONCE)):
-        seen = augment.plain(album.taken(rows))
+        seen = part.seen(rows)
         some = [symbols(hypotheses[0]) for hypotheses in search(model, seen, Predict())]
         ids += some
         looks += [weights for weights, _ in looked_at(model, seen, some)] if any(album.regions) else []
@@ -533,7 +594,7 @@ def per_symbol(model: Model, part: Part) -> float:
     model.eval()
     device, total = model.output.weight.device, 0.0
     for rows in np.array_split(np.arange(len(part)), -(-len(part) // 64)):
-        batch = batch_of(part, rows, augment.plain(part.album.taken(rows)), None)
+        batch = batch_of(part, rows, part.seen(rows), None)
         batch = Batch(*(value if value is None else value.to(device) for value in batch))
         (features, _), _ = model(batch, None)
         places = inside(batch)
@@ -682,7 +743,7 @@ def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
     """What the report holds beside the measures; keeps what the nearest picture's floor needs."""
     known = caption_floors.known(data.train.album)
     folders.write_bytes(run.folder / NEIGHBOURS, caption_floors.write(known))
-    told = examine(run, encode(run.codec, data.dev.album.spread(limit)))
+    told = examine(run, data.dev.spread(run.codec, limit))
     return {"tables": told, "reached": _reached(told["measures"])}
 
 

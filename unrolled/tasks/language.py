@@ -15,7 +15,7 @@ import bz2
 import dataclasses
 import math
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -530,21 +530,69 @@ def _writer(run: Any) -> writer.Writer:
 AT_ONCE = 16  # symbols written between two looks at them
 
 
+class Expected(NamedTuple):
+    """A symbol of a text, and what the net expected in its place."""
+
+    text: str  # what it adds to the text; "" where none stands yet
+    probability: float | None
+    likeliest: list[tuple[str, float]]  # symbols and probabilities, the likeliest first
+
+
+SHOWN = 8  # symbols that are told of what was expected
+
+
+def watched(run: Any, options: Sample) -> Iterator[Expected]:
+    """What `sample` writes with these options, symbol by symbol, each with what the net expected there; `stop` is not obeyed."""
+    seen: list[np.ndarray] = []
+    piece = run.codec.decoder(after=options.prompt)
+    draws = writer.Writer(run.codec, partial(_draw, run, seen=seen.append), partial(_after, run))
+    for (i,) in writer.drawn_until_end(draws, options, 1):
+        found = _expected(run.codec, seen.pop(0), int(i))
+        if i == END:
+            break
+        yield found._replace(text=piece(int(i)))
+    if rest := piece(None):
+        yield Expected(rest, None, [])
+
+
+def expected(run: Any, written: str, label: str | None = None) -> list[Expected]:
+    """What the net expected in the place of each symbol of a text, and last what it expects after it."""
+    step, state = stepper(run.model, writer.label_asked(run.codec, label))
+    found, ids, piece = [], run.codec.encode(written).tolist(), run.codec.decoder()
+    for before, i in zip([run.codec.start, *ids], [*ids, None], strict=True):
+        logits, state = step(np.array([before]), state)
+        text_of = piece(i) if i != UNKNOWN else run.codec.pieces(written)[len(found)]
+        found.append(_expected(run.codec, logits[0], i)._replace(text=text_of))
+    return found
+
+
+def _expected(codec: Codec, logits: np.ndarray, i: int | None) -> Expected:
+    """With no text yet."""
+    never = writer.banned(codec)
+    shares = np.exp(decode.log_softmax(logits[None])[0])
+    shown = np.argsort(-shares, kind="stable")[: SHOWN + len(never)].tolist()
+    names = [(codec.text(n), float(shares[n])) for n in shown if n not in never]
+    return Expected("", None if i is None else float(shares[i]), names[:SHOWN])
+
+
 def _draw(
-    run: Any, options: Sample, rows: int, filters: decode.Sampling, random: np.random.Generator
+    run: Any, options: Sample, rows: int, filters: decode.Sampling, random: np.random.Generator,
+    seen: Callable[[np.ndarray], None] | None = None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
-    """Ids (rows,) of each step, for ever."""
+    """Ids (rows,) of each step, for ever.
+
+    seen  is told the logits (V,) that the first row's next symbol is drawn by, one symbol ahead at most
+    """
     net = packed(run.model, writer.label_asked(run.codec, options.label), options.int8)
     if net is not None:
-        return _compiled(net, run, writer.prompted(run.codec, options), rows, filters, random)
-    step, logits, state = _after(run, options)
-    logits, state = np.repeat(logits, rows, 0), tuple(s.repeat(rows, 0) for s in state)
-    return decode.sample(step, logits, state, filters, random, writer.banned(run.codec))
+        return _compiled(net, run, writer.prompted(run.codec, options), rows, filters, random, seen)
+    return _by_torch(run, options, rows, filters, random, seen)
 
 
 def _compiled(
-    net: Any, run: Any, prompt: list[int], rows: int, filters: decode.Sampling, random: np.random.Generator
-) -> Iterator[np.ndarray]:
+    net: Any, run: Any, prompt: list[int], rows: int, filters: decode.Sampling, random: np.random.Generator,
+    seen: Callable[[np.ndarray], None] | None,
+) -> Iterator[np.ndarray]:  # fmt: skip
     from ..kernels import writing
 
     state = np.stack([s.numpy() for s in run.model.start(1)])  # (L·S, 1, H)
@@ -552,12 +600,33 @@ def _compiled(
     state, logits = state.repeat(rows, 1), logits.repeat(rows, 0)
     recent = np.full((rows, 0 if filters.repetition_penalty == 1.0 else filters.window), -1)
     never = np.array(writer.banned(run.codec))
+    at_once = AT_ONCE if seen is None else 1
     while True:
-        uniform = random.random((AT_ONCE, rows))
+        if seen is not None:
+            seen(logits[0].copy())
+        uniform = random.random((at_once, rows))
         ids = writing.write(net, logits, state, recent, writing.numbers(filters), never, uniform)
         if (ids < 0).any():
             raise UserError("the model's probabilities are no numbers: its weights are damaged, or its training diverged")
         yield from ids
+
+
+def _by_torch(
+    run: Any, options: Sample, rows: int, filters: decode.Sampling, random: np.random.Generator,
+    seen: Callable[[np.ndarray], None] | None,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    step, logits, state = _after(run, options)
+    logits, state = np.repeat(logits, rows, 0), tuple(s.repeat(rows, 0) for s in state)
+    if seen is None:
+        return decode.sample(step, logits, state, filters, random, writer.banned(run.codec))
+
+    def told(ids: np.ndarray, before: decode.State) -> tuple[np.ndarray, decode.State]:
+        after, now = step(ids, before)
+        seen(after[0].copy())
+        return after, now
+
+    seen(logits[0].copy())
+    return decode.sample(told, logits, state, filters, random, writer.banned(run.codec))
 
 
 def _after(run: Any, options: Sample) -> tuple[decode.Step, np.ndarray, decode.State]:

@@ -722,20 +722,29 @@ EVERY = 0.1  # seconds of a file between two looks at what has been said so far
 
 def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
     """What has been said so far, as it changes: in a sound file, raw sound on standard input (`-`), at the microphone (`mic`)."""
-    net, rate = transcriber(run, options, options.pause), run.model.logmel.rate
-    blocks = sound.heard(source, rate, options.hertz, EVERY)
-    state, before = net.start(), ""
-    for block in blocks:
-        said, state = net(block, state)
-        for one in said:
-            yield _event(run, one, final=True)
-            before = ""
-        found = net.so_far(state)
-        if (text := _written(run.codec, found.ids)) != before:
-            yield _event(run, Said(found, state.heard + len(state.held)), final=False)
-            before = text
-    for one in net.end(state):
-        yield _event(run, one, final=True)
+    hear = Following(run, transcriber(run, options, options.pause))
+    for block in sound.heard(source, run.model.logmel.rate, options.hertz, EVERY):
+        yield from hear(block)
+    yield from hear(None)
+
+
+class Following:
+    """One stream: samples (N,) of any number, or None at its end -> what has been said so far, where that has changed."""
+
+    def __init__(self, run: Any, net: Transcriber):
+        self.run, self.net, self.state, self.before = run, net, net.start(), ""
+
+    def __call__(self, samples: np.ndarray | None) -> list[dict[str, Any]]:
+        if samples is None:
+            return [_event(self.run, one, final=True) for one in self.net.end(self.state)]
+        said, self.state = self.net(samples, self.state)
+        events = [_event(self.run, one, final=True) for one in said]
+        self.before = "" if said else self.before
+        found = self.net.so_far(self.state)
+        if (text := _written(self.run.codec, found.ids)) != self.before:
+            events.append(_event(self.run, Said(found, self.state.heard + len(self.state.held)), final=False))
+            self.before = text
+        return events
 
 
 def _event(run: Any, said: Said, final: bool) -> dict[str, Any]:

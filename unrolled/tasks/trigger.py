@@ -527,19 +527,21 @@ class Answer(NamedTuple):
 def predict(run: Any, paths: Sequence[Path], options: Predict) -> list[Answer]:
     """When the word is said in each sound file."""
     net = at_threshold(detector(run.model), options.threshold)
-    answers = []
-    for path in paths:
-        state, highest, events = net.start(), 0.0, []
-        for block in sound.blocks(path, net.rate):
-            probabilities, found, state = net(block, state)
-            highest = max(highest, float(probabilities.max(initial=0)))
-            events += [_rounded(event) for event in found]
-        answers.append(Answer(round(highest, 4), events))
-    return answers
+    return [detected(net, sound.blocks(path, net.rate)) for path in paths]
 
 
-def _rounded(event: Event) -> dict[str, float]:
-    """To the millisecond; the net does not know its probabilities to more than four digits."""
+def detected(net: Detector, blocks: Iterable[np.ndarray]) -> Answer:
+    """When the word is said in a sound, given in blocks of samples (N,)."""
+    state, highest, events = net.start(), 0.0, []
+    for block in blocks:
+        probabilities, found, state = net(block, state)
+        highest = max(highest, float(probabilities.max(initial=0)))
+        events += [told_of(event) for event in found]
+    return Answer(round(highest, 4), events)
+
+
+def told_of(event: Event) -> dict[str, float]:
+    """An event as data, to the millisecond; the net does not know its probabilities to more than four digits."""
     return {"time": round(event.time, 3), "probability": round(event.probability, 4)}
 
 
@@ -614,7 +616,7 @@ def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
     for event, path in capture.kept(net, sound.heard(source, net.rate, options.hertz), folder, *written):
         if start is not None and not start.waits:
             start(event)
-        yield _rounded(event) | ({} if path is None else {"sound": str(path)})
+        yield told_of(event) | ({} if path is None else {"sound": str(path)})
     if start is not None:
         start.wait()
 

@@ -258,7 +258,7 @@ class Model(nn.Module):
         self.pool = Pooling(config.pooling, width, self.both)
         self.hidden = None
         if self.recurrent is None:  # a mean of frames needs a layer behind it to tell what stood together (Iyyer et al. 2015)
-            self.hidden, width = nn.Linear(width, config.hidden), config.hidden
+            self.hidden, width = nn.Sequential(nn.Linear(width, config.hidden), nn.LayerNorm(config.hidden)), config.hidden
         self.output = nn.Linear(width, len(codec.labels))
         self.register_buffer("sharpness", torch.ones(()))  # of the logits when not training; see calibrate
         for part in (self.place, self.recurrent, self.hidden, self.output):
@@ -448,7 +448,7 @@ def settings(config: Config, data: Data) -> fit.Settings:
 def picture(model: Model) -> unrolling.Net:
     """The net over time, for the verb graph."""
     layers = () if model.recurrent is None else unrolling.recurrent(model.recurrent)
-    hidden = () if model.hidden is None else (unrolling.dense("hidden", model.hidden),)
+    hidden = () if model.hidden is None else (unrolling.dense("hidden", model.hidden[0]),)
     rows = (unrolling.seen(model.convolution), unrolling.dense("features", model.place), *layers, *hidden)
     rows = (*rows, unrolling.dense("output", model.output))
     if model.per_frame:

@@ -665,6 +665,16 @@ def generate(
     run: Any, options: Sample, prompt: np.ndarray, shown: Callable[[int, int], None] = lambda done, of: None
 ) -> np.ndarray:
     """Sounds (streams, prompt and what was made), full scale 1."""
+    size, done, parts = max(1, round(options.seconds * run.config.hertz)), 0, [np.repeat(prompt[None], options.streams, 0)]
+    for part in pieces(run, options, prompt):
+        parts.append(part)
+        done += part.shape[1]
+        shown(done, size)
+    return np.concatenate(parts, 1)
+
+
+def pieces(run: Any, options: Sample, prompt: np.ndarray) -> Iterator[np.ndarray]:
+    """What `generate` makes after the prompt, as it comes: (streams, N)."""
     model, config, streams = run.model, run.config, options.streams
     size = max(1, round(options.seconds * config.hertz))
     net, random = synthesiser_of(model, options.precision), np.random.default_rng(options.seed)
@@ -674,16 +684,13 @@ def generate(
     state = net.start(1)
     net.force(inputs[None], state, leads(-model.field, len(inputs)))
     state = tuple(np.repeat(array, streams, 0) for array in state)
-    parts = [np.repeat(prompt[None], streams, 0)]
     for begin in range(0, size, AT_ONCE):
         number = min(AT_ONCE, size - begin)
         uniforms = random.random((number, streams) if config.head == "mu-law" else (number, streams, 2)).swapaxes(0, 1)
         condition = leads(len(prompt) + begin, number)
         condition = None if condition is None else np.repeat(condition, streams, 0)
         made = net(number, state, uniforms, options.temperature, options.top_p or 1.0, condition)
-        parts.append(mu_law.samples(made) if config.head == "mu-law" else made)
-        shown(begin + number, size)
-    return np.concatenate(parts, 1)
+        yield mu_law.samples(made) if config.head == "mu-law" else made
 
 
 def _leading(run: Any, options: Sample, size: int) -> Callable[[int, int], np.ndarray | None]:

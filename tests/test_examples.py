@@ -1,0 +1,135 @@
+"""The course: a page and a script for each topic of the lecture; what a page shows is what its script makes."""
+
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+COURSE, EXAMPLES = ROOT / "docs" / "course", ROOT / "examples"
+PAGES = sorted(COURSE.glob("[0-9]*.md"))
+TOPICS = [re.sub(r"^\d+-", "", page.stem) for page in PAGES]
+LINES, BYTES = 15, 60_000  # of a script, of a picture
+
+
+class Number(NamedTuple):
+    """What a script prints, found by a pattern with one group, and between what it must lie."""
+
+    pattern: str
+    least: float
+    most: float
+
+
+NUMBERS = {
+    "basic-rnn": [Number(r"largest difference from the layer: (\S+)", 0, 2e-7)],
+    "unrolled-graph": [Number(r"net: .* (\S+) bits_per_character", 0, 4)],
+    "five-types": [],
+    "language-modelling": [Number(r"book: .* (\S+) bits_per_character", 0.25, 0.4)],
+    "gradients": [Number(r"times (\S+) a step", 0.6, 0.65), Number(r"by theory (\S+)", 0.6, 0.65)],
+    "gru": [Number(r"z = 0.007 at rest: after the pulse each step keeps (\S+)", 0.99, 0.995)],
+    "lstm": [Number(r"rnn: (\S+) %", 10, 40), Number(r"gru: (\S+) %", 95, 100), Number(r"lstm: (\S+) %", 95, 100)],
+    "future": [Number(r"forward: .* (\S+) span_f1", 0.4, 0.75)],
+    "bidirectional": [Number(r"both: .* (\S+) span_f1", 0.95, 1)],
+    "deep": [Number(r"1-layers: .* (\S+) bits_per_character", 0.5, 1.5)],
+    "one-hot": [Number(r"king and queen: (\S+);", 0, 0), Number(r"a row of E: (\S+)", 0, 0)],
+    "word2vec": [Number(r"tea and milk: (\S+);", 0.95, 1), Number(r"tea and books: (\S+)", 0, 0.7)],
+    "arithmetic": [Number(r"man is to woman as king is to queen \((\S+)\)", 0.7, 1)],
+    "t-sne": [Number(r"trustworthiness (\S+),", 0.8, 1), Number(r"overlap (\S+)", 0.3, 1)],
+    "glove": [Number(r"True .*False (\S+)'", 0.5, 1)],
+    "sentiment": [Number(r"stars: .* (\S+) accuracy", 0.5, 1)],
+    "translation": [Number(r"french: (\S+) bleu", 80, 100)],
+    "captioning": [Number(r"captions: .* (\S+) cider", 0, 10)],
+    "attention": [Number(r"looking: (\S+) bleu", 30, 100)],
+    "video": [Number(r"moves: .* (\S+) accuracy", 0.5, 1)],
+    "speech": [Number(r"heard: .* (\S+) word_error_rate", 0, 0.5)],
+    "trigger": [Number(r"threshold (\S+)", 0, 1)],
+    "wavenet": [Number(r"strings: .* (\S+) nats_per_sample", 2, 4.5)],
+}
+
+
+def script(topic: str) -> Path:
+    (found,) = EXAMPLES.glob(f"{topic}.*")
+    return found
+
+
+def fenced(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.S | re.M)
+
+
+def test_every_script_has_its_page_and_every_page_its_numbers():
+    assert [page.stem for page in PAGES] == [f"{number:02}-{topic}" for number, topic in enumerate(TOPICS, 1)]
+    assert sorted(TOPICS) == sorted(path.stem for path in EXAMPLES.iterdir()) == sorted(NUMBERS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_shows_its_script_and_ends_in_something_to_try(page):
+    topic = page.stem[3:]
+    text, own = page.read_text(), script(topic)
+    assert fenced(page, {".py": "python", ".sh": "sh"}[own.suffix]) == [own.read_text()]
+    assert len(own.read_text().splitlines()) <= LINES
+    heads = [text.index(head) for head in ("\n    ", "\n```", "\n**See**", "\n**Try**", "\n**Code**")]  # the equation first
+    assert heads == sorted(heads)
+    named = re.findall(r"`(unrolled/[\w/]+\.py)`", text[heads[-1] :])
+    assert named and [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_pictures_of_a_page_are_small_and_its_script_makes_them(page):
+    topic, shown = page.stem[3:], re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text())
+    assert shown
+    for name in shown:
+        assert name.startswith(topic) and (COURSE / name).stat().st_size < BYTES
+        assert ElementTree.parse(COURSE / name).getroot().tag.endswith("svg")
+
+
+def test_the_course_names_every_page_in_its_order():
+    assert re.findall(r"\]\((\d[^)]+)\)", (COURSE / "README.md").read_text()) == [page.name for page in PAGES]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_leads_to_the_next_one(page):
+    after = [*PAGES[PAGES.index(page) + 1 :], COURSE / "README.md"][0]
+    assert page.read_text().rstrip().splitlines()[-1].endswith(f"]({after.name})")
+
+
+# --- the scripts run
+
+
+@pytest.fixture(scope="module")
+def spent():
+    """Processor seconds of each script that has run."""
+    seconds = {}
+    yield seconds
+    print("\n" + "\n".join(f"{each:6.1f} s  {topic}" for topic, each in seconds.items()))
+    print(f"{sum(seconds.values()):6.1f} s  processor time of {len(seconds)} scripts")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_script_runs_in_an_empty_folder(topic, tmp_path, spent):
+    own, bin = script(topic), Path(sys.executable).parent
+    clean = {"PATH": f"{bin}:/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+    command = [sys.executable if own.suffix == ".py" else "bash", str(own)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=300)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent[topic] = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    assert done.returncode == 0, done.stderr
+    (page,) = COURSE.glob(f"*-{topic}.md")
+    for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text()):
+        assert ElementTree.parse(tmp_path / name).getroot().tag.endswith("svg")
+    told = done.stdout + done.stderr
+    for number in NUMBERS[topic]:
+        found = re.findall(number.pattern, told)
+        assert found, f"{number.pattern} is not in\n{told}"
+        assert number.least <= float(found[-1]) <= number.most, (number, found)
+
+
+@pytest.mark.slow
+def test_all_scripts_together_take_less_than_five_minutes_of_two_cores(spent):
+    assert 0 < sum(spent.values()) < 2 * 5 * 60
