@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from unrolled import api, cli, future_page
+from unrolled import api, cli, future_page, named
 from unrolled.data import tagged
 from unrolled.data.batch import Buckets, Rows, borders
 from unrolled.errors import UserError
@@ -217,7 +217,7 @@ def test_capitals_are_blamed_only_where_they_are_what_differs(tmp_path, text, ve
 def test_a_word_is_spelled_in_bytes():
     assert spelled("aé").tolist() == [98, 0xC3 + 1, 0xA9 + 1]
     long = spelled("a" * 50 + "b" * 50)
-    assert len(long) == tag.SPELLED and set(long[:12]) == {98} and set(long[12:]) == {99}
+    assert len(long) == named.SPELLED and set(long[:12]) == {98} and set(long[12:]) == {99}
 
 
 def test_a_batch_holds_words_spelling_and_tags_where_they_belong(both):

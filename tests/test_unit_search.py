@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unrolled import api, cli, unit_page
+from unrolled import api, cli, unit_page, writer
 from unrolled.errors import UserError
 from unrolled.tasks import language
 from unrolled.unit_search import correlations, search, things
@@ -68,7 +68,7 @@ def test_states_gates_and_probabilities_are_those_of_the_steps(run):
     state, before, size = model.start(1), run.codec.start, model.layers[0].cells[0].states
     for t, i in enumerate(run.codec.encode(TEXT).tolist()):
         logits, state = model.step(torch.tensor([before]), state)
-        logits[:, language.banned(run.codec)] = -torch.inf
+        logits[:, writer.banned(run.codec)] = -torch.inf
         assert found.probabilities[t] == pytest.approx(float(logits.softmax(-1)[0, i]), abs=1e-5)
         assert found.likeliest[t][0][1] == pytest.approx(float(logits.softmax(-1).max()), abs=1e-5)
         if t:

@@ -742,6 +742,31 @@ def demo() -> click.Command:
     return click.Command("demo", callback=go, params=params, help="Train a task on data found or made on this machine.")
 
 
+def export() -> click.Command:
+    def go(run: str, to: str, int8: bool, as_json: bool) -> None:
+        from . import api
+        from . import export as exporting
+
+        written = exporting.export(api.load(run), Path(to), int8)
+        if as_json:
+            for file in written:
+                click.echo(_line(_plain(file)))
+            return
+        for file in written:
+            click.echo(f"{file.path}  {file.bytes:,} bytes, at most {file.difference:.1g} from the model")
+            for line in exporting.told(file.int8) if file.int8 else ():
+                click.echo(f"  {line}")
+
+    params = [
+        _run_argument(),
+        click.Option(["--to"], required=True, metavar="FILE", help="a .onnx"),
+        click.Option(["--int8"], is_flag=True, help="round weights to 8 bits, where onnxruntime's quantiser does"),
+        _json_flag(),
+    ]
+    help = "Write a run as ONNX, checked against the model; unrolled.runtime runs it without torch."
+    return click.Command("export", callback=go, params=params, help=help)
+
+
 def serve() -> click.Command:
     from .serve.options import Serve
 
@@ -870,6 +895,7 @@ VERBS = {
     "record": ("record takes of a word, one after another", record),
     "score": ("how surprised a language run is by a text", score),
     "vectors": ("words and their vectors: neighbours, analogies, a map", vectors),
+    "export": ("write a run as ONNX, to run without torch", export),
     "info": ("what a run is and what it reached", info),
     "compare": ("runs side by side", compare),
     "serve": ("answer over HTTP, and show a page", serve),

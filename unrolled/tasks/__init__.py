@@ -57,6 +57,8 @@ watch(model, codec, part, limit)     what stands in for evaluate while training,
 compared(runs, texts)                runs on the same data, and whether they differ by chance (compare --data)
 others(options)                      the task and the folders of other runs that options name
 together(run, others)                the run with others that vote too (predict --beside), or that it writes with (--lm RUN)
+graph(builder, run)                  writes the model as ONNX graphs; returns what computes the same, for each (the verb export)
+exported(run)                        what a runtime needs to know beside graph and codec, as JSON has it
 AT_ONCE                              items that `predict` is given at once; of 1, a file that cannot be read loses no other
 
 A page that can be looked into (the verb look):
