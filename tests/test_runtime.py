@@ -197,3 +197,9 @@ def test_what_is_no_exported_file_is_said(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="`onnxruntime` is not installed; exported files need it") as caught:
         runtime.load(tmp_path / "other.onnx")
     assert caught.value.code == 3
+
+
+def test_a_file_of_a_task_that_is_not_known_is_refused(opened, monkeypatch):
+    monkeypatch.delitem(runtime.KINDS, "classify")
+    with pytest.raises(UserError, match="is of the task `classify`; this version runs language, tag, translate"):
+        opened(reader())

@@ -391,3 +391,20 @@ def test_other_verbs_say_what_a_run_takes(run, capsys):
         assert "a run of `trigger` takes predict, evaluate, look, listen, info, compare" in capsys.readouterr().err
     assert cli.run(["compare", str(run.folder), str(run.folder)]) == 0
     assert "miss_rate" in capsys.readouterr().out
+
+
+def test_tones_are_coloured_in_training_alone_and_only_where_no_recording_is_given():
+    samples = torch.from_numpy(np.random.default_rng(1).normal(0, 0.1, (2, 16_000)).astype(np.float32))
+    given = trigger.Batch(samples, None)
+    torch.manual_seed(1)
+    model = trigger.Model(trigger.Config(tone=8.0, dropout=0.0), Codec("words", ("a",)))
+    curves = model._coloured(500, 40)
+    assert float(curves[:, 0].std()) == pytest.approx(8.0 * np.log(10) / 10, rel=0.1)
+    assert float((curves[:, 1:] - curves[:, :-1]).abs().mean()) < 0.3  # neighbours are coloured alike
+    once, again = (model.train()(given, None)[0] for _ in range(2))
+    assert (once - again).abs().max() > 1e-3
+    model.eval()
+    torch.testing.assert_close(model(given, None)[0], model(given, None)[0], rtol=0, atol=0)
+    assert trigger.plan(trigger.Config(steps=1, say=("a",)), None).tone == 8.0
+    assert trigger.plan(trigger.Config(steps=1, say=("a",), positive=("clips",)), None).tone == 0.0
+    assert trigger.plan(trigger.Config(steps=1, say=("a",), tone=3.0), None).tone == 3.0

@@ -11,6 +11,7 @@ Out: when it was said, from files, from streams, from the microphone.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -52,6 +53,7 @@ from ..layers import initialise
 from ..recurrent import Recurrent, drop
 from ..rehearsal import Heard, Stream
 
+TONE, TONE_KNOTS = 8.0, 6  # decibels by which a tone is coloured where the word is spoken by programs alone; points of the curve
 RARE = -2.5  # the logit of one step in thirteen
 MEASURE = "missing"
 MEASURING = fit.Measuring("seconds_of_sound", probe=120, few=7200, many=1_000_000, warming=0)
@@ -91,6 +93,8 @@ class Config:
     budget: float = option(0.5, "false accepts an hour that the threshold is chosen for", minimum=0)
     release: float = option(0.5, "it fires again after it was below this part of the threshold", minimum=0.01, maximum=1)
     refractory: float = option(1.0, "seconds in which it does not fire a second time", minimum=0, maximum=3600)
+    tone: float | None = option(None, "decibels by which examples' tone is coloured  [8 without recordings of the word, else 0]",
+                                minimum=0, maximum=40)  # fmt: skip
     dropout: float = option(0.2, "of what the layers and the output read", minimum=0, maximum=0.95)
     batch: int | None = option(None, "examples a step", minimum=1)
     rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
@@ -263,7 +267,7 @@ class Model(nn.Module):
 
     def __init__(self, config: Config, codec: Codec):
         super().__init__()
-        self.logmel, self.stride, self.dropout = logmel.of(config), config.stride, config.dropout
+        self.logmel, self.stride, self.dropout, self.tone = logmel.of(config), config.stride, config.dropout, config.tone or 0.0
         self.rule = Rule(0.5, config.release, config.refractory)
         self.budget = config.budget
         self.normalise = nn.BatchNorm1d(config.bands, affine=False)  # once trained, a fixed shift and scale of each band
@@ -287,10 +291,18 @@ class Model(nn.Module):
     def forward(self, batch: Batch, state: Any) -> tuple[Tensor, tuple]:
         """Logits (B, T); every example begins anew."""
         with torch.autocast(batch.samples.device.type, enabled=False):
-            features = self.normalise(self.logmel(batch.samples).transpose(1, 2))  # (B, M, F)
+            features = self.logmel(batch.samples).transpose(1, 2)  # (B, M, F)
+            if self.training and self.tone:
+                features = features + self._coloured(len(features), features.shape[1]).to(features)
+            features = self.normalise(features)
         x = self.convolution(features).relu().transpose(1, 2)  # (B, T, C)
         hidden, _ = self.recurrent(drop(x, self.dropout, self.training, variational=True))
         return self.output(drop(hidden, self.dropout, self.training, variational=True)).squeeze(-1).float(), ()
+
+    def _coloured(self, examples: int, bands: int) -> Tensor:
+        """Another colour of tone for each example (B, M, 1), in natural logarithms of power: a smooth curve over the bands."""
+        knots = torch.randn(examples, 1, TONE_KNOTS) * (self.tone * math.log(10) / 10)
+        return F.interpolate(knots, size=bands, mode="linear", align_corners=True).transpose(1, 2)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean nats of the steps that are not masked."""
@@ -311,7 +323,7 @@ def detector(model: Model) -> Detector:
 def plan(config: Config, data: Data) -> Config:
     """The config with sizes chosen."""
     config = config if config.steps else fill(config, minutes=10.0)
-    return fill(config, batch=16, rate=2e-3)
+    return fill(config, batch=16, rate=2e-3, tone=0.0 if config.positive else TONE)
 
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
