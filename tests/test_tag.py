@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from unrolled import api, cli, future_page, named
+from unrolled import api, cli, decision_page, future_page, named
 from unrolled.data import tagged
 from unrolled.data.batch import Buckets, Rows, borders
 from unrolled.errors import UserError
@@ -88,7 +88,9 @@ def test_a_kind_that_ends_like_another_is_not_the_other(tmp_path):
 
 
 def test_words_in_the_page_are_text_in_it(tmp_path):
-    belief = future_page.Belief(["<b>", "@TABLE@", "'"], ["k&"], np.full((3, 3, 1), 0.4), np.full((3, 1), 0.4), "a note")
+    words, moved = ["<b>", "@TABLE@", "'"], np.full(3, 0.5, np.float32)
+    decision = decision_page.Decision(words, " ", moved, moved, None, [False] * 3, 1, "k&", 0.4, "a note")
+    belief = future_page.Belief(words, ["k&"], np.full((3, 3, 1), 0.4), np.full((3, 1), 0.4), "a note", decision)
     page = future_page.page(belief).decode()
     assert "<b>" not in page and "&lt;b&gt;" in page and "k&amp;" in page and page.count("@TABLE@") == 3
 

@@ -11,6 +11,7 @@ import torch
 
 from unrolled import api, capture, cli, formants, metrics, rehearsal, voices
 from unrolled.data import sound
+from unrolled.data.vocab import Codec
 from unrolled.errors import UserError
 from unrolled.tasks import trigger
 

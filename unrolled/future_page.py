@@ -1,4 +1,6 @@
-"""What the future adds, as one page of HTML: what is believed of each word after every further word.
+"""What the future adds: what is believed of each word after every further word; and which words decided one's tag.
+
+A page of HTML, a picture of the latter, tables.
 
 A row is a moment: so many words are read. A column is a word of the sentence. A cell is dark where the word is surely part of a
 name, and says which kind is the likeliest.
@@ -6,11 +8,14 @@ name, and says which kind is the likeliest.
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from typing import NamedTuple
 
 import numpy as np
 
+from . import decision_page
+from .decision_page import Decision
 from .template import fill
 
 HUES = (212, 16, 140, 280, 44, 180, 330, 95)  # degrees, one a kind
@@ -24,6 +29,7 @@ class Belief(NamedTuple):
     shares: np.ndarray  # (T, T, K) after t + 1 words, of word i: the probability that it is part of a name of each kind
     backward: np.ndarray  # (T, K) of each word, read with those behind it alone
     note: str  # how the net reads
+    decision: Decision  # about the tag of one of the words
 
     @property
     def ways(self) -> dict[str, np.ndarray]:
@@ -39,6 +45,7 @@ def page(belief: Belief) -> bytes:
     ways = "".join(_way(belief, way, shares) for way, shares in belief.ways.items())
     key = " ".join(f"<span style='background:{_colour(i, 0.8)}'>{escape(kind)}</span>" for i, kind in enumerate(belief.kinds))
     parts = {"@NOTE@": escape(belief.note), "@KEY@": key, "@TABLE@": f"<tr><th>read so far</th>{head}</tr>{rows}"}
+    parts["@DECISION@"] = decision_page.section(belief.decision)
     parts["@WAYS@"] = f"<tr><th></th>{head}</tr>{ways}"
     return fill("future.html", parts)
 
@@ -68,11 +75,17 @@ def _colour(kind: int, share: float) -> str:
     return f"hsl({HUES[kind % len(HUES)]} 75% 52% / {share:.2f})"
 
 
-ENDINGS = {".html": page}
+def picture(belief: Belief, kind: str) -> bytes:
+    """What the words did to the tag of one, as a `png` or `svg` file."""
+    return decision_page.picture(belief.decision, kind)
+
+
+ENDINGS = {".html": page, ".png": partial(picture, kind="png"), ".svg": partial(picture, kind="svg")}
 
 
 def table(belief: Belief) -> list[dict[str, object]]:
-    """The same in few words: how surely each word is part of a name, read each way and both ways."""
+    """How surely each word is part of a name, read each way and both ways; and what it did to the tag of one of them."""
+    moved = decision_page.table(belief.decision)
     size, ways = len(belief.words), {way: shares.sum(-1) for way, shares in belief.ways.items()}
     return [
         {
@@ -80,9 +93,18 @@ def table(belief: Belief) -> list[dict[str, object]]:
             "forward_only": float(ways["forward only"][i]),
             "one_word_later": float(belief.shares[min(i + 1, size - 1), i].sum()),
             "backward_only": float(ways["backward only"][i]), "both_ways": float(ways["both ways"][i]),
+            "decided": belief.decision.answer if i == belief.decision.asked else None,
+            "gradient_times_input": moved[i]["gradient_times_input"], "occlusion": moved[i]["occlusion"],
         }
         for i in range(size)
     ]  # fmt: skip
 
 
-whole = table  # for programs, no more than for people
+def whole(belief: Belief) -> list[dict[str, object]]:
+    """The table's rows, each with the correlation of its last two numbers over all rows."""
+    return [row | {"correlation": belief.decision.agreement} for row in table(belief)]
+
+
+def remark(belief: Belief) -> str:
+    """What was decided, and how far both ways of asking about it agree."""
+    return decision_page.remark(belief.decision)

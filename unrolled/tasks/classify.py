@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import audit, calibration, fit, floors, label_tables, metrics, tables, unrolling, word_input
+from .. import audit, calibration, decision_page, fit, floors, influence, label_tables, metrics, tables, unrolling, word_input
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -40,7 +40,7 @@ from ..recurrent import Recurrent, drop
 
 MEASURE = "nats_per_example"
 MEASURING = fit.Measuring("examples", probe=64, few=2000, many=1_000_000, warming=0)
-TRY = ("predict {run} 'The soup was cold and nobody cared.'",)
+TRY = ("predict {run} 'The soup was cold and nobody cared.'", "look {run} 'The soup was cold and nobody cared.'")
 POOLINGS = ("last", "mean", "max", "attention")
 
 
@@ -725,3 +725,39 @@ def glimpse(run: Any, seed: int) -> str:
     return "\n".join(
         f"{shown(answer, False)}\t{text}" for answer, text in zip(predict(run, texts, Predict()), texts, strict=True)
     )
+
+
+# --- looking
+
+VIEW = decision_page
+LOOKED_AT = 5_000  # symbols that fit on a page
+
+
+def look(run: Any, text: str) -> decision_page.Decision:
+    """What each word did to the answer, by its gradient and by hiding it; to say nothing is to be an unknown word."""
+    text, model = _folded(run.config, item(run, text)), run.model.eval()
+    ids, words = run.codec.encode(text), run.codec.pieces(text)
+    if not 1 <= len(ids) <= LOOKED_AT:
+        said = f"the text has {len(ids):,} {run.codec.kind}; 1 to {LOOKED_AT:,} can be looked at"
+        raise UserError(said, fix="give one text, or a piece of it")
+    (answer,) = predict(run, [text], Predict())
+    label = run.codec.label(answer.label)
+
+    def score(x: Tensor) -> Tensor:
+        return log_odds(model.read(x, torch.full((len(x),), x.shape[1])), label)
+
+    with torch.no_grad():
+        x, nothing = model.embed(torch.from_numpy(ids.astype(np.int64))), model.embed(torch.tensor([UNKNOWN]))[0]
+    slopes, falls = influence.gradient_times_input(score, x, nothing), influence.occlusion(score, x, nothing, READ)
+    agreement, between = influence.agreement(slopes, falls), " " if run.codec.kind in vocab.WORDS else ""
+    net = f"{run.config.cell}, {run.config.layers} x {run.config.hidden}, {run.config.direction}, {run.config.pooling} over time"
+    return decision_page.Decision(
+        words, between, slopes, falls, agreement, (ids == UNKNOWN).tolist(), None, answer.label, answer.probability,
+        f"{run.folder}: {net}",
+    )  # fmt: skip
+
+
+def log_odds(logits: Tensor, label: int) -> Tensor:
+    """ln p / (1 - p) of a label (N,), of logits (N, K)."""
+    others = logits.masked_fill(torch.arange(logits.shape[1], device=logits.device) == label, -torch.inf)
+    return logits[:, label] - others.logsumexp(-1)

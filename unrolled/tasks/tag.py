@@ -24,11 +24,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import fit, future_page, metrics, named, spans, tables, unrolling, word_input
+from .. import decision_page, fit, future_page, influence, metrics, named, spans, tables, unrolling, word_input
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
-from ..crf import CRF
+from ..crf import CRF, NEVER, by_steps
 from ..data import tagged, text, tokens
 from ..data.batch import Buckets, Rows, borders, open_map, write
 from ..data.vocab import FIRST, UNKNOWN, Codec
@@ -769,19 +769,25 @@ def glimpse(run: Any, seed: int) -> str:
 VIEW = future_page
 
 
-def look(run: Any, line: str) -> future_page.Belief:
-    """What the net believes of each word of a sentence after one word, after two, … after all; and read from it on."""
+def look(run: Any, line: str, word: int | None = None) -> future_page.Belief:
+    """What the net believes of each word of a sentence after one word, after two, … after all; and read from it on.
+
+    word  1 to T: of which it is shown what decided its tag; None: the one whose tag is the least certain
+    """
     words = [token.text for token in tokens.tokenise(line)]
     if not words:
         raise UserError("the text is empty: there is nothing to read")
     if len(words) > LOOKED_AT:
         raise UserError(f"the sentence has {len(words)} words; at most {LOOKED_AT} fit on a page", fix="give one sentence")
     size = len(words)
+    if word is not None and not 1 <= word <= size:
+        raise UserError(f"`--word {word}` is none of the sentence's {size} words", fix=f"1 to {size}: `{words[0]}` is 1")
     cut = [words[:t] for t in range(1, size + 1)] + [words[t:] for t in range(size)]
     part = encode(run.config, run.codec, [tagged.Sentence(some, None, "") for some in cut])
     kinds = sorted({label[2:] for label in run.codec.labels if label != "O"})
     of_kind = np.array([[label[2:] == kind for kind in kinds] for label in run.codec.labels], float)  # (K, kinds)
-    found = [read.marginals @ of_kind for read in read_sentences(run.model, part, marginals=True)]
+    read = read_sentences(run.model, part, marginals=True)
+    found = [one.marginals @ of_kind for one in read]
     shares = np.zeros((size, size, len(kinds)))
     for t in range(size):
         shares[t, : t + 1] = found[t]
@@ -789,4 +795,42 @@ def look(run: Any, line: str) -> future_page.Belief:
     config = run.config
     way = "both ways" if config.direction == "both" else "forward only"
     note = f"{run.folder}: {config.cell}, {config.layers} x {config.hidden}, {way}"
-    return future_page.Belief(words, kinds, shares, backward, note)
+    whole = read[size - 1]
+    asked = int(whole.marginals[np.arange(size), whole.tags].argmin()) if word is None else word - 1
+    return future_page.Belief(words, kinds, shares, backward, note, _decision(run, words, whole, asked, note))
+
+
+def _decision(run: Any, words: list[str], read: Read, asked: int, note: str) -> decision_page.Decision:
+    """What each word, its letters too, did to the tag of one; nothing is an unknown word whose letters say nothing."""
+    model, tags = run.model.eval(), torch.from_numpy(read.tags.astype(np.int64))
+    batch = gather(encode(run.config, run.codec, [tagged.Sentence(words, None, "")]), np.array([0]))
+
+    def score(x: Tensor) -> Tensor:
+        states, _ = model.recurrent(x, lengths=torch.full((len(x),), x.shape[1]))
+        return log_odds(model.field, model.emissions(states), tags, asked)
+
+    with torch.no_grad():
+        x, unknown = model.inputs(batch.ids, batch.spelling)[0], model.embed(torch.tensor([UNKNOWN]))[0]
+    nothing = F.pad(unknown, (0, x.shape[1] - len(unknown)))
+    slopes = influence.gradient_times_input(score, x, nothing)
+    falls = influence.occlusion(score, x, nothing, LOOKED_AT**2)
+    tag, p = run.codec.labels[read.tags[asked]], float(read.marginals[asked, read.tags[asked]])
+    agreement, strange = influence.agreement(slopes, falls), (batch.ids[0] == UNKNOWN).tolist()
+    answer = "no name" if tag == "O" else f"{tag[2:]} ({PLACES[tag[0]]})"
+    return decision_page.Decision(words, " ", slopes, falls, agreement, strange, asked, answer, p, note)
+
+
+PLACES = {"B": "its first word", "I": "inside", "E": "its last word", "S": "a name of one word"}
+
+
+def log_odds(field: CRF, emissions: Tensor, tags: Tensor, at: int) -> Tensor:
+    """ln p / (1 - p) of each row of emissions (N, T, K), (N,), float64: p = p(y_at = tags[at]), the tags a legal path (T,).
+
+    ln p is ln Z of the paths with that tag there, less ln Z of all.
+    """
+    rows, lengths = tags.expand(len(emissions), -1), torch.full((len(emissions),), len(tags))
+    others = torch.zeros(emissions.shape[1:], dtype=torch.bool)
+    others[at] = torch.arange(emissions.shape[2]) != tags[at]
+    every, pinned = (by_steps(e, rows, lengths, *field.scores(NEVER)) for e in (emissions, emissions.masked_fill(others, NEVER)))
+    log_p = (pinned - every).clamp(max=-1e-15)
+    return log_p - torch.log(-torch.expm1(log_p))
