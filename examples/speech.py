@@ -5,7 +5,8 @@ from unrolled import charts
 from unrolled.tasks import speech
 
 data = speech.demo(Path("data"))
-run = unrolled.train("speech", data, symbols="words", hidden=64, layers=1, steps=120, evaluations=4, out="heard")
+small = {"symbols": "words", "hidden": 64, "layers": 1, "join": 1.0, "augment": 0.0, "masks": 0, "rate": 1e-2, "hertz": 8000}
+run = unrolled.train("speech", data, steps=350, evaluations=3, out="heard", **small)
 heard = speech.look(run, "data/clips/000.wav")
 print(heard.spans)
 charts.grid("speech.svg", "probability of each word over time", heard.names, [], heard.probabilities.T, "time")

@@ -71,7 +71,7 @@ def test_lines_begin_at_zero_or_have_places_of_their_own(tmp_path):
 def test_dots_stand_where_their_numbers_are(tmp_path):
     charts.dots(tmp_path / "a.svg", "up", "right", {"a": (0, 0), "b & c": (1, 2), "d": (2, 1)})
     root = read(tmp_path / "a.svg")
-    a, b, d = [(float(dot.get("cx")), float(dot.get("cy"))) for dot in root.iter(f"{SVG}circle")]
+    b, d, a = [(float(dot.get("cx")), float(dot.get("cy"))) for dot in root.iter(f"{SVG}circle")]
     assert b[0] - a[0] == pytest.approx(d[0] - b[0], abs=0.2) and b[0] > a[0]
     assert a[1] - d[1] == pytest.approx(d[1] - b[1], abs=0.2) and a[1] > d[1]  # what is more lies higher, where y is smaller
     assert {"a", "b & c", "d", "up", "right"} <= {text.text for text in root.iter(f"{SVG}text")}

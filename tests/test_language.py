@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unrolled import api, run
+from unrolled import api, run, writer
 from unrolled.cells import CELLS
 from unrolled.data.batch import Batch, Symbols
 from unrolled.data.vocab import COMPLETE, END, FIRST, KINDS, UNKNOWN, Codec
@@ -321,11 +321,11 @@ def test_a_stop_string_is_never_written_however_the_pieces_fall(pieces, stops):
     whole = "".join(pieces)
     ends = [(whole.find(stop) + len(stop), whole.find(stop)) for stop in stops if stop in whole]
     _, at = min(ends, default=(0, len(whole)))  # the one complete first, read symbol by symbol
-    assert "".join(language.until(iter(pieces), tuple(stops))) == whole[:at]
+    assert "".join(writer.until(iter(pieces), tuple(stops))) == whole[:at]
 
 
 def test_text_that_cannot_become_a_stop_string_is_not_held_back():
-    found = language.until(iter(["one ", "two ", "st"]), ("stop",))
+    found = writer.until(iter(["one ", "two ", "st"]), ("stop",))
     assert next(found) == "o"  # three symbols may yet begin the stop string
     assert next(found) == "ne t"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from unrolled import api, cli, decision_page, future_page
+from unrolled import api, cli, decision_page, future_page, named
 from unrolled.data import tagged
 from unrolled.data.batch import Buckets, Rows, borders
 from unrolled.errors import UserError
@@ -62,6 +62,8 @@ def test_only_a_net_that_reads_both_ways_knows_the_future(both, forward):
 
 
 def test_what_the_future_adds_is_shown(both, capsys):
+    assert cli.run(["look", str(both.folder), "He said", "--unit", "1"]) == 2
+    assert "`--unit` colours a text by a unit of a language model" in capsys.readouterr().err
     assert cli.run(["look", str(both.folder), "He said, Teddy bears are on sale!", "--json"]) == 0
     teddy = [json.loads(line) for line in capsys.readouterr().out.splitlines()][3]
     assert teddy["word"] == "Teddy" and teddy["forward_only"] > 5 * teddy["one_word_later"] > 0 and teddy["both_ways"] < 0.05
@@ -217,7 +219,7 @@ def test_capitals_are_blamed_only_where_they_are_what_differs(tmp_path, text, ve
 def test_a_word_is_spelled_in_bytes():
     assert spelled("aé").tolist() == [98, 0xC3 + 1, 0xA9 + 1]
     long = spelled("a" * 50 + "b" * 50)
-    assert len(long) == tag.SPELLED and set(long[:12]) == {98} and set(long[12:]) == {99}
+    assert len(long) == named.SPELLED and set(long[:12]) == {98} and set(long[12:]) == {99}
 
 
 def test_a_batch_holds_words_spelling_and_tags_where_they_belong(both):

@@ -18,7 +18,7 @@ STYLE = """<style>
 </style><rect width="100%" height="100%" fill="#ffffff"/>"""
 ABOVE, BELOW = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)  # blue and vermilion of Okabe and Ito: for positive, negative numbers
 SHADES = 12  # of each of the two
-WRITTEN = 200  # cells of a grid up to which numbers stand in them
+WRITTEN, ACROSS = 200, 24  # cells of a grid, and columns, up to which numbers stand in them
 CELL, SMALL = 40, 3  # pixels of a cell with a number and without one
 LETTER, LINE = 6.6, 12  # pixels that a letter is wide, about, and a line high
 
@@ -60,7 +60,7 @@ def grid(
     Names of rows or columns may be none.
     """
     values, rows, columns = np.asarray(values, float), list(map(str, rows)), list(map(str, columns))
-    (R, C), few = values.shape, values.size <= WRITTEN
+    (R, C), few = values.shape, values.size <= WRITTEN and values.shape[1] <= ACROSS
     size = CELL if few else max(SMALL, min(16, 640 // C))
     left = 16 + LETTER * max(map(len, rows), default=0) + 6
     wide = max(left + C * size + 16, LETTER * 1.2 * len(title) + 32)

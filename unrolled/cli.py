@@ -543,11 +543,17 @@ def _until_interrupted(blocks: Iterator[Any]) -> Iterator[Any]:
 
 
 def look() -> click.Command:
-    def go(run: str, text: str, out: str | None, as_json: bool) -> None:
+    def go(run: str, text: str, unit: int | None, word: int | None, out: str | None, as_json: bool) -> None:
         from . import api
         from .run import write_bytes
 
         model = _of_task(tuple(_pages_with("look")), api.load(run))
+        units = getattr(model.task, "UNITS", False)
+        if unit is not None and not units:
+            raise UserError(f"`--unit` colours a text by a unit of a language model; `{run}` is none", fix="leave it out")
+        if word is not None and not getattr(model.task, "WORDS", False):
+            raise UserError(f"`--word` asks what decided a word's tag; `{run}` is no tagger", fix="leave it out")
+        asked = {name: value for name, value in (("unit", unit), ("word", word)) if value is not None}
         view, path = model.task.VIEW, Path(out) if out else model.folder / "look.html"
         if path.suffix.lower() not in view.ENDINGS:
             allowed = " or ".join(view.ENDINGS)
@@ -555,22 +561,29 @@ def look() -> click.Command:
                 f"`--out {path}` does not say what to write; of this run it may end in {allowed}", fix="--out look.html"
             )
         if text.startswith("@") and os.path.exists(text[1:]):
-            raise UserError(f"`{text}` is a file; `look` takes one sentence", fix="put the sentence in quotation marks")
-        found = model.task.look(model, text)
+            if not units:
+                raise UserError(f"`{text}` is a file; `look` takes one sentence", fix="put the sentence in quotation marks")
+            from .data.text import characters
+
+            text = "".join(characters(Path(text[1:]), model.config.encoding))
+        found = model.task.look(model, text, **asked)
         write_bytes(path, view.ENDINGS[path.suffix.lower()](found))
         _records(view.whole(found) if as_json else view.table(found), as_json)
+        if hasattr(view, "remark"):
+            _note(view.remark(found))
         _note(f"see {path}")
 
     params = [
         _run_argument(),
-        click.Argument(["text"], metavar="TEXT|SOUND"),
-        click.Option(
-            ["--out"], metavar="FILE", help="a .html; but of a tagger also .png or .svg  [look.html in the run's folder]"
-        ),
+        click.Argument(["text"], metavar="TEXT|@FILE|SOUND"),
+        click.Option(["--unit"], type=int, help="of a language model: the unit shown, counted through all layers  [the best]"),
+        click.Option(["--word"], type=int, help="of a tagger: the word, from 1, whose tag is explained  [the least certain]"),
+        click.Option(["--out"], metavar="FILE", help="a .html; of most also .png or .svg  [look.html in the run's folder]"),
         _json_flag(),
     ]
     help = (
-        "Look inside: what a tagger believes of each word as the sentence goes on, where a translator looks as it writes, what "
+        "Look inside: what a tagger believes of each word as the sentence goes on, which words moved a label or a tag, "
+        "where a translator looks as it writes, what "
         "is heard second by second in a sound file."
     )
     return click.Command("look", callback=go, params=params, help=help)
@@ -736,6 +749,31 @@ def demo() -> click.Command:
     return click.Command("demo", callback=go, params=params, help="Train a task on data found or made on this machine.")
 
 
+def export() -> click.Command:
+    def go(run: str, to: str, int8: bool, as_json: bool) -> None:
+        from . import api
+        from . import export as exporting
+
+        written = exporting.export(api.load(run), Path(to), int8)
+        if as_json:
+            for file in written:
+                click.echo(_line(_plain(file)))
+            return
+        for file in written:
+            click.echo(f"{file.path}  {file.bytes:,} bytes, at most {file.difference:.1g} from the model")
+            for line in exporting.told(file.int8) if file.int8 else ():
+                click.echo(f"  {line}")
+
+    params = [
+        _run_argument(),
+        click.Option(["--to"], required=True, metavar="FILE", help="a .onnx"),
+        click.Option(["--int8"], is_flag=True, help="round weights to 8 bits, where onnxruntime's quantiser does"),
+        _json_flag(),
+    ]
+    help = "Write a run as ONNX, checked against the model; unrolled.runtime runs it without torch."
+    return click.Command("export", callback=go, params=params, help=help)
+
+
 def serve() -> click.Command:
     from .serve.options import Serve
 
@@ -864,6 +902,7 @@ VERBS = {
     "record": ("record takes of a word, one after another", record),
     "score": ("how surprised a language run is by a text", score),
     "vectors": ("words and their vectors: neighbours, analogies, a map", vectors),
+    "export": ("write a run as ONNX, to run without torch", export),
     "info": ("what a run is and what it reached", info),
     "compare": ("runs side by side", compare),
     "serve": ("answer over HTTP, and show a page", serve),

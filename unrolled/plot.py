@@ -128,7 +128,7 @@ def moved(words: Sequence[str], numbers: dict[str, np.ndarray], title: str, smal
     figure = Figure(figsize=(wide, high), dpi=DOTS)
     FigureCanvasAgg(figure)
     each = (wide - left - 0.2) / len(numbers)
-    most = 1.05 * max(float(np.nanmax(np.abs(values))) for values in numbers.values()) or 1.0
+    most = 1.05 * max(float(np.abs(np.nan_to_num(values)).max()) for values in numbers.values()) or 1.0
     for i, (name, values) in enumerate(numbers.items()):
         axes = figure.add_axes(((left + i * each) / wide, 0.85 / high, (each - 0.15) / wide, 0.24 * T / high))
         for sign, colour, hatch in ((1, FOR, None), (-1, AGAINST, "////")):
@@ -144,6 +144,39 @@ def moved(words: Sequence[str], numbers: dict[str, np.ndarray], title: str, smal
         axes.xaxis.set_major_locator(MaxNLocator(5, prune="both"))
     figure.text(0.15 / wide, 1 - 0.3 / high, drawable(title), fontsize=11, color=INK, va="center", family=fonts, parse_math=False)
     figure.text(0.15 / wide, 0.18 / high, drawable(small), fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
+def unit(
+    pieces: Sequence[str], values: np.ndarray, gates: dict[str, np.ndarray], across: int, title: str, small: str
+) -> Figure:  # fmt: skip
+    """A text of T symbols, `across` in a row, on colours of values (T,) from -1 to 1; below each row its gates (T,), 0 to 1."""
+    fonts, rows, lines = _installed(), -(-len(pieces) // across), 1 + len(gates)
+    drawable, wide, tall = _drawable(fonts), 0.1 * across + 1.3, 0.13 * rows * (lines + 1.2) + 0.9
+    figure = Figure(figsize=(wide, tall), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    for row in range(rows):
+        part = slice(row * across, (row + 1) * across)
+        shown = pieces[part]
+        height = 0.13 * lines / tall
+        bottom = 1 - (0.45 + 0.13 * (row * (lines + 1.2) + lines)) / tall
+        axes = figure.add_axes((1.2 / wide, bottom, 0.1 * len(shown) / wide, height))
+        axes.pcolormesh(
+            np.arange(len(shown) + 1), [lines - 1, lines], values[part][None], cmap="PuOr_r", vmin=-2, vmax=2
+        )  # letters stay readable
+        for i, gate in enumerate(gates.values()):
+            axes.pcolormesh(
+                np.arange(len(shown) + 1), [lines - 2 - i, lines - 1 - i], gate[part][None], cmap=HEAT, vmin=0, vmax=1
+            )
+        for x, piece in enumerate(shown):
+            axes.text(x + 0.5, lines - 0.55, drawable(piece[:1]), fontsize=7, ha="center", va="center", family=fonts, color=INK,
+                      parse_math=False)  # fmt: skip
+        axes.set_yticks([lines - 0.5 - i for i in range(lines)], ["state", *gates])
+        axes.set_xticks([])
+        axes.tick_params(colors=SOFT, labelsize=6, length=0)
+        axes.spines[:].set_visible(False)
+    figure.text(0.1 / wide, 1 - 0.2 / tall, drawable(title), fontsize=9, color=INK, va="center", family=fonts, parse_math=False)
+    figure.text(0.1 / wide, 0.15 / tall, drawable(small), fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
     return figure
 
 

@@ -197,7 +197,7 @@ class _film:
     def __enter__(self) -> tuple[Any, Any]:
         options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
         try:
-            self.container = self.av.open(str(self.path), options=options)
+            self.container = self.av.open(str(self.path), options=options, metadata_errors="replace")
         except self.av.FFmpegError as error:
             raise _unread(self.path, error) from None
         if not self.container.streams.video:

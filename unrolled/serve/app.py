@@ -47,10 +47,12 @@ def application(runs: dict[str, Any], options: Serve) -> tuple[guard.Guard, list
             _stream(app, seat, verb, kind, options, meters)
     _about(app, seats, meters)
     _failures(app, runs)
-    app.openapi()  # it is kept: to make it takes a while
+    _show(app.openapi(), seats)  # which is kept: to make it takes a while
     token, loopback = options.token, guard.is_loopback(options.host)
     known = {f"/{seat.name}/{verb}" for seat in seats for verb in _verbs(seat)}
-    guarded = guard.Guard(app, loopback, token, (options.host, *options.allow), meters, _place(known), policy())
+    guarded = guard.Guard(
+        app, loopback, token, (options.host, *options.allow), meters, _place(known), policy(), int(options.body * 1e6)
+    )
     return guarded, [seat.worker for seat in seats]
 
 
@@ -105,20 +107,30 @@ def _answer(app: FastAPI, seat: Seat, endpoint: answers.Endpoint) -> None:
 
     app.post(
         f"/{seat.name}/{endpoint.verb}", summary=endpoint.summary, tags=[seat.name], operation_id=f"{seat.name}-{endpoint.verb}",
-        responses={200: _shown(endpoint), **FAILURES}, openapi_extra=_requested(endpoint), response_class=JSONResponse,
+        responses={200: {"content": {endpoint.sends: {}}}, **FAILURES}, openapi_extra=_requested(endpoint),
+        response_class=JSONResponse,
     )(of_file if endpoint.file else of_json)  # fmt: skip
 
 
-def _shown(endpoint: answers.Endpoint) -> dict[str, Any]:
-    """What the run really answers to the example; to know it, the model answers once, and is warm."""
+def _show(schema: dict[str, Any], seats: list[Seat]) -> None:
+    """Put what each run really answers to its example beside it."""
+    for seat in seats:
+        for endpoint in seat.endpoints:
+            reply = _example(endpoint)
+            if not isinstance(reply, bytes):
+                answered = schema["paths"][f"/{seat.name}/{endpoint.verb}"]["post"]["responses"]["200"]
+                answered["content"] = {endpoint.sends: {"example": reply}}
+
+
+def _example(endpoint: answers.Endpoint) -> Any:
+    """What is answered to the example; the model has answered once then, and is warm."""
     asked = endpoint.asked() if endpoint.file else endpoint.asked(**endpoint.example)
     items, options = endpoint.items(asked)
     found = endpoint.answer([endpoint.example] if endpoint.file else items, options)
     for one in found:
         if isinstance(one, Exception):
             raise one
-    reply = endpoint.reply(list(found))
-    return {"description": "the answer", "content": {endpoint.sends: {} if isinstance(reply, bytes) else {"example": reply}}}
+    return endpoint.reply(list(found))
 
 
 def _requested(endpoint: answers.Endpoint) -> dict[str, Any]:
@@ -154,6 +166,7 @@ def _stream(
         try:
             await line.open()
             await talk(line, seat.worker, kind)
+            await socket.close()
         except WebSocketDisconnect:
             pass
         except streams.Closed as end:

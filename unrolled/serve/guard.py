@@ -67,14 +67,17 @@ class Guard:
     token  what callers must show, or None
     hosts  names that the Host header may have, beside addresses
     place  (path) -> the labels that a request is counted under
+    policy  what the page may load (CSP)
+    body   bytes that a request may say it has; one that does not say is counted while it is read, by the application
     """
 
     def __init__(
         self, app: Any, loopback: bool, token: str | None, hosts: tuple[str, ...], meters: record.Meters,
-        place: Callable[[str], dict[str, str]], policy: str,
+        place: Callable[[str], dict[str, str]], policy: str, body: int,
     ):  # fmt: skip
         self.app, self.loopback, self.token, self.meters, self.place = app, loopback, token, meters, place
         self.hosts = {"localhost", *hosts} | (set() if loopback else {socket.gethostname().lower()})
+        self.body = body
         self.carried = CARRIED | {"content-security-policy": policy}
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -121,6 +124,8 @@ class Guard:
             return failure(403, "the Origin header names another page", number)
         if self.token is not None and scope["path"] not in OPEN and not self._shown(headers):
             return failure(401, "the token is missing or wrong", number, "Authorization: Bearer TOKEN", www_authenticate="Bearer")
+        if headers.get("content-length", "0").isdecimal() and int(headers.get("content-length", "0")) > self.body:
+            return failure(413, f"the body is too large; allowed are {self.body / 1e6:g} megabytes", number)
         return None
 
     def _known(self, host: str) -> bool:

@@ -52,16 +52,19 @@ training_batch(run, names, spool)    a batch of these data as it is trained on (
 picture(model)                       an unrolling.Net: how it is drawn over time (the verb graph)
 remark(measures, floors)             a line for the user beside each evaluation
 Sample; sample, samples | compose    options of the verb sample; what it makes: text as it comes or whole, or sound as files
+watched, expected; pieces; Following  what a server tells as it comes: symbols with what was expected, sound, what is heard
 watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper
 compared(runs, texts)                runs on the same data, and whether they differ by chance (compare --data)
 others(options)                      the task and the folders of other runs that options name
 together(run, others)                the run with others that vote too (predict --beside), or that it writes with (--lm RUN)
+graph(builder, run)                  writes the model as ONNX graphs; returns what computes the same, for each (the verb export)
+exported(run)                        what a runtime needs to know beside graph and codec, as JSON has it
 AT_ONCE                              items that `predict` is given at once; of 1, a file that cannot be read loses no other
 
 A page that can be looked into (the verb look):
 look(run, text)                      what is to be seen
 VIEW                                 the module that shows it: ENDINGS {".html": to bytes, …}, table(…) for a person to
-                                     read, whole(…) for programs
+                                     read, whole(…) for programs; remark(…), a line beside the table, if it has one
 
 A page that hears (the verb listen):
 Listen                               options

@@ -34,6 +34,7 @@ from ..data import table, vocab
 from ..data.batch import Buckets, Rows, borders, open_map, write
 from ..data.vocab import FIRST, UNKNOWN, Codec
 from ..errors import UserError
+from ..export.builder import Builder, Computes
 from ..layers import ONE_HOT, Embedding, OneHot, Pooling, adopt, initialise
 from ..recurrent import Recurrent, drop
 
@@ -621,6 +622,28 @@ def _slopes(model: Model, nothing: Tensor, vectors: Tensor, shares: Tensor, labe
         (slope,) = torch.autograd.grad(nats.sum(), x)
         total += (slope * way).sum((0, 2))
     return total
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """ids (B, T) and lengths (B) -> logits (B, K)."""
+    model, ids, lengths = run.model, builder.ids("ids", ("batch", "time"), run.codec.size), builder.lengths()
+    x = builder.embedded(model.embed, ids)
+    if model.recurrent is not None:
+        x, _ = builder.recurrent(model.recurrent, x, lengths)
+    x = builder.pooled(model.pool, x, lengths, model.output.in_features)
+    builder.output("logits", builder.linear(model.output, x, float(model.sharpness)), ("batch", len(run.codec.labels)))
+
+    @torch.no_grad()
+    def computed(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        batch = Batch(torch.from_numpy(given["ids"]), torch.from_numpy(given["lengths"]), None, None)
+        return {"logits": model(batch, None)[0].numpy()}
+
+    return {"": computed}
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graph and codec."""
+    return {"lower": run.config.lower, "ordered": run.model.ordered}
 
 
 def item(run: Any, text: str) -> str:

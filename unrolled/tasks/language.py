@@ -26,17 +26,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import decode, fit, metrics, ngram, surprise, unrolling, word_input
+from .. import decode, fit, metrics, ngram, saturation, surprise, unit_page, unit_search, unrolling, word_input, writer
 from ..cells import CELLS, State
-from ..config import agree, check, fill, option
+from ..config import agree, fill, option
 from ..data import text, vocab
 from ..data.batch import Batch, Streams, Symbols, open_map, write
 from ..data.table import Row, records
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..errors import UserError
+from ..export.builder import Builder, Computes
 from ..kernels import choice
 from ..layers import ONE_HOT, OneHot, begin_with, initialise
 from ..recurrent import Recurrent, drop
+from ..writer import Sample
 
 MEASURE = "nats_per_symbol"
 MEASURING = fit.Measuring("symbols", probe=2048, few=16_384, many=5_000_000, warming=8192)
@@ -511,77 +513,18 @@ def after_start(codec: Codec, part: Symbols) -> Symbols:
 # --- writing
 
 
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """Options of writing."""
-
-    prompt: str = option("", "text to go on from")
-    length: int = option(500, "symbols to write", minimum=1)
-    temperature: float = option(1.0, "below 1 safer, above 1 wilder, 0 always the likeliest", minimum=0, maximum=100)
-    top_k: int | None = option(None, "draw from the k likeliest symbols", minimum=1)
-    top_p: float | None = option(None, "draw from the likeliest symbols that have probability p", minimum=1e-6, maximum=1)
-    min_p: float | None = option(None, "leave out symbols below this part of the likeliest", minimum=0, maximum=1)
-    repetition_penalty: float = option(1.0, "above 1 avoids the last 64 symbols", minimum=0.01, maximum=100)
-    beam: int | None = option(None, "beam search of this width in place of drawing", minimum=1, maximum=256)
-    stop: tuple[str, ...] = option((), "end before this text (may be given again)")
-    number: int = option(1, "texts to write, side by side", minimum=1, maximum=1024)
-    label: str | None = option(None, "the label to write for (runs trained with --condition)")
-    seed: int | None = option(None, "the same seed writes the same text", minimum=0)
-    int8: bool = option(False, "round the weights to 8 bits: smaller, faster, hardly worse")
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
 def sample(run: Any, options: Sample) -> Iterator[str]:
     """Write one text, piece by piece as symbols are drawn; the prompt is not repeated."""
-    return until(_pieces(run, options), options.stop)
+    return writer.stream(_writer(run), options)
 
 
 def samples(run: Any, options: Sample) -> list[str]:
     """Write `number` texts at once; with `beam`, the best so many, best first."""
-    if options.beam is not None:
-        return ["".join(until(iter([run.codec.decode(ids, after=options.prompt)]), options.stop)) for ids in _beam(run, options)]
-    rows = [[] for _ in range(options.number)]
-    for ids in _draw(run, options, options.number):
-        for row, i in zip(rows, ids, strict=True):
-            row.append(int(i))
-    texts = [run.codec.decode(_before_end(run.codec, row), after=options.prompt) for row in rows]
-    return ["".join(until(iter([written]), options.stop)) for written in texts]
+    return writer.texts(_writer(run), options)
 
 
-def _before_end(codec: Codec, ids: list[int]) -> list[int]:
-    return ids[: ids.index(END)] if END in ids else ids
-
-
-def _pieces(run: Any, options: Sample) -> Iterator[str]:
-    if options.beam is not None:
-        yield run.codec.decode(_beam(run, options)[0], after=options.prompt)
-        return
-    piece = run.codec.decoder(after=options.prompt)
-    for ids in _draw(run, options, 1):
-        if ids[0] == END:
-            break
-        yield piece(int(ids[0]))
-    yield piece(None)
-
-
-def until(pieces: Iterator[str], stops: tuple[str, ...]) -> Iterator[str]:
-    """Pass text on up to the first stop string; what may be the beginning of one is held back until it is clear."""
-    if "" in stops:
-        raise UserError("`--stop` got an empty text, which is found everywhere")
-    held, reach = "", max(map(len, stops), default=1) - 1
-    for piece in pieces:
-        held += piece
-        found = [(at + len(stop), at) for stop in stops if (at := held.find(stop)) >= 0]
-        if found:
-            yield held[: min(found)[1]]  # of the one that is complete first
-            return
-        ready = len(held) - reach
-        if ready > 0:
-            yield held[:ready]
-            held = held[ready:]
-    yield held
+def _writer(run: Any) -> writer.Writer:
+    return writer.Writer(run.codec, partial(_draw, run), partial(_after, run))
 
 
 AT_ONCE = 16  # symbols written between two looks at them
@@ -602,7 +545,8 @@ def watched(run: Any, options: Sample) -> Iterator[Expected]:
     """What `sample` writes with these options, symbol by symbol, each with what the net expected there; `stop` is not obeyed."""
     seen: list[np.ndarray] = []
     piece = run.codec.decoder(after=options.prompt)
-    for (i,) in _draw(run, options, 1, seen.append):
+    draws = writer.Writer(run.codec, partial(_draw, run, seen=seen.append), partial(_after, run))
+    for (i,) in writer.drawn_until_end(draws, options, 1):
         found = _expected(run.codec, seen.pop(0), int(i))
         if i == END:
             break
@@ -613,7 +557,7 @@ def watched(run: Any, options: Sample) -> Iterator[Expected]:
 
 def expected(run: Any, written: str, label: str | None = None) -> list[Expected]:
     """What the net expected in the place of each symbol of a text, and last what it expects after it."""
-    step, state = stepper(run.model, _label_asked(run, label))
+    step, state = stepper(run.model, writer.label_asked(run.codec, label))
     found, ids, piece = [], run.codec.encode(written).tolist(), run.codec.decoder()
     for before, i in zip([run.codec.start, *ids], [*ids, None], strict=True):
         logits, state = step(np.array([before]), state)
@@ -624,33 +568,76 @@ def expected(run: Any, written: str, label: str | None = None) -> list[Expected]
 
 def _expected(codec: Codec, logits: np.ndarray, i: int | None) -> Expected:
     """With no text yet."""
-    never = banned(codec)
+    never = writer.banned(codec)
     shares = np.exp(decode.log_softmax(logits[None])[0])
     shown = np.argsort(-shares, kind="stable")[: SHOWN + len(never)].tolist()
     names = [(codec.text(n), float(shares[n])) for n in shown if n not in never]
     return Expected("", None if i is None else float(shares[i]), names[:SHOWN])
 
 
-def _draw(run: Any, options: Sample, rows: int, seen: Callable[[np.ndarray], None] | None = None) -> Iterator[np.ndarray]:
-    """Ids (rows,) of each step, at most options.length of them; ends early when every row has met `end`.
+VIEW = unit_page
+UNITS = True  # look reads files, and takes a unit
+LOOKED_AT = 20_000  # symbols that fit on a page
+
+
+@torch.no_grad()
+def look(run: Any, written: str, unit: int | None = None) -> unit_page.Units:
+    """What the hidden units, their gates and the output do as the net reads a text; `unit` counts through all layers."""
+    codec, model = run.codec, run.model.eval()
+    ids, pieces = codec.encode(written).tolist(), codec.pieces(written)
+    if not ids or len(ids) > LOOKED_AT:
+        said = f"the text has {len(ids):,} symbols; 1 to {LOOKED_AT:,} can be looked at"
+        raise UserError(said, fix="give some text, or a piece of it")
+    size = model.features_size
+    if unit is not None and not 0 <= unit < size:
+        raise UserError(f"`--unit {unit}` is none of the {size:,} units of `{run.folder}`", fix=f"0 to {size - 1}")
+    inputs = torch.tensor([[codec.start, *ids]], device=model.device)
+    batch = Batch(inputs, inputs, None, torch.ones(1, dtype=torch.bool, device=model.device))
+    features, _ = model.features(batch, None)  # (1, T + 1, U), from the state after the start on
+    shares = model.head(features)[0].float()
+    shares[:, writer.banned(codec)] = -torch.inf
+    shares = shares.softmax(-1).cpu()
+    top = shares.topk(min(5, shares.shape[1]))
+    ranked = zip(top[1].tolist(), top[0].tolist(), strict=True)
+    likeliest = [[(codec.text(n), p) for n, p in zip(*row, strict=True)] for row in ranked]
+    states = features[0, 1:].float().cpu().numpy()
+    tracks = unit_search.search(states, unit_search.things(pieces))
+    chosen = unit if unit is not None else tracks[0].unit if tracks else int(states.std(0).argmax())
+    note = f"{run.folder}: {run.config.cell}, {run.config.layers} x {run.config.hidden}; {len(ids):,} {codec.kind}"
+    own = shares[torch.arange(len(ids)), torch.tensor(ids)].numpy()
+    gates = {name: value.cpu().numpy() for name, value in _gates(model, inputs, features).items()}
+    return unit_page.Units(pieces, states, gates, own, likeliest, tracks, chosen, run.config.hidden, note)
+
+
+def _gates(model: Model, inputs: Tensor, features: Tensor) -> dict[str, Tensor]:
+    """Each gate (T, L·H) by name, by the cells' own equations, as the symbols behind the start are read."""
+    x, parts = model.vectors(inputs, None), features.chunk(len(model.layers), -1)
+    found: dict[str, list[Tensor]] = {}
+    for layer, h in zip(model.layers, parts, strict=True):
+        (cell,) = layer.cells
+        Wx = F.linear(x[0, 1:], cell.W, cell.b)
+        for name, value in saturation.values(cell, Wx, (h[0, :-1],)).items():
+            found.setdefault(name, []).append(value.float())
+        x = h
+    return {name: torch.cat(values, -1) for name, values in found.items()}
+
+
+def _draw(
+    run: Any, options: Sample, rows: int, filters: decode.Sampling, random: np.random.Generator,
+    seen: Callable[[np.ndarray], None] | None = None,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """Ids (rows,) of each step, for ever.
 
     seen  is told the logits (V,) that the first row's next symbol is drawn by, one symbol ahead at most
     """
-    filters = decode.Sampling(options.temperature, options.top_k, options.top_p, options.min_p, options.repetition_penalty)
-    random = np.random.default_rng(options.seed)
-    label, prompt = _label_asked(run, options.label), [run.codec.start, *run.codec.encode(options.prompt)]
-    net = packed(run.model, label, options.int8)
-    write = _by_torch if net is None else partial(_compiled, net)
-    ended = np.zeros(rows, bool)
-    for _, ids in zip(range(options.length), write(run, label, prompt, rows, filters, random, seen), strict=False):
-        yield ids
-        ended |= ids == END
-        if ended.all():
-            return
+    net = packed(run.model, writer.label_asked(run.codec, options.label), options.int8)
+    if net is not None:
+        return _compiled(net, run, writer.prompted(run.codec, options), rows, filters, random, seen)
+    return _by_torch(run, options, rows, filters, random, seen)
 
 
 def _compiled(
-    net: Any, run: Any, label: int | None, prompt: list[int], rows: int, filters: decode.Sampling, random: np.random.Generator,
+    net: Any, run: Any, prompt: list[int], rows: int, filters: decode.Sampling, random: np.random.Generator,
     seen: Callable[[np.ndarray], None] | None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     from ..kernels import writing
@@ -659,7 +646,7 @@ def _compiled(
     logits = writing.read(net, np.array(prompt)[:, None], state)
     state, logits = state.repeat(rows, 1), logits.repeat(rows, 0)
     recent = np.full((rows, 0 if filters.repetition_penalty == 1.0 else filters.window), -1)
-    never = np.array(banned(run.codec))
+    never = np.array(writer.banned(run.codec))
     at_once = AT_ONCE if seen is None else 1
     while True:
         if seen is not None:
@@ -672,13 +659,13 @@ def _compiled(
 
 
 def _by_torch(
-    run: Any, label: int | None, prompt: list[int], rows: int, filters: decode.Sampling, random: np.random.Generator,
+    run: Any, options: Sample, rows: int, filters: decode.Sampling, random: np.random.Generator,
     seen: Callable[[np.ndarray], None] | None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
-    step, logits, state = _after(run, label, prompt)
+    step, logits, state = _after(run, options)
     logits, state = np.repeat(logits, rows, 0), tuple(s.repeat(rows, 0) for s in state)
     if seen is None:
-        return decode.sample(step, logits, state, filters, random, banned(run.codec))
+        return decode.sample(step, logits, state, filters, random, writer.banned(run.codec))
 
     def told(ids: np.ndarray, before: decode.State) -> tuple[np.ndarray, decode.State]:
         after, now = step(ids, before)
@@ -686,36 +673,15 @@ def _by_torch(
         return after, now
 
     seen(logits[0].copy())
-    return decode.sample(told, logits, state, filters, random, banned(run.codec))
+    return decode.sample(told, logits, state, filters, random, writer.banned(run.codec))
 
 
-def _beam(run: Any, options: Sample) -> list[list[int]]:
-    prompt = [run.codec.start, *run.codec.encode(options.prompt)]
-    step, logits, state = _after(run, _label_asked(run, options.label), prompt)
-    end = END if run.codec.records else None
-    settings = decode.Beam(max(options.beam, options.number))
-    (found,) = decode.beams(step, logits, state, settings, [options.length], end, banned(run.codec))
-    return [_before_end(run.codec, h.ids) for h in found[: options.number]]
-
-
-def _after(run: Any, label: int | None, prompt: list[int]) -> tuple[decode.Step, np.ndarray, decode.State]:
+def _after(run: Any, options: Sample) -> tuple[decode.Step, np.ndarray, decode.State]:
     """The step function, and logits (1, V) and state after the prompt."""
-    step, state = stepper(run.model, label)
-    for i in prompt:
+    step, state = stepper(run.model, writer.label_asked(run.codec, options.label))
+    for i in writer.prompted(run.codec, options):
         logits, state = step(np.array([i]), state)
     return step, logits, state
-
-
-def _label_asked(run: Any, label: str | None) -> int | None:
-    if run.codec.labels and label is None:
-        shown = ", ".join(run.codec.labels[:20]) + (", …" if len(run.codec.labels) > 20 else "")
-        raise UserError(f"this run writes for a label; `--label` is one of {shown}")
-    return None if label is None else run.codec.label(label)
-
-
-def banned(codec: Codec) -> list[int]:
-    """Ids never written: unknown always, `end` where training had no records."""
-    return [UNKNOWN] if codec.records else [UNKNOWN, END]
 
 
 def unseen(codec: Codec, written: str) -> list[str]:
@@ -767,6 +733,51 @@ def _torch_stepper(model: Model, label: int | None) -> decode.Step:
         return logits.numpy(), tuple(s.numpy() for s in after)
 
     return step
+
+
+# --- exporting
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """ids (B, T), lengths (B), the states before them -> logits (B, T, V) and the states after each row's last symbol."""
+    model, V = run.model, run.codec.size
+    ids, lengths = builder.ids("ids", ("batch", "time"), V), builder.lengths()
+    x, hidden = builder.embedded(model.embed, ids), []
+    if model.label is not None:
+        label = builder.embedded(model.label, builder.ids("labels", ("batch",), len(run.codec.labels)))
+        x = builder.add("Add", [x, builder.add("Unsqueeze", [label, builder.numbers(1)])])
+    after: list[str] = []
+    for layer in model.layers:
+        x, last = builder.recurrent(layer, x, lengths, builder.states(layer))
+        hidden.append(x)
+        after += last
+    x = builder.add("Concat", hidden, {"axis": -1})
+    x = builder.linear(model.narrow, x) if isinstance(model.narrow, nn.Linear) else x
+    logits = builder.linear(model.output, x, float(model.sharpness))
+    builder.output("logits", logits, ("batch", "time", V))
+    for i, state in enumerate(after):
+        builder.output(f"after_state_{i}", state, ("batch", run.config.hidden))
+    return {"": partial(_computed, model)}
+
+
+@torch.no_grad()
+def _computed(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the graph's outputs have to be: where a row has ended its logits say nothing, and are those of no state."""
+    ids, lengths = torch.from_numpy(given["ids"]), torch.from_numpy(given["lengths"])
+    labels = None if model.label is None else torch.from_numpy(given["labels"])[:, None].expand(ids.shape)
+    state = [torch.from_numpy(given[f"state_{i}"]) for i in range(len(model.start(1)))]
+    x, hidden, after, size = model.vectors(ids, labels), [], [], len(state) // len(model.layers)
+    for i, layer in enumerate(model.layers):
+        x, last = layer(x, tuple(state[i * size : (i + 1) * size]), lengths)
+        hidden.append(x)
+        after += last
+    found = {"logits": model.head(torch.cat(hidden, -1)), **{f"after_state_{i}": one for i, one in enumerate(after)}}
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graph and codec."""
+    return {"hidden": run.config.hidden}
 
 
 # --- scoring

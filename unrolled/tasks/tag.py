@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import decision_page, fit, future_page, influence, metrics, spans, tables, unrolling, word_input
+from .. import decision_page, fit, future_page, influence, metrics, named, spans, tables, unrolling, word_input
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -33,15 +33,15 @@ from ..data import tagged, text, tokens
 from ..data.batch import Buckets, Rows, borders, open_map, write
 from ..data.vocab import FIRST, UNKNOWN, Codec
 from ..errors import UserError
+from ..export.builder import Builder, Computes
 from ..layers import ONE_HOT, Embedding, OneHot, Pooling, adopt, initialise
+from ..named import SCHEME, Answer, Read, spelled
 from ..recurrent import Recurrent, drop
 
 MEASURE = "span_error"
 MEASURING = fit.Measuring("sentences", probe=64, few=4000, many=1_000_000, warming=0)
 TRY = ("predict {run} 'He said, Teddy was a great president!'", "look {run} 'He said, Teddy bears are on sale!'")
-SCHEME = "bioes"
 LOOKED_AT = 100  # words of a sentence, at most
-SPELLED = 24  # bytes of a word that are read: of a longer one, the first and the last half
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,12 +215,6 @@ def _repeated(train: list[tagged.Sentence], dev: list[tagged.Sentence]) -> dict[
     """How many sentences stand more than once in training, and how many of validation stand in training too."""
     known = {tuple(sentence.words) for sentence in train}
     return {"within": len(train) - len(known), "between": sum(tuple(sentence.words) in known for sentence in dev)}
-
-
-def spelled(word: str) -> np.ndarray:
-    """A word's bytes + 1, at most SPELLED of them."""
-    data = np.frombuffer(word.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int32) + 1
-    return data if len(data) <= SPELLED else np.concatenate((data[: SPELLED // 2], data[-SPELLED // 2 :]))
 
 
 def encode(config: Config, codec: Codec, sentences: Sequence[tagged.Sentence]) -> Sentences:
@@ -487,13 +481,6 @@ def _measures(codec: Codec, part: Sentences, found: list[list[spans.Span]]) -> d
     }  # fmt: skip
 
 
-class Read(NamedTuple):
-    """What the net makes of a sentence."""
-
-    tags: np.ndarray  # (T,) the best sequence
-    marginals: np.ndarray  # (T, K) probability of each tag
-
-
 class Scored(NamedTuple):
     """Sentences of about the same length, and their tags' scores."""
 
@@ -526,7 +513,7 @@ def read_sentences(model: Model, part: Sentences, marginals: bool = False) -> li
 
 
 def _names(codec: Codec, read: Read) -> list[spans.Span]:
-    return spans.spans([codec.labels[i] for i in read.tags], SCHEME)
+    return named.found(codec.labels, read)
 
 
 def _spread(part: Sentences, limit: int | None) -> Sentences:
@@ -643,22 +630,6 @@ def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
 # --- answering
 
 
-class Name(NamedTuple):
-    text: str
-    label: str
-    start: int  # characters of the text
-    end: int
-    probability: float  # of the least sure of its words
-
-
-class Answer(NamedTuple):
-    text: str
-    names: list[Name]
-    words: list[str]
-    tags: list[str]
-    offsets: list[tuple[int, int]]  # of each word: its first character in the text, and one past its last
-
-
 @dataclasses.dataclass(frozen=True)
 class Predict:
     """Options of answering."""
@@ -682,20 +653,7 @@ def predict(run: Any, texts: Sequence[str | tagged.Given], options: Predict) -> 
         return [Answer(line, [], [], [], []) for line, _ in cut]
     part = encode(run.config, run.codec, sentences)
     read = iter(_streamed(run, part) if options.stream else read_sentences(run.model, part, marginals=True))
-    return [_answer(run.codec, line, [(words, next(read)) for words in found]) for line, found in cut]
-
-
-def _answer(codec: Codec, line: str, sentences: list[tuple[list[tokens.Token], Read]]) -> Answer:
-    answer = Answer(line, [], [], [], [])
-    for words, read in sentences:
-        found, sure = _names(codec, read), read.marginals[np.arange(len(words)), read.tags]
-        for a, b, kind in found:
-            start, end = words[a].start, words[b - 1].end
-            answer.names.append(Name(line[start:end], kind, start, end, float(sure[a:b].min())))
-        answer.words.extend(word.text for word in words)
-        answer.tags.extend(spans.tags(found, len(words), "bio"))
-        answer.offsets.extend((word.start, word.end) for word in words)
-    return answer
+    return [named.answer(run.codec.labels, line, [(words, next(read)) for words in found]) for line, found in cut]
 
 
 def _streamed(run: Any, part: Sentences) -> list[Read]:
@@ -712,6 +670,59 @@ def _streamed(run: Any, part: Sentences) -> list[Read]:
             shares = np.exp(np.stack(nats))
             found.append(Read(shares.argmax(1), shares))
     return found
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """ids (B, T), spelling (B, T, C), lengths (B) -> emissions (B, T, K); and the field's scores, which are constants."""
+    model, K = run.model, len(run.codec.labels)
+    ids, lengths = builder.ids("ids", ("batch", "time"), run.codec.size), builder.lengths()
+    x = builder.embedded(model.embed, ids)
+    if model.speller is not None:
+        x = builder.add("Concat", [x, _spelled_graph(builder, model)], {"axis": -1})
+    x, _ = builder.recurrent(model.recurrent, x, lengths)
+    caution = np.zeros(K, np.float32)
+    caution[0] = float(model.caution)
+    emissions = builder.add("Sub", [builder.linear(model.output, x), builder.weight("caution", caution)])
+    builder.output("emissions", emissions, ("batch", "time", K))
+    scores = dict(zip(("start", "follows", "end"), model.field.scores(), strict=True))
+    for name, values in scores.items():
+        builder.output(name, builder.weight(name, values), tuple(values.shape))
+
+    @torch.no_grad()
+    def computed(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        words, spelling, ends = (torch.from_numpy(given.get(name, NOTHING)) for name in ("ids", "spelling", "lengths"))
+        found, _ = model(Batch(words, spelling, ends, None), None)
+        return {"emissions": found.numpy(), **{name: values.detach().numpy() for name, values in scores.items()}}
+
+    return {"": computed}
+
+
+NOTHING = np.zeros((1, 1, 1), np.int64)  # in place of a spelling that is not read
+
+
+def _spelled_graph(builder: Builder, model: Model) -> str:
+    """Model.spell: bytes (B, T, C) -> (B, T, 2·S)."""
+    spelling = builder.ids("spelling", ("batch", "time", "letters"), 257)
+    flat = builder.reshape(spelling, builder.numbers(-1), builder.size(spelling, 2))  # (B·T, C)
+    letters = builder.embedded(model.letters, flat)
+    written = builder.add("Greater", [flat, builder.number(0)])
+    if isinstance(model.speller, nn.Conv1d):
+        weights = builder.weight("W", model.speller.weight), builder.weight("b", model.speller.bias)
+        h = builder.add("Conv", [builder.turned(letters, 0, 2, 1), *weights], {"kernel_shape": [3], "pads": [1, 1]})
+        h = builder.masked(h, builder.add("Unsqueeze", [written, builder.numbers(1)]), -np.inf)
+        h = builder.add("Tanh", [builder.add("ReduceMax", [h], {"axes": [2], "keepdims": 0})])
+    else:
+        number = builder.add("ReduceSum", [builder.add("Cast", [written], {"to": 7}), builder.numbers(1)], {"keepdims": 0})
+        lengths = builder.add("Max", [number, builder.number(1)])
+        h, _ = builder.recurrent(model.speller, letters, lengths)
+        h = builder.pooled(model.ends, h, lengths, 2 * model.ends.forward_width)
+    width = builder.numbers(-1)
+    return builder.reshape(h, builder.size(spelling, 0), builder.size(spelling, 1), width)
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graph and codec."""
+    return {"lower": run.config.lower, "spelling": run.model.speller is not None, "scheme": SCHEME}
 
 
 def item(run: Any, typed: str) -> str:
@@ -756,6 +767,7 @@ def glimpse(run: Any, seed: int) -> str:
 # --- looking
 
 VIEW = future_page
+WORDS = True  # look takes a word
 
 
 def look(run: Any, line: str, word: int | None = None) -> future_page.Belief:

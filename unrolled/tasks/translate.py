@@ -38,6 +38,7 @@ from ..data.segments import Segments, dropout, sampling
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..decode import Beam, Hypothesis, Sampling
 from ..errors import UserError
+from ..export.builder import Builder, Computes
 from ..kernels.output import cross_entropy
 from ..layers import begin_with, initialise
 from ..recurrent import Recurrent, drop
@@ -781,6 +782,85 @@ def look(run: Any, text: str) -> attention_page.Looked:
     words = alignment.words(codec.source, ids, source), alignment.words(codec, [*target, END], parts)
     note = f"{run.folder}: {config.cell}, {config.attention} attention; score {best.score:.3f}"
     return attention_page.Looked(source, [*parts[:-1], attention_page.END], weights, note, *words)
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """Two graphs: ids (B, T), lengths (B) -> memory and keys (B, T, H), the decoder's first states; and beside it a step."""
+    model, H = run.model, run.config.hidden
+    ids, lengths = builder.ids("ids", ("batch", "time"), run.codec.source.size), builder.lengths()
+    hidden, last = builder.recurrent(model.encoder, builder.embedded(model.embed, ids), lengths)
+    memory = builder.linear(model.memory, hidden)
+    if model.attention is not None:
+        builder.output("memory", memory, ("batch", "time", H))
+    if model.attention is not None and model.attention.key is not None:
+        builder.output("keys", builder.linear(model.attention.key, memory), ("batch", "time", H))
+    D, S = model.encoder.directions, model.encoder.cells[0].states
+    for i, bridge in enumerate(model.bridge):
+        layer, which = divmod(i, S)
+        first = builder.linear(bridge, builder.add("Concat", last[which::S][layer * D : layer * D + D], {"axis": -1}))
+        builder.output(f"first_state_{i}", first if which else builder.add("Tanh", [first]), ("batch", H))
+    _step_graph(builder.beside("step"), model)
+    return {"": partial(_encoded, model), "step": partial(_stepped, model)}
+
+
+def _step_graph(builder: Builder, model: Model) -> None:
+    """ids (B) and what one step takes from the last -> logits (B, V), the same for the next, where it looked (B, S)."""
+    (V, E), H = model.output.weight.shape, model.decoder.hidden_size
+    x, attention = builder.embedded(model.embed_target, builder.ids("ids", ("batch",), V)), model.attention
+    states = builder.states(model.decoder)
+    if model.feed:
+        x = builder.add("Concat", [x, builder.real("fed", ("batch", E))], {"axis": -1})
+    top, after = builder.recurrent(model.decoder, builder.add("Unsqueeze", [x, builder.numbers(1)]), None, states)
+    features = builder.add("Squeeze", [top, builder.numbers(1)])
+    if attention is not None:
+        lengths, memory = builder.lengths(), builder.real("memory", ("batch", "time", H))
+        keys = memory if attention.key is None else builder.real("keys", ("batch", "time", H))
+        covered = None if attention.past is None else builder.real("covered", ("batch", "time"))
+        context, weights = builder.attended(attention, features, memory, keys, lengths, covered)
+        features = builder.add("Concat", [context, features], {"axis": -1})
+        builder.output("weights", weights, ("batch", "time"))
+        if covered is not None:
+            builder.output("after_covered", builder.add("Add", [covered, weights]), ("batch", "time"))
+    features = builder.add("Tanh", [builder.linear(model.combine, features)])
+    builder.output("logits", builder.linear(model.output, features), ("batch", V))
+    if model.feed:
+        builder.output("after_fed", features, ("batch", E))
+    for i, state in enumerate(after):
+        builder.output(f"after_state_{i}", state, ("batch", H))
+
+
+@torch.no_grad()
+def _encoded(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the encoder's outputs have to be."""
+    memory, first = model.encode(torch.from_numpy(given["ids"]), torch.from_numpy(given["lengths"]))
+    found = {f"first_state_{i}": state for i, state in enumerate(first)}
+    if model.attention is not None:
+        found["memory"] = memory
+    if model.attention is not None and model.attention.key is not None:
+        found["keys"] = model.attention.keys(memory)
+    return {name: value.numpy() for name, value in found.items()}
+
+
+@torch.no_grad()
+def _stepped(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a step's outputs have to be."""
+    read = {name: torch.from_numpy(value) for name, value in given.items()}
+    x = model.embed_target(read["ids"])
+    x = torch.cat((x, read["fed"]), -1) if model.feed else x
+    top, after = model.decoder.step(x, tuple(read[f"state_{i}"] for i in range(len(model.bridge))))
+    memory, covered = read.get("memory"), read.get("covered")
+    past = None if covered is None else covered.unsqueeze(1)
+    features, weights = model.combined(top.unsqueeze(1), memory, read.get("keys", memory), read.get("lengths"), past)
+    found = {"logits": model.output(features[:, 0]), **{f"after_state_{i}": state for i, state in enumerate(after)}}
+    found |= {"weights": weights[:, 0]} if weights is not None else {}
+    found |= {"after_covered": covered + weights[:, 0]} if covered is not None else {}
+    found |= {"after_fed": features[:, 0]} if model.feed else {}
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graph and codec."""
+    return {"stretch": run.model.stretch, "copies": copies(run.model, run.codec)}
 
 
 def item(run: Any, text: str) -> str:

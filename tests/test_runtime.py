@@ -1,0 +1,199 @@
+"""Exported files run without torch: the same answers as the run gives."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_export import TRANSLATORS, reader, tagger, translator, writer
+
+from unrolled import export, runtime
+from unrolled.crf import CRF
+from unrolled.data.vocab import Codec
+from unrolled.errors import UserError
+from unrolled.runtime import Sample, field
+from unrolled.runtime import translate as translating
+from unrolled.tasks import classify, language, tag, translate
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """A function from a run to the model in its exported file."""
+
+    def made(run):
+        export.export(run, tmp_path / "made.onnx")
+        return runtime.load(tmp_path / "made.onnx")
+
+    return made
+
+
+# --- writing
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        Sample(temperature=0, length=40),
+        Sample(seed=3, length=60, number=3, prompt="abc "),
+        Sample(seed=3, length=40, top_k=5, repetition_penalty=1.3, stop=("jk",)),
+        Sample(beam=4, length=12, number=2),
+    ],
+    ids=["greedy", "drawn", "filtered", "beam"],
+)
+def test_the_same_texts_are_written(opened, cell, options):
+    run = writer(cell=cell)
+    wanted = language.samples(run, options)
+    model = opened(run)
+    assert model.sample(options) == wanted and len("".join(wanted)) > 0
+    assert "".join(model.stream(options)) == "".join(language.sample(run, options))
+
+
+def test_a_label_is_written_for(opened):
+    codec = Codec("characters", ["a", "b", "c"], ["low", "high"], records=True)
+    run = writer()
+    run = run._replace(codec=codec, model=language.Model(run.config, codec).eval())
+    options = Sample(label="high", seed=1, length=30)
+    model = opened(run)
+    assert model.sample(options) == language.samples(run, options) != model.sample(Sample(label="low", seed=1, length=30))
+    with pytest.raises(UserError, match="this run writes for a label"):
+        model.sample(Sample())
+
+
+def test_a_text_is_scored_alike_whole_or_in_parts(opened, monkeypatch):
+    run, text = writer(), "abc mno\npab " * 10
+    wanted = language.score(run, run.codec.encode(text), len(text), language.Score()).nats
+    model = opened(run)
+    assert np.abs(model.score(text).nats - wanted).max() < 1e-5
+    monkeypatch.setattr(runtime.language, "AT_ONCE", 7)
+    assert np.abs(model.score(text).nats - wanted).max() < 1e-5
+
+
+# --- answering
+
+TEXTS = ["The soup was cold and rude", "  ", "warm", "cold " * 70]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_the_same_labels_are_answered(opened, ordered):
+    run = reader(ordered=ordered)
+    found, wanted = opened(run).predict(TEXTS), classify.predict(run, TEXTS, classify.Predict())
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.text, one.label, one.likeliest) == (other.text, other.label, other.likeliest)
+        assert one.probabilities == (other.probabilities and pytest.approx(other.probabilities, abs=1e-6))
+
+
+@pytest.mark.parametrize("run", [tagger(), tagger(spelling=0), tagger(crf=False, letters="recurrent")])
+def test_the_same_names_are_found(opened, run):
+    torch.nn.init.normal_(run.model.output.weight, std=2)
+    torch.nn.init.constant_(run.model.output.bias[:1], -5)  # so that there are some
+    texts = ["He said, Teddy sings. Wolfgangamadeustheophilusmozart said he sings!", "", "sings"]
+    found, wanted = opened(run).predict(texts), tag.predict(run, texts, tag.Predict())
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.text, one.words, one.tags, one.offsets) == (other.text, other.words, other.tags, other.offsets)
+        assert [name[:4] for name in one.names] == [name[:4] for name in other.names]
+        assert [n.probability for n in one.names] == pytest.approx([n.probability for n in other.names], abs=1e-5)
+    assert any(one.names for one in found)
+
+
+@pytest.mark.parametrize("settings", TRANSLATORS, ids=str)
+@pytest.mark.parametrize("beam", [1, 4])
+def test_the_same_translations_are_written(opened, settings, beam):
+    run = translator(**settings)
+    torch.nn.init.normal_(run.model.output.weight, std=0.5)  # so that they are no runs of one symbol
+    texts = ["abc def", "", "pomegranate\n", "a", "§ 5 no", "abc " * 8]
+    wanted = translate.predict(run, texts, translate.Predict(beam=beam, best=min(beam, 2)))
+    model = opened(run)
+    found = model.predict(texts, translating.Predict(beam=beam, best=min(beam, 2)))
+    assert [one.text for one in found] == [other.text for other in wanted] and any(one.text for one in found)
+    for one, other in zip(found, wanted, strict=True):
+        assert [b.text for b in one.best] == [b.text for b in other.best]
+        assert [b.score for b in one.best] == pytest.approx([b.score for b in other.best], abs=1e-4)
+    with pytest.raises(UserError, match="`best=9` is more than `beam="):
+        model.predict(texts, translating.Predict(beam=beam, best=9))
+
+
+def test_the_parts_of_a_model_belong_together(tmp_path):
+    for name in ("one", "other"):
+        export.export(translator(), tmp_path / f"{name}.onnx")
+    with pytest.raises(UserError, match=r"`.*one.step.onnx` is a part of `one.onnx`"):
+        runtime.load(tmp_path / "one.step.onnx")
+    (tmp_path / "other.step.onnx").replace(tmp_path / "one.step.onnx")
+    with pytest.raises(UserError, match=r"`.*one.step.onnx` was not written with `.*one.onnx`"):
+        runtime.load(tmp_path / "one.onnx")
+    with pytest.raises(UserError, match=r"there is no exported file `.*other.step.onnx`"):
+        runtime.load(tmp_path / "other.onnx")
+
+
+def test_a_chain_of_tags_is_that_of_the_compiled_loops():
+    random = np.random.default_rng(1)
+    follows = random.random((4, 4)) < 0.6
+    follows[np.arange(4), (np.arange(4) + 1) % 4] = True
+    chain = CRF(np.array([True, True, False, True]), follows, np.array([True, False, True, True]))
+    for parameter in chain.parameters():
+        torch.nn.init.normal_(parameter)
+    scores = [each.detach().numpy() for each in chain.scores()]
+    for T in (1, 2, 9):
+        emissions = random.standard_normal((1, T, 4)).astype(np.float32)
+        tags, _ = chain.best(torch.from_numpy(emissions))
+        assert field.best(emissions[0], *scores).tolist() == tags[0].tolist()
+        wanted = chain.marginals(torch.from_numpy(emissions))[0].numpy()
+        assert np.abs(field.marginals(emissions[0], *scores) - wanted).max() < 1e-6
+
+
+# --- what is needed
+
+BLOCKED = """
+import sys, time
+blocked = {"torch", "numba", "llvmlite", "accelerate", "onnx", "psutil", "safetensors"}
+sys.modules.update(dict.fromkeys(blocked))  # an import of one of them is an ImportError
+import numpy
+began = time.process_time()  # of this process alone, however busy the machine is
+from unrolled import runtime
+print(time.process_time() - began)
+model = runtime.load(sys.argv[1])
+print(repr(model.sample(runtime.Sample(temperature=0, length=20))[0]) if hasattr(model, "sample") else model.predict(["he said"]))
+"""
+
+
+@pytest.mark.parametrize("run", [writer(), reader(), tagger(), translator()], ids=["language", "classify", "tag", "translate"])
+def test_neither_torch_nor_numba_is_needed(run, tmp_path):
+    export.export(run, tmp_path / "made.onnx")
+    root = Path(runtime.__file__).parent.parent.parent
+    command = [sys.executable, "-c", BLOCKED, str(tmp_path / "made.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=60)
+    assert done.stderr == "" and done.returncode == 0
+    seconds, answer = done.stdout.splitlines()
+    assert float(seconds) < 0.5
+    model = runtime.load(tmp_path / "made.onnx")
+    wanted = (
+        repr(model.sample(Sample(temperature=0, length=20))[0]) if hasattr(model, "sample") else str(model.predict(["he said"]))
+    )
+    assert answer == wanted
+
+
+def test_what_is_no_exported_file_is_said(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"there is no exported file `.*none.onnx`"):
+        runtime.load(tmp_path / "none.onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"bad")
+    with pytest.raises(UserError, match=r"onnxruntime cannot open `.*bad.onnx`"):
+        runtime.load(tmp_path / "bad.onnx")
+    graph = export.Builder()
+    graph.output("y", graph.real("x", (1,)), (1,))
+    (tmp_path / "other.onnx").write_bytes(graph.model({}).SerializeToString())
+    with pytest.raises(UserError, match=r"`.*other.onnx` was not written by `unrolled export`"):
+        runtime.load(tmp_path / "other.onnx")
+    (tmp_path / "newer.onnx").write_bytes(graph.model({"unrolled": '{"format": 2}'}).SerializeToString())
+    with pytest.raises(UserError, match=r"`.*newer.onnx` has format 2; this version reads 1"):
+        runtime.load(tmp_path / "newer.onnx")
+    about = '{"format": 1, "task": "dance", "parts": [], "codec": {"kind": "bytes", "symbols": [], "labels": [], ' \
+            '"tokenizer": null, "records": false}, "settings": {}}'  # fmt: skip
+    (tmp_path / "dance.onnx").write_bytes(graph.model({"unrolled": about}).SerializeToString())
+    with pytest.raises(UserError, match=r"`.*dance.onnx` is of the task `dance`"):
+        runtime.load(tmp_path / "dance.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match="`onnxruntime` is not installed; exported files need it") as caught:
+        runtime.load(tmp_path / "other.onnx")
+    assert caught.value.code == 3

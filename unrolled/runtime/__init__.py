@@ -1,0 +1,35 @@
+"""Exported files run with numpy, tokenizers and onnxruntime: no torch, no numba, an import of a tenth of a second.
+
+model = unrolled.runtime.load("book.onnx")
+model.sample(Sample(prompt="The "))   # of a language model; the options are those of `unrolled sample`
+model.predict(["a text"])             # of a classifier, a tagger or a translator, as of `unrolled predict`
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from ..writer import Sample
+from .opened import open_file
+
+if TYPE_CHECKING:
+    from .classify import Classifier
+    from .language import Language
+    from .tag import Tagger
+    from .translate import Translator
+
+KINDS = {"language": "Language", "classify": "Classifier", "tag": "Tagger", "translate": "Translator"}
+
+
+def load(path: str | Path) -> Language | Classifier | Tagger | Translator:
+    """The model in a file that `unrolled export` wrote; a UserError says what is missing or wrong."""
+    opened = open_file(path)
+    if opened.task not in KINDS:
+        raise UserError(f"`{path}` is of the task `{opened.task}`; this version runs {', '.join(KINDS)}")
+    return getattr(importlib.import_module(f".{opened.task}", __name__), KINDS[opened.task])(opened)
+
+
+__all__ = ["Sample", "load"]
