@@ -11,6 +11,7 @@ import torch
 
 from unrolled import api, capture, cli, formants, metrics, rehearsal, voices
 from unrolled.data import sound
+from unrolled.data.clips import Clips
 from unrolled.data.vocab import Codec
 from unrolled.errors import UserError
 from unrolled.tasks import trigger
@@ -406,6 +407,7 @@ def test_tones_are_coloured_in_training_alone_and_only_where_no_recording_is_giv
     assert (once - again).abs().max() > 1e-3
     model.eval()
     torch.testing.assert_close(model(given, None)[0], model(given, None)[0], rtol=0, atol=0)
-    assert trigger.plan(trigger.Config(steps=1, say=("a",)), None).tone == 8.0
-    assert trigger.plan(trigger.Config(steps=1, say=("a",), positive=("clips",)), None).tone == 0.0
-    assert trigger.plan(trigger.Config(steps=1, say=("a",), tone=3.0), None).tone == 3.0
+    for origins, tone in ((["spoken"], 8.0), (["spoken", "clips/alexa"], 0.0)):
+        data = trigger.Data(None, {"words": Clips(None, origins)}, None, {})
+        assert trigger.plan(trigger.Config(steps=1), data).tone == tone
+        assert trigger.plan(trigger.Config(steps=1, tone=3.0), data).tone == 3.0

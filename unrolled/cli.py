@@ -543,7 +543,7 @@ def _until_interrupted(blocks: Iterator[Any]) -> Iterator[Any]:
 
 
 def look() -> click.Command:
-    def go(run: str, text: str, unit: int | None, out: str | None, as_json: bool) -> None:
+    def go(run: str, text: str, unit: int | None, word: int | None, out: str | None, as_json: bool) -> None:
         from . import api
         from .run import write_bytes
 
@@ -551,6 +551,9 @@ def look() -> click.Command:
         units = getattr(model.task, "UNITS", False)
         if unit is not None and not units:
             raise UserError(f"`--unit` colours a text by a unit of a language model; `{run}` is none", fix="leave it out")
+        if word is not None and not getattr(model.task, "WORDS", False):
+            raise UserError(f"`--word` asks what decided a word's tag; `{run}` is no tagger", fix="leave it out")
+        asked = {name: value for name, value in (("unit", unit), ("word", word)) if value is not None}
         view, path = model.task.VIEW, Path(out) if out else model.folder / "look.html"
         if path.suffix.lower() not in view.ENDINGS:
             allowed = " or ".join(view.ENDINGS)
@@ -563,20 +566,24 @@ def look() -> click.Command:
             from .data.text import characters
 
             text = "".join(characters(Path(text[1:]), model.config.encoding))
-        found = model.task.look(model, text, unit) if units else model.task.look(model, text)
+        found = model.task.look(model, text, **asked)
         write_bytes(path, view.ENDINGS[path.suffix.lower()](found))
         _records(view.whole(found) if as_json else view.table(found), as_json)
+        if hasattr(view, "remark"):
+            _note(view.remark(found))
         _note(f"see {path}")
 
     params = [
         _run_argument(),
         click.Argument(["text"], metavar="TEXT|@FILE|SOUND"),
         click.Option(["--unit"], type=int, help="of a language model: the unit shown, counted through all layers  [the best]"),
+        click.Option(["--word"], type=int, help="of a tagger: the word, from 1, whose tag is explained  [the least certain]"),
         click.Option(["--out"], metavar="FILE", help="a .html; of most also .png or .svg  [look.html in the run's folder]"),
         _json_flag(),
     ]
     help = (
-        "Look inside: what a tagger believes of each word as the sentence goes on, where a translator looks as it writes, what "
+        "Look inside: what a tagger believes of each word as the sentence goes on, which words moved a label or a tag, "
+        "where a translator looks as it writes, what "
         "is heard second by second in a sound file."
     )
     return click.Command("look", callback=go, params=params, help=help)

@@ -1,7 +1,7 @@
 """Which words moved a decision, as one page of HTML, as a picture, as a table.
 
 A word is blue with a line below where it speaks for the answer, orange with a dotted line where it speaks against it; the
-stronger the more. The colour is by gradient × input; beside it stands what hiding the word does.
+stronger, the more. The colour is by gradient × input; beside it stands what hiding the word does.
 """
 
 from __future__ import annotations

@@ -115,6 +115,38 @@ def gaze(picture: np.ndarray, words: Sequence[str], weights: np.ndarray, gates: 
     return figure
 
 
+def moved(words: Sequence[str], numbers: dict[str, np.ndarray], title: str, small: str) -> Figure:
+    """A row a word, in it a bar from 0 for each of `numbers` (T,), blue above 0 and orange, hatched, below; nan has none."""
+    fonts, T = _installed(), len(words)
+    drawable = _drawable(fonts)
+    names = [drawable(_short(word, LABEL)) for word in words]
+    left = max(_ruler(fonts, 9)(name)[0] for name in names) / DOTS + 0.3
+    high = 0.24 * T + 1.5
+    wide = max(
+        left + 6.3, max(_ruler(fonts, size)(text)[0] for text, size in ((drawable(title), 11), (drawable(small), 7))) / DOTS + 0.3
+    )
+    figure = Figure(figsize=(wide, high), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    each = (wide - left - 0.2) / len(numbers)
+    most = 1.05 * max(float(np.abs(np.nan_to_num(values)).max()) for values in numbers.values()) or 1.0
+    for i, (name, values) in enumerate(numbers.items()):
+        axes = figure.add_axes(((left + i * each) / wide, 0.85 / high, (each - 0.15) / wide, 0.24 * T / high))
+        for sign, colour, hatch in ((1, FOR, None), (-1, AGAINST, "////")):
+            bars = np.where(sign * values > 0, values, 0)
+            axes.barh(np.arange(T), bars, height=0.7, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
+        axes.axvline(0, color=SOFT, linewidth=0.8)
+        axes.set(xlim=(-most, most), ylim=(T - 0.5, -0.5))
+        axes.set_xlabel(f"{name}, nats", family=fonts, fontsize=9, color=INK)
+        axes.set_yticks(np.arange(T), [] if i else names, family=fonts, fontsize=9, color=INK, parse_math=False)
+        _plain(axes)
+        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="x", labelsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(5, prune="both"))
+    figure.text(0.15 / wide, 1 - 0.3 / high, drawable(title), fontsize=11, color=INK, va="center", family=fonts, parse_math=False)
+    figure.text(0.15 / wide, 0.18 / high, drawable(small), fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
 def unit(
     pieces: Sequence[str], values: np.ndarray, gates: dict[str, np.ndarray], across: int, title: str, small: str
 ) -> Figure:  # fmt: skip
@@ -145,38 +177,6 @@ def unit(
         axes.spines[:].set_visible(False)
     figure.text(0.1 / wide, 1 - 0.2 / tall, drawable(title), fontsize=9, color=INK, va="center", family=fonts, parse_math=False)
     figure.text(0.1 / wide, 0.15 / tall, drawable(small), fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
-    return figure
-
-
-def moved(words: Sequence[str], numbers: dict[str, np.ndarray], title: str, small: str) -> Figure:
-    """A row a word, in it a bar from 0 for each of `numbers` (T,), blue above 0 and orange, hatched, below; nan has none."""
-    fonts, T = _installed(), len(words)
-    drawable = _drawable(fonts)
-    names = [drawable(_short(word, LABEL)) for word in words]
-    left = max(_ruler(fonts, 9)(name)[0] for name in names) / DOTS + 0.3
-    high = 0.24 * T + 1.5
-    wide = max(
-        left + 6.3, max(_ruler(fonts, size)(text)[0] for text, size in ((drawable(title), 11), (drawable(small), 7))) / DOTS + 0.3
-    )
-    figure = Figure(figsize=(wide, high), dpi=DOTS)
-    FigureCanvasAgg(figure)
-    each = (wide - left - 0.2) / len(numbers)
-    most = 1.05 * max(float(np.nanmax(np.abs(values))) for values in numbers.values()) or 1.0
-    for i, (name, values) in enumerate(numbers.items()):
-        axes = figure.add_axes(((left + i * each) / wide, 0.85 / high, (each - 0.15) / wide, 0.24 * T / high))
-        for sign, colour, hatch in ((1, FOR, None), (-1, AGAINST, "////")):
-            bars = np.where(sign * values > 0, values, 0)
-            axes.barh(np.arange(T), bars, height=0.7, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
-        axes.axvline(0, color=SOFT, linewidth=0.8)
-        axes.set(xlim=(-most, most), ylim=(T - 0.5, -0.5))
-        axes.set_xlabel(f"{name}, nats", family=fonts, fontsize=9, color=INK)
-        axes.set_yticks(np.arange(T), [] if i else names, family=fonts, fontsize=9, color=INK, parse_math=False)
-        _plain(axes)
-        axes.tick_params(axis="y", length=0)
-        axes.tick_params(axis="x", labelsize=8)
-        axes.xaxis.set_major_locator(MaxNLocator(5, prune="both"))
-    figure.text(0.15 / wide, 1 - 0.3 / high, drawable(title), fontsize=11, color=INK, va="center", family=fonts, parse_math=False)
-    figure.text(0.15 / wide, 0.18 / high, drawable(small), fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
     return figure
 
 

@@ -64,7 +64,7 @@ AT_ONCE                              items that `predict` is given at once; of 1
 A page that can be looked into (the verb look):
 look(run, text)                      what is to be seen
 VIEW                                 the module that shows it: ENDINGS {".html": to bytes, …}, table(…) for a person to
-                                     read, whole(…) for programs
+                                     read, whole(…) for programs; remark(…), a line beside the table, if it has one
 
 A page that hears (the verb listen):
 Listen                               options

@@ -767,6 +767,7 @@ def glimpse(run: Any, seed: int) -> str:
 # --- looking
 
 VIEW = future_page
+WORDS = True  # look takes a word
 
 
 def look(run: Any, line: str, word: int | None = None) -> future_page.Belief:

@@ -323,7 +323,8 @@ def detector(model: Model) -> Detector:
 def plan(config: Config, data: Data) -> Config:
     """The config with sizes chosen."""
     config = config if config.steps else fill(config, minutes=10.0)
-    return fill(config, batch=16, rate=2e-3, tone=0.0 if config.positive else TONE)
+    spoken = set(data.train["words"].origins) <= set(SPOKEN)
+    return fill(config, batch=16, rate=2e-3, tone=TONE if spoken else 0.0)
 
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
