@@ -530,6 +530,6 @@ def test_predict_and_evaluate_need_a_run_that_answers(tmp_path, capsys):
     (tmp_path / "b.txt").write_text("the cat sat on the mat " * 200)
     sizes = {"steps": 2, "hidden": 8, "layers": 1, "device": "cpu", "quiet": True}
     api.train("language", tmp_path / "b.txt", out=tmp_path / "b", **sizes)
-    for verb, needed in (("predict", "needed is one of"), ("evaluate", "needed is one of"), ("look", "needed is one of tag, tr")):
+    for verb, needed in (("predict", "needed is one of"), ("evaluate", "needed is one of")):
         assert cli.run([verb, str(tmp_path / "b"), "x"]) == 2
         assert f"is a run of `language`; {needed}" in capsys.readouterr().err

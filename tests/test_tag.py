@@ -69,7 +69,7 @@ def test_what_the_future_adds_is_shown(both, capsys):
     assert teddy["word"] == "Teddy" and teddy["forward_only"] > 5 * teddy["one_word_later"] > 0 and teddy["both_ways"] < 0.05
     assert teddy["backward_only"] < teddy["forward_only"]  # what follows it is there
     page = (both.folder / "look.html").read_text()
-    assert page.count("<th scope=row>") == 9 + 3 and "Teddy" in page and "@TABLE@" not in page and "@WAYS@" not in page
+    assert page.count("<th scope=row>") == 9 + 3 + 9 and "Teddy" in page and "@TABLE@" not in page and "@WAYS@" not in page
     assert page.index("forward only<") < page.index("backward only<") < page.index("both ways<")
 
 
@@ -92,7 +92,7 @@ def test_words_in_the_page_are_text_in_it(tmp_path):
     decision = decision_page.Decision(words, " ", moved, moved, None, [False] * 3, 1, "k&", 0.4, "a note")
     belief = future_page.Belief(words, ["k&"], np.full((3, 3, 1), 0.4), np.full((3, 1), 0.4), "a note", decision)
     page = future_page.page(belief).decode()
-    assert "<b>" not in page and "&lt;b&gt;" in page and "k&amp;" in page and page.count("@TABLE@") == 3
+    assert "<b>" not in page and "&lt;b&gt;" in page and "k&amp;" in page and page.count("@TABLE@") == 6
 
 
 # --- the contract
