@@ -10,7 +10,7 @@ from .harness import save, seconds
 from .language import needed
 from .reading import command
 
-STEPS, SEEDS = 2500, (1,)
+STEPS, SEEDS = 1500, (1,)
 
 
 def run(data: str | None) -> None:
