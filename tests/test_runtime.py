@@ -203,3 +203,18 @@ def test_a_file_of_a_task_that_is_not_known_is_refused(opened, monkeypatch):
     monkeypatch.delitem(runtime.KINDS, "classify")
     with pytest.raises(UserError, match="is of the task `classify`; this version runs language, tag, translate"):
         opened(reader())
+
+
+@pytest.mark.parametrize(
+    "about", ["{", "[1]", "{}", '{"format": "a"}', '{"format": 1, "task": "classify", "codec": 3}', "[" * 100_000]
+)
+def test_a_file_with_damaged_metadata_is_refused(opened, about, tmp_path):
+    import onnx
+
+    opened(reader())
+    model = onnx.load(tmp_path / "made.onnx")
+    (kept,) = [entry for entry in model.metadata_props if entry.key == "unrolled"]
+    kept.value = about
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(UserError, match=r"the metadata of `.*other.onnx` are damaged"):
+        runtime.load(tmp_path / "other.onnx")

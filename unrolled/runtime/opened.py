@@ -48,11 +48,14 @@ def open_file(path: str | Path) -> Opened:
     if "task" not in about:
         raise UserError(f"`{path}` is a part of `{about.get('part of')}`", fix="open that file; it finds its parts beside it")
     parts = {}
-    for name in about["parts"]:
+    for name in about.get("parts", ()):
         parts[name], own = _graph(path.with_suffix(f".{name}.onnx"))
-        if own.get("part of") != path.name or own.get("made") != about["made"]:
+        if own.get("part of") != path.name or own.get("made") != about.get("made"):
             raise UserError(f"`{path.with_suffix(f'.{name}.onnx')}` was not written with `{path}`", fix="export the run again")
-    return Opened(path, about["task"], Codec.from_json(about["codec"]), about["settings"], graph, parts)
+    try:
+        return Opened(path, about["task"], Codec.from_json(about["codec"]), about["settings"], graph, parts)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from None
 
 
 def _graph(path: Path) -> tuple[Graph, dict[str, Any]]:
@@ -62,11 +65,19 @@ def _graph(path: Path) -> tuple[Graph, dict[str, Any]]:
     about = opened.get_modelmeta().custom_metadata_map.get(KEY)
     if about is None:
         raise UserError(f"`{path}` was not written by `unrolled export`: its metadata have no `{KEY}`")
-    about = json.loads(about)
-    if about["format"] > FORMAT:
+    try:
+        about = dict(json.loads(about))
+        newer = about["format"] > FORMAT
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from None
+    if newer:
         raise UserError(f"`{path}` has format {about['format']}; this version reads {FORMAT}", fix="pip install -U unrolled")
     outputs = tuple(each.name for each in opened.get_outputs())
     return Graph(opened, outputs), about
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"the metadata of `{path}` are damaged: {error}", str(path), "export the run again")
 
 
 def session(data: bytes | str) -> Any:
