@@ -15,7 +15,7 @@ import numpy as np
 
 from . import picture as drawn
 from .attention_page import visible
-from .template import fill
+from .template import fill, fragment
 
 LEVELS = 5  # shades of either sign
 FAINT = 0.05  # of the strongest word: below half a shade nothing is underlined
@@ -42,12 +42,12 @@ class Decision(NamedTuple):
 
 def page(decision: Decision) -> bytes:
     """The page; words are text in it, whatever they hold."""
-    parts = {"@DECISION@": section(decision), "@NOTE@": escape(decision.note)}
+    parts = {"@STYLE@": fragment("decision.css"), "@DECISION@": section(decision), "@NOTE@": escape(decision.note)}
     return fill("decision.html", parts)
 
 
 def section(decision: Decision) -> str:
-    """The text coloured, and its table, to stand in a page that has the classes of decision.html."""
+    """The text coloured, and its table, to stand in a page that has decision.css."""
     text = escape(decision.between).join(_word(decision, t) for t in range(len(decision.words)))
     rows = "".join(_row(decision, t) for t in strongest(decision))
     head = "<tr><th scope=col>word</th><th scope=col>gradient × input</th><th></th><th scope=col>hidden</th><th></th></tr>"

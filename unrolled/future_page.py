@@ -16,7 +16,7 @@ import numpy as np
 
 from . import decision_page
 from .decision_page import Decision
-from .template import fill
+from .template import fill, fragment
 
 HUES = (212, 16, 140, 280, 44, 180, 330, 95)  # degrees, one a kind
 
@@ -44,7 +44,12 @@ def page(belief: Belief) -> bytes:
     rows = "".join(_row(belief, t) for t in range(len(belief.words)))
     ways = "".join(_way(belief, way, shares) for way, shares in belief.ways.items())
     key = " ".join(f"<span style='background:{_colour(i, 0.8)}'>{escape(kind)}</span>" for i, kind in enumerate(belief.kinds))
-    parts = {"@NOTE@": escape(belief.note), "@KEY@": key, "@TABLE@": f"<tr><th>read so far</th>{head}</tr>{rows}"}
+    parts = {
+        "@STYLE@": fragment("decision.css"),
+        "@NOTE@": escape(belief.note),
+        "@KEY@": key,
+        "@TABLE@": f"<tr><th>read so far</th>{head}</tr>{rows}",
+    }
     parts["@DECISION@"] = decision_page.section(belief.decision)
     parts["@WAYS@"] = f"<tr><th></th>{head}</tr>{ways}"
     return fill("future.html", parts)

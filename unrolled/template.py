@@ -16,6 +16,11 @@ def fill(name: str, parts: Mapping[str, str]) -> bytes:
     return "".join(parts.get(piece, piece) for piece in pieces).encode("utf-8", "replace")
 
 
+def fragment(name: str) -> str:
+    """page/<name>, which several pages hold."""
+    return (PAGES / name).read_text(encoding="utf-8").rstrip("\n")
+
+
 def _around(piece: str, place: str) -> list[str]:
     before, found, after = piece.partition(place)
     return [before, found, after] if found else [piece]

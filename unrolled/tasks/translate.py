@@ -42,6 +42,7 @@ from ..export.builder import Builder, Computes
 from ..kernels.output import cross_entropy
 from ..layers import begin_with, initialise
 from ..recurrent import Recurrent, drop
+from ..runtime.translate import Answer, Translation
 from ..translator import Translator
 
 MEASURE = "bleu_missing"
@@ -657,17 +658,6 @@ class Predict:
     seed: int = option(1, "of what is drawn", minimum=0, maximum=2**62)
     beside: tuple[str, ...] = option((), "other runs with the same symbols, that vote too")
     column: str | None = option(None, "the source's column in a table given as @file  [the one trained on]")
-
-
-class Translation(NamedTuple):
-    text: str
-    score: float  # what translations are ranked by
-    nats: float  # log-probability
-
-
-class Answer(NamedTuple):
-    text: str
-    best: list[Translation]
 
 
 def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
