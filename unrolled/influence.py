@@ -27,6 +27,14 @@ def gradient_times_input(score: Score, x: Tensor, nothing: Tensor) -> np.ndarray
     return (slope * (x - nothing).detach()).sum(-1).cpu().numpy()
 
 
+def by_distance(score: Score, x: Tensor) -> np.ndarray:
+    """How strongly scores listen to each step: the mean length of their slopes at x (N, T, E), the last step first (T,)."""
+    x = x.detach()
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(score(x.requires_grad_()).sum(), x)
+    return slope.norm(dim=-1).mean(0).flip(0).cpu().numpy()
+
+
 @torch.no_grad()
 def occlusion(score: Score, x: Tensor, nothing: Tensor, most: int) -> np.ndarray:
     """How much the score of x (T, E) falls when a step says nothing (T,).

@@ -361,6 +361,68 @@ def spectrogram(features: np.ndarray, seconds: float, small: str) -> Figure:
     return figure
 
 
+def foresight(
+    spectrogram: tuple[np.ndarray, Sequence[tuple[float, str]], float],
+    surprise: tuple[np.ndarray, np.ndarray],
+    near: tuple[float, float],
+    expected: tuple[np.ndarray, np.ndarray, Sequence[tuple[int, str]]],
+    listened: tuple[np.ndarray, Sequence[int], float],
+    small: str,
+) -> Figure:
+    """A sound as a net expected it, in four rows.
+
+    spectrogram  features (F, M), marks of the frequency axis, the sound's seconds
+    surprise     seconds (n,) and the nats there
+    near         the seconds between which `expected` lies
+    expected     shades (K, Z) of K levels, the highest above, the levels (Z,) that came, marks of that axis
+    listened     strengths (D,) at the distances 1, 2, …, the layers' dilations, the least strength drawn
+    """
+    figure, fonts = Figure(figsize=(10, 9.6), dpi=DOTS), _installed()
+    FigureCanvasAgg(figure)
+    above, under, close, far = (
+        figure.add_axes((0.08, bottom, 0.9, high)) for bottom, high in ((0.8, 0.17), (0.64, 0.14), (0.345, 0.22), (0.1, 0.17))
+    )
+    features, marks, seconds = spectrogram
+    above.pcolormesh(
+        np.linspace(0, seconds, len(features) + 1), np.arange(features.shape[1] + 1), features.T, cmap=HEAT, rasterized=True
+    )
+    above.set_yticks([at for at, _ in marks], [name for _, name in marks])
+    above.set_ylabel("hertz", family=fonts, color=INK, fontsize=8)
+    above.tick_params(labelbottom=False)
+    under.plot(*surprise, color=ONE, linewidth=1.2)
+    under.set_ylim(bottom=min(0, float(surprise[1].min())))
+    _named(under, "seconds", "nats a sample", fonts)
+    for axes in (above, under):
+        axes.set_xlim(0, seconds)
+        axes.axvspan(*near, color=COLOURS[1], alpha=0.3, linewidth=0)
+    shades, came, names = expected
+    levels, size = shades.shape
+    edges = 1000 * np.linspace(*near, size + 1)
+    close.pcolormesh(edges, np.arange(levels + 1), shades[::-1], cmap=HEAT, vmin=0, vmax=1, rasterized=True)
+    close.plot((edges[1:] + edges[:-1]) / 2, came + 0.5, color=COLOURS[1], linewidth=1.2)
+    close.set_yticks([level + 0.5 for level, _ in names], [name for _, name in names])
+    _named(close, "milliseconds: what was expected (dark), and what came (line)", "sample, of full scale", fonts)
+    strength, dilations, least = listened
+    far.loglog(np.arange(1, len(strength) + 1), np.where(strength < least, np.nan, strength), color=ONE, linewidth=1.2)
+    far.set_xscale("log", base=2)
+    for dilation in dilations:
+        far.axvline(dilation, color=SOFT, linewidth=0.8, linestyle=(0, (3, 3)))
+    far.set(ylim=(least, 1.5), xlim=(1, max(2, len(strength))))
+    far.xaxis.set_major_locator(LogLocator(2, numticks=20))
+    far.xaxis.set_major_formatter(lambda distance, _: f"{distance:,.0f}")
+    _named(far, "samples back; dashed: the layers' dilations", "listening", fonts)
+    for axes in (above, under, close, far):
+        axes.tick_params(colors=SOFT, labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.text(0.01, 0.015, _drawable(fonts)(small), fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
+def _named(axes: Axes, x: str, y: str, fonts: list[str]) -> None:
+    axes.set_xlabel(x, family=fonts, color=INK, fontsize=8)
+    axes.set_ylabel(y, family=fonts, color=INK, fontsize=8)
+
+
 def heard(
     features: np.ndarray,
     marks: Sequence[tuple[float, str]],
