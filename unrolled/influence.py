@@ -20,6 +20,12 @@ Score = Callable[[Tensor], Tensor]  # inputs (N, T, E) -> a score of each row (N
 AT_ONCE = 1 << 14  # inputs read together
 
 
+def log_odds(logits: Tensor, label: int) -> Tensor:
+    """ln p / (1 - p) of a label (N,), of logits (N, K)."""
+    others = logits.masked_fill(torch.arange(logits.shape[1], device=logits.device) == label, -torch.inf)
+    return logits[:, label] - others.logsumexp(-1)
+
+
 def gradient_times_input(score: Score, x: Tensor, nothing: Tensor) -> np.ndarray:
     """Each step's part (T,) in the score of x (T, E), by its slope there; nothing (T, E) or (E,) says nothing."""
     x = x.detach().requires_grad_()

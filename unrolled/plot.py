@@ -119,6 +119,45 @@ def gaze(picture: np.ndarray, words: Sequence[str], weights: np.ndarray, gates: 
     return figure
 
 
+def strip(
+    frames: np.ndarray, numbers: np.ndarray, curves: dict[str, np.ndarray], what: str, moved: dict[str, np.ndarray], small: str
+) -> Figure:  # fmt: skip
+    """Frames (T, S, S, 3) in a row; on the same places a curve (T,) a label, and a bar a frame for each of `moved` (T,)."""
+    fonts, T = _installed(), len(frames)
+    drawable, wide = _drawable(fonts), float(np.clip(0.9 * T + 1.2, 9, 24))
+    figure = Figure(figsize=(wide, 5.4), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    left, inner = 0.8 / wide, 1 - 2.3 / wide  # names of labels stand right
+    above, middle, under = (
+        figure.add_axes((left, bottom, inner, high)) for bottom, high in ((0.74, 0.22), (0.43, 0.27), (0.14, 0.22))
+    )
+    side = min(0.96, 0.22 * 5.4 * T / (inner * wide))  # of a frame, in places
+    for t, frame in enumerate(frames):
+        above.imshow(frame, extent=(t - side / 2, t + side / 2, 0, 1), aspect="auto", interpolation="nearest")
+    above.set(ylim=(0, 1), yticks=[], frame_on=False)
+    for i, (name, values) in enumerate(curves.items()):
+        middle.plot(values, marker=MARKS[i % len(MARKS)], markersize=4, color=COLOURS[i], linewidth=1.4,
+                    label=drawable(_short(name, LABEL)))  # fmt: skip
+    middle.set_ylim(-0.03, 1.03)
+    middle.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, prop=FontProperties(family=fonts, size=8))
+    middle.set_title(what, family=fonts, fontsize=8, color=INK, loc="left", pad=3)
+    for i, ((name, values), hatch) in enumerate(zip(moved.items(), (None, "////"), strict=False)):
+        place = np.arange(T) + 0.4 * (i - (len(moved) - 1) / 2)
+        under.bar(place, np.nan_to_num(values), 0.36, color=FOR if not i else "#9ec3e6", hatch=hatch, edgecolor="white",
+                  linewidth=0, label=name)  # fmt: skip
+    under.axhline(0, color=SOFT, linewidth=0.8)
+    under.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, prop=FontProperties(family=fonts, size=8))
+    under.set_title("for the answer (above 0) or against it, nats", family=fonts, fontsize=8, color=INK, loc="left", pad=3)
+    for axes in (above, middle, under):
+        axes.set_xlim(-0.6, T - 0.4)
+        axes.set_xticks(np.arange(T), numbers.tolist() if axes is under else [])
+        axes.tick_params(colors=SOFT, labelsize=7, length=0)
+    _plain(middle), _plain(under)
+    under.set_xlabel("frame", family=fonts, color=INK, fontsize=8)
+    figure.text(0.01, 0.02, drawable(small), fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
 def moved(words: Sequence[str], numbers: dict[str, np.ndarray], title: str, small: str) -> Figure:
     """A row a word, in it a bar from 0 for each of `numbers` (T,), blue above 0 and orange, hatched, below; nan has none."""
     fonts, T = _installed(), len(words)
