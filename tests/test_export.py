@@ -19,7 +19,7 @@ from unrolled.export import builder as building
 from unrolled.export import checking
 from unrolled.export.builder import Builder
 from unrolled.recurrent import Recurrent
-from unrolled.tasks import classify, language, tag, translate
+from unrolled.tasks import classify, language, tag, translate, trigger
 
 LETTERS = "abcdefghijklmnop \n"
 
@@ -51,6 +51,16 @@ def tagger(**settings) -> api.Run:
 def translator(**settings) -> api.Run:
     settings = {"hidden": 8, "embedding": 6, "cell": "gru", "attention": "dot", "stretch": 1.0} | settings
     return run_of(translate, Codec("characters", sorted(LETTERS), records=True), **settings)
+
+
+def hearer(**settings) -> api.Run:
+    """A net that listens for a word, and hears noise now and then."""
+    sizes = {"hidden": 8, "layers": 2, "channels": 6, "hertz": 8000, "refractory": 0.1, "release": 1.0}
+    run = run_of(trigger, Codec("words", ["hey you"]), **(sizes | settings))
+    run.model.normalise.running_mean.fill_(-8).add_(torch.arange(40) / 10)
+    run.model.normalise.running_var.fill_(4.0)
+    torch.nn.init.normal_(run.model.output.weight, std=3)
+    return run
 
 
 TRANSLATORS = [
@@ -159,6 +169,9 @@ def test_a_cell_of_ones_own_is_refused_by_its_name(monkeypatch, tmp_path):
         tagger(),
         tagger(letters="recurrent", cell="gru"),
         tagger(spelling=0, direction="forward"),
+        *(hearer(cell=cell) for cell in CELLS),
+        hearer(frames=3, stride=3),
+        hearer(frames=4, stride=1, layers=1),
     ],
     ids=lambda run: f"{run.task.__name__[15:]}-{run.config.cell}",
 )

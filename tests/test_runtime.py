@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_export import TRANSLATORS, reader, tagger, translator, writer
+from test_export import TRANSLATORS, hearer, reader, tagger, translator, writer
 
-from unrolled import export, runtime
+from unrolled import detection, export, runtime
 from unrolled.crf import CRF
+from unrolled.data import sound
 from unrolled.data.vocab import Codec
 from unrolled.errors import UserError
 from unrolled.runtime import Sample, field
 from unrolled.runtime import translate as translating
-from unrolled.tasks import classify, language, tag, translate
+from unrolled.runtime import trigger as triggering
+from unrolled.tasks import classify, language, tag, translate, trigger
 
 
 @pytest.fixture
@@ -143,6 +145,90 @@ def test_a_chain_of_tags_is_that_of_the_compiled_loops():
         assert np.abs(field.marginals(emissions[0], *scores) - wanted).max() < 1e-6
 
 
+# --- listening
+
+
+def noise(seconds: float, rate: int = 8000) -> np.ndarray:
+    """Noise that swells and fades."""
+    times = np.arange(round(seconds * rate)) / rate
+    return (np.random.default_rng(1).normal(0, 0.1, len(times)) * np.sin(3 * times) ** 2).astype(np.float32)
+
+
+@pytest.mark.parametrize("settings", [{}, {"cell": "lstm", "frames": 3, "stride": 3}, {"frames": 7, "stride": 2}], ids=str)
+def test_the_same_events_are_heard(opened, settings, tmp_path):
+    run = hearer(**settings)
+    sound.write(tmp_path / "noise.wav", noise(70), 8000)
+    path, wanted = tmp_path / "noise.wav", trigger.detector(run.model)
+    run.model.threshold.fill_(float(np.median(wanted.probabilities(sound.blocks(path, 8000)))))
+    model, told = opened(run), list(trigger.listen(run, str(path), trigger.Listen()))
+    heard = list(model.listen(str(path)))
+    assert [event.time for event in heard] == [one["time"] for one in told] and len(told) > 5
+    assert [event.probability for event in heard] == pytest.approx([one["probability"] for one in told], abs=2e-4)
+    found = model.predict([path, (noise(0.01), 8000)])
+    highest = trigger.predict(run, [path], trigger.Predict())[0].probability
+    assert found[0].probability == pytest.approx(highest, abs=2e-4) and len(found[0].events) == len(told)
+    assert found[1] == (0.0, [])
+    at = highest - 1e-3
+    (fewer,) = trigger.predict(run, [path], trigger.Predict(threshold=at))
+    (rarer,) = model.predict([path], at)
+    assert [event.time for event in rarer.events] == [one["time"] for one in fewer.events] != []
+
+
+def test_a_stream_hears_the_same_in_pieces_of_any_size_and_begins_anew(opened):
+    run, samples, random = hearer(), noise(20), np.random.default_rng(2)
+    wanted = trigger.detector(run.model).probabilities([samples])
+    run.model.threshold.fill_(float(np.median(wanted)))
+    model = opened(run)
+    probabilities, events, _ = model(samples, model.start())
+    assert len(events) > 5 and np.abs(probabilities - wanted).max() < 1e-5
+    stream = model.stream()
+    for _ in range(2):
+        cuts = np.sort(random.integers(0, len(samples), 200))
+        found = [event for piece in np.split(samples, cuts) for event in stream.push(piece)]
+        assert [event.time for event in found] == [event.time for event in events]
+        assert [e.probability for e in found] == pytest.approx([e.probability for e in events], abs=2e-4)
+        stream.reset()
+
+
+def test_sound_of_another_rate_is_resampled(opened, tmp_path):
+    model, samples = opened(hearer()), noise(5, 16_000)
+    sound.write(tmp_path / "noise.wav", samples, 16_000)
+    samples = sound.read(tmp_path / "noise.wav", 16_000)
+    file, array = model.predict([tmp_path / "noise.wav", (samples, 16_000)])
+    assert file == array and file.probability > 0
+
+
+def test_a_detector_fires_as_the_compiled_loop_does():
+    random = np.random.default_rng(3)
+    for release, refractory in ((1.0, 0.0), (0.5, 0.3), (0.9, 2.0)):
+        rule, state, other = detection.Rule(0.7, release, refractory), detection.START, detection.START
+        for T in (1, 0, 50, 400):
+            probabilities = random.random(T).astype(np.float32)
+            times, state = detection.events(probabilities, rule, 0.03, state)
+            at, after = triggering.fire(probabilities, rule, 0.03, other)
+            assert [(other.frame + i + 1) * 0.03 for i in at] == times.tolist() and after == state
+            other = after
+        assert state.frame == 451
+
+
+@pytest.mark.parametrize(
+    ("samples", "what"),
+    [
+        (np.zeros(9, np.int16), r"samples got int16 \(9,\); needed is an array"),
+        (np.zeros((9, 2)), r"samples got float64 \(9, 2\); needed is an array"),
+        (np.array([0, np.nan]), "sample 1 of this piece is nan, no finite number"),
+    ],
+)
+def test_what_are_no_samples_is_said(opened, samples, what):
+    model = opened(hearer())
+    stream = model.stream()
+    for push in (stream.push, lambda samples: model.predict([(samples, 8000)])):
+        with pytest.raises(UserError, match=what):
+            push(samples)
+    with pytest.raises(UserError, match="the threshold of a detector is above 0, got 0"):
+        model.stream(0.0)
+
+
 # --- what is needed
 
 BLOCKED = """
@@ -154,11 +240,16 @@ began = time.process_time()  # of this process alone, however busy the machine i
 from unrolled import runtime
 print(time.process_time() - began)
 model = runtime.load(sys.argv[1])
-print(repr(model.sample(runtime.Sample(temperature=0, length=20))[0]) if hasattr(model, "sample") else model.predict(["he said"]))
+if hasattr(model, "sample"):
+    print(repr(model.sample(runtime.Sample(temperature=0, length=20))[0]))
+else:
+    print(model.predict([(numpy.sin(numpy.arange(8000.0)), 8000) if hasattr(model, "rate") else "he said"]))
 """
 
 
-@pytest.mark.parametrize("run", [writer(), reader(), tagger(), translator()], ids=["language", "classify", "tag", "translate"])
+@pytest.mark.parametrize(
+    "run", [writer(), reader(), tagger(), translator(), hearer()], ids=["language", "classify", "tag", "translate", "trigger"]
+)
 def test_neither_torch_nor_numba_is_needed(run, tmp_path):
     export.export(run, tmp_path / "made.onnx")
     root = Path(runtime.__file__).parent.parent.parent
@@ -168,10 +259,11 @@ def test_neither_torch_nor_numba_is_needed(run, tmp_path):
     seconds, answer = done.stdout.splitlines()
     assert float(seconds) < 0.5
     model = runtime.load(tmp_path / "made.onnx")
-    wanted = (
-        repr(model.sample(Sample(temperature=0, length=20))[0]) if hasattr(model, "sample") else str(model.predict(["he said"]))
-    )
-    assert answer == wanted
+    if hasattr(model, "sample"):
+        assert answer == repr(model.sample(Sample(temperature=0, length=20))[0])
+    else:
+        asked = (np.sin(np.arange(8000.0)), 8000) if hasattr(model, "rate") else "he said"
+        assert answer == str(model.predict([asked]))
 
 
 def test_what_is_no_exported_file_is_said(tmp_path, monkeypatch):

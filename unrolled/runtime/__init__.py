@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from .language import Language
     from .tag import Tagger
     from .translate import Translator
+    from .trigger import Trigger
 
-KINDS = {"language": "Language", "classify": "Classifier", "tag": "Tagger", "translate": "Translator"}
+KINDS = {"language": "Language", "classify": "Classifier", "tag": "Tagger", "translate": "Translator",
+         "trigger": "Trigger"}  # fmt: skip
 
 
-def load(path: str | Path) -> Language | Classifier | Tagger | Translator:
+def load(path: str | Path) -> Language | Classifier | Tagger | Translator | Trigger:
     """The model in a file that `unrolled export` wrote; a UserError says what is missing or wrong."""
     opened = open_file(path)
     if opened.task not in KINDS:
