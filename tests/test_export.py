@@ -19,7 +19,7 @@ from unrolled.export import builder as building
 from unrolled.export import checking
 from unrolled.export.builder import Builder
 from unrolled.recurrent import Recurrent
-from unrolled.tasks import classify, language, tag, translate, trigger
+from unrolled.tasks import classify, language, speech, tag, translate, trigger
 
 LETTERS = "abcdefghijklmnop \n"
 
@@ -60,6 +60,17 @@ def hearer(**settings) -> api.Run:
     run.model.normalise.running_mean.fill_(-8).add_(torch.arange(40) / 10)
     run.model.normalise.running_var.fill_(4.0)
     torch.nn.init.normal_(run.model.output.weight, std=3)
+    return run
+
+
+def talker(folder: Path, **settings) -> api.Run:
+    """A net that hears all symbols in noise; its folder has transcripts."""
+    (folder / speech.TRANSCRIPTS).write_text("a mad log\nmad a\ngo a mad lad\n")
+    symbols = ["a", "go", "mad"] if settings.get("symbols") == "words" else sorted(" adglmo")
+    sizes = {"hidden": 8, "layers": 1, "channels": 6, "hertz": 8000}
+    run = run_of(speech, Codec(settings.get("symbols", "characters"), symbols), **(sizes | settings))._replace(folder=folder)
+    run.model.normalise.running_mean.fill_(-8).add_(torch.arange(40) / 10)
+    torch.nn.init.normal_(run.model.output.weight, std=2)
     return run
 
 
@@ -187,6 +198,14 @@ def test_a_translator_becomes_a_reader_and_a_step(settings, tmp_path):
     files = export.export(translator(**settings), tmp_path / "made.onnx")
     assert [Path(file.path).name for file in files] == ["made.onnx", "made.step.onnx"]
     assert all(file.difference < 1e-5 for file in files)
+
+
+@pytest.mark.parametrize("settings", [{}, {"direction": "forward", "cell": "lstm"}, {"symbols": "words", "stride": 5}], ids=str)
+def test_a_net_that_writes_down_has_its_ngrams_beside_it(settings, tmp_path):
+    run = talker(tmp_path, **settings)
+    files = export.export(run, tmp_path / "made.onnx", int8=True)
+    assert [Path(file.path).name for file in files] == ["made.onnx", "made.ngrams.onnx"]
+    assert files[0].difference < 1e-5 and files[1].difference < 1e-6 and files[1].int8.rounded == {}
 
 
 def test_the_file_tells_all_that_answering_needs(tmp_path):

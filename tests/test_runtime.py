@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_export import TRANSLATORS, hearer, reader, tagger, translator, writer
+from test_export import TRANSLATORS, hearer, reader, tagger, talker, translator, writer
 
-from unrolled import detection, export, runtime
+from unrolled import backoff, ctc, detection, export, hot_words, runtime
 from unrolled.crf import CRF
 from unrolled.data import sound
 from unrolled.data.vocab import Codec
 from unrolled.errors import UserError
-from unrolled.runtime import Sample, field
+from unrolled.runtime import Sample, field, prefixes
+from unrolled.runtime import speech as writing_down
 from unrolled.runtime import translate as translating
 from unrolled.runtime import trigger as triggering
-from unrolled.tasks import classify, language, tag, translate, trigger
+from unrolled.tasks import classify, language, speech, tag, translate, trigger
 
 
 @pytest.fixture
@@ -229,6 +230,51 @@ def test_what_are_no_samples_is_said(opened, samples, what):
         model.stream(0.0)
 
 
+# --- writing down
+
+
+@pytest.mark.parametrize("settings", [{}, {"direction": "forward"}, {"symbols": "words"}], ids=str)
+def test_the_same_texts_are_written_down(opened, settings, tmp_path):
+    run = talker(tmp_path, **settings)
+    sound.write(tmp_path / "noise.wav", noise(6), 8000)
+    path, short = tmp_path / "noise.wav", noise(0.01)
+    model = opened(run)
+    for options in ({}, {"beam": 5, "best": 3, "lm": "none", "insertion": 0.5}, {"hot": ("mad a",), "bonus": 2.0, "weight": 0.3}):
+        wanted = speech.predict(run, [path, short], speech.Predict(**options))
+        found = model.predict([path, (short, 8000)], writing_down.Predict(**options))
+        assert [one.text for one in found] == [other.text for other in wanted] and len(found[0].text) > 10
+        assert [one.words for one in found] == [other.words for other in wanted]
+        for one, other in zip(found, wanted, strict=True):
+            assert [guess.text for guess in one.best] == [guess.text for guess in other.best]
+            assert [guess.score for guess in one.best] == pytest.approx([guess.score for guess in other.best], abs=2e-3)
+    frames = speech.answers(run.model, [sound.read(path, 8000)])[0]
+    assert model.greedy([path]) == [speech._written(run.codec, speech.spelled.greedy(frames)[0])]
+    with pytest.raises(UserError, match="`best=9` is more than `beam=5`"):
+        model.predict([path], writing_down.Predict(beam=5, best=9))
+    with pytest.raises(UserError, match="the hot phrase `§` is empty, or has a symbol that no transcript had"):
+        model.predict([path], writing_down.Predict(hot=("§",)))
+
+
+@pytest.mark.parametrize("hot", [[], [[2, 3], [3, 4, 3]]], ids=["plain", "hot"])
+@pytest.mark.parametrize("known", [False, True], ids=["alone", "ngrams"])
+def test_prefixes_are_searched_as_by_the_compiled_loops(hot, known):
+    random, V = np.random.default_rng(4), 5
+    model = backoff.of_texts([random.integers(1, V, 6) for _ in range(20)], V, 3) if known else None
+    ngrams = prefixes.Ngrams(*model.automaton, model.start) if known else None
+    rules = prefixes.Rules(0, ngrams, 0.7, 0.2, hot_words.listen(hot, V, 1, 1.5), V)
+    for width, T in ((1, 30), (4, 60), (40, 7), (12, 40)):
+        logits = random.normal(0, 3, (T, V))
+        frames = logits - np.logaddexp.reduce(logits, 1, keepdims=True)
+        frames[T // 2, 2] = -np.inf
+        search = ctc.Search(V, 0, 1, width, model=model, weight=0.7, insertion=0.2, hot=hot, bonus=1.5)
+        wanted, found = search.read(frames, 3), prefixes.search(frames, rules, width, 3)
+        assert [one.ids.tolist() for one in found] == [other.ids.tolist() for other in wanted]
+        assert np.abs(np.array([one[1:] for one in found]) - [other[1:] for other in wanted]).max() < 1e-9
+        begins, ends = ctc.align(frames, found[0].ids)
+        assert [each.tolist() for each in prefixes.align(frames, found[0].ids, 0)] == [begins.tolist(), ends.tolist()]
+    assert [each.tolist() for each in prefixes.align(frames, found[0].ids[:0], 0)] == [[], []]
+
+
 # --- what is needed
 
 BLOCKED = """
@@ -248,9 +294,12 @@ else:
 
 
 @pytest.mark.parametrize(
-    "run", [writer(), reader(), tagger(), translator(), hearer()], ids=["language", "classify", "tag", "translate", "trigger"]
+    "run",
+    [writer(), reader(), tagger(), translator(), hearer(), None],
+    ids=["language", "classify", "tag", "translate", "trigger", "speech"],
 )
 def test_neither_torch_nor_numba_is_needed(run, tmp_path):
+    run = run or talker(tmp_path)
     export.export(run, tmp_path / "made.onnx")
     root = Path(runtime.__file__).parent.parent.parent
     command = [sys.executable, "-c", BLOCKED, str(tmp_path / "made.onnx")]

@@ -34,6 +34,8 @@ class Input(NamedTuple):
     dtype: str
     shape: tuple[Size, ...]
     most: int | None  # ids are below it; None: real numbers; 0: lengths, from 1 to "time"
+    middle: float = 0.0  # about which real numbers lie, and how far from it
+    spread: float = 1.0
 
 
 class Builder:
@@ -61,8 +63,8 @@ class Builder:
         self.inputs.append(Input("lengths", "int64", ("batch",), 0))
         return "lengths"
 
-    def real(self, name: str, shape: Sequence[Size]) -> str:
-        self.inputs.append(Input(name, "float32", tuple(shape), None))
+    def real(self, name: str, shape: Sequence[Size], middle: float = 0.0, spread: float = 1.0) -> str:
+        self.inputs.append(Input(name, "float32", tuple(shape), None, middle, spread))
         return name
 
     def states(self, layer: Recurrent, prefix: str = "state") -> list[str]:
@@ -213,7 +215,7 @@ class Builder:
         import onnx
         from onnx import TensorProto, helper, numpy_helper
 
-        types = {"int64": TensorProto.INT64, "float32": TensorProto.FLOAT}
+        types = {"int64": TensorProto.INT64, "int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
 
         def declared(name: str, dtype: str, shape: tuple[Size, ...]) -> Any:
             return helper.make_tensor_value_info(name, types[dtype], shape)

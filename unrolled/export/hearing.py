@@ -21,12 +21,13 @@ def listened(builder: Builder, model: Any) -> str:
     before  the frames in front; of a sound, its first ones
     states  where the net reads forward only; one that reads both ways needs the whole sound
     """
-    k, stride, bands = _sizes(model)
-    features, lengths = builder.real("features", ("batch", "time", stride, bands)), builder.lengths()
+    (k, stride, bands), norm = _sizes(model), model.normalise
+    usual = float(norm.running_mean.mean()), float(norm.running_var.mean().sqrt())
+    features, lengths = builder.real("features", ("batch", "time", stride, bands), *usual), builder.lengths()
     frames = builder.reshape(features, builder.numbers(0, -1, bands))
     if k > stride:
-        frames = builder.add("Concat", [builder.real("before", ("batch", k - stride, bands)), frames], {"axis": 1})
-    norm, filters, forward = model.normalise, model.convolution, model.recurrent.directions == 1
+        frames = builder.add("Concat", [builder.real("before", ("batch", k - stride, bands), *usual), frames], {"axis": 1})
+    filters, forward = model.convolution, model.recurrent.directions == 1
     x = builder.add("Sub", [frames, builder.weight("mean", norm.running_mean)])
     x = builder.add("Mul", [x, builder.weight("scale", (norm.running_var + norm.eps).rsqrt())])
     weights = [builder.weight("W", filters.weight), builder.weight("b", filters.bias)]
