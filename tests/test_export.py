@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
-from unrolled import api, cells, cli, export, layers
+from unrolled import api, cells, cli, convolutional, export, layers, resnet
 from unrolled import run as folders
 from unrolled.cells import CELLS
 from unrolled.config import build
@@ -19,7 +19,7 @@ from unrolled.export import builder as building
 from unrolled.export import checking
 from unrolled.export.builder import Builder
 from unrolled.recurrent import Recurrent
-from unrolled.tasks import classify, language, speech, tag, translate, trigger
+from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger
 
 LETTERS = "abcdefghijklmnop \n"
 
@@ -74,6 +74,20 @@ def talker(folder: Path, **settings) -> api.Run:
     return run
 
 
+def captioner(**settings) -> api.Run:
+    """A net that says something else of each picture."""
+    sizes = {"size": 20, "stages": 2, "width": 32, "hidden": 8, "embedding": 6, "longest": 9, "encoder": "scratch"}
+    run = run_of(caption, Codec("words", ["a", "circle", "red", "square"], records=True), **(sizes | settings))
+    for part in (run.model.memory, run.model.embed, run.model.combine):
+        torch.nn.init.normal_(part.weight, std=1.0)
+    return run
+
+
+CAPTIONERS = [
+    {},
+    {"cell": "lstm", "attention": "general", "layers": 2, "size": 19},
+    {"cell": "rnn", "attention": "dot", "stages": 3},
+]
 TRANSLATORS = [
     {},
     {"cell": "lstm", "attention": "general", "feed": True, "layers": 2},
@@ -197,6 +211,30 @@ def test_a_file_is_written_that_differs_by_rounding_alone(run, tmp_path):
 def test_a_translator_becomes_a_reader_and_a_step(settings, tmp_path):
     files = export.export(translator(**settings), tmp_path / "made.onnx")
     assert [Path(file.path).name for file in files] == ["made.onnx", "made.step.onnx"]
+    assert all(file.difference < 1e-5 for file in files)
+
+
+@pytest.mark.parametrize("settings", CAPTIONERS, ids=str)
+def test_a_captioner_becomes_what_looks_and_a_step(settings, tmp_path):
+    run = captioner(**settings)
+    for norm in (part for part in run.model.encoder.modules() if isinstance(part, torch.nn.GroupNorm)):
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    for block in (part for part in run.model.encoder.modules() if isinstance(part, convolutional.Block)):
+        torch.nn.init.normal_(block.convolution.weight, std=0.1)  # which begins as nothing
+    files = export.export(run, tmp_path / "made.onnx")
+    assert [Path(file.path).name for file in files] == ["made.onnx", "made.step.onnx"]
+    assert all(file.difference < 1e-5 for file in files)
+
+
+@pytest.mark.parametrize("wider", [1, 4])
+def test_a_residual_net_looks_the_same(wider, monkeypatch, tmp_path):
+    monkeypatch.setitem(resnet.SHAPES, "resnet18", resnet.Shape((1, 2, 1, 1), wider))
+    run = captioner(encoder="resnet18", size=40, stages=5)
+    for norm in (part for part in run.model.encoder.modules() if isinstance(part, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.running_mean, -0.2, 0.2)
+        torch.nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    files = export.export(run, tmp_path / "made.onnx")
     assert all(file.difference < 1e-5 for file in files)
 
 

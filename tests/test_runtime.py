@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_export import TRANSLATORS, hearer, reader, tagger, talker, translator, writer
+from PIL import Image
+from test_export import CAPTIONERS, TRANSLATORS, captioner, hearer, reader, tagger, talker, translator, writer
 
 from unrolled import backoff, ctc, detection, export, hot_words, runtime
 from unrolled.crf import CRF
@@ -15,10 +16,11 @@ from unrolled.data import sound
 from unrolled.data.vocab import Codec
 from unrolled.errors import UserError
 from unrolled.runtime import Sample, field, prefixes
+from unrolled.runtime import caption as captioning
 from unrolled.runtime import speech as writing_down
 from unrolled.runtime import translate as translating
 from unrolled.runtime import trigger as triggering
-from unrolled.tasks import classify, language, speech, tag, translate, trigger
+from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger
 
 
 @pytest.fixture
@@ -275,6 +277,39 @@ def test_prefixes_are_searched_as_by_the_compiled_loops(hot, known):
     assert [each.tolist() for each in prefixes.align(frames, found[0].ids[:0], 0)] == [[], []]
 
 
+# --- looking at pictures
+
+
+@pytest.mark.parametrize("settings", CAPTIONERS, ids=str)
+def test_the_same_captions_are_written(opened, settings, tmp_path):
+    run, random = captioner(**settings), np.random.default_rng(1)
+    Image.fromarray(random.integers(0, 256, (50, 70, 3), np.uint8)).save(tmp_path / "large.png")
+    drawn = [random.integers(low, low + 60, (run.config.size, run.config.size, 3)).astype(np.uint8) for low in range(0, 190, 10)]
+    asked = [tmp_path / "large.png", *drawn]
+    model = opened(run)
+    for options in ({}, {"beam": 1}, {"beam": 4, "best": 3, "length_power": 0.5, "no_repeat": 2}):
+        wanted = caption.predict(run, asked, caption.Predict(**options))
+        found = model.predict(asked, captioning.Predict(**options))
+        assert [one.text for one in found] == [other.text for other in wanted]
+        for one, other in zip(found, wanted, strict=True):
+            assert [best.text for best in one.best] == [best.text for best in other.best]
+            assert [best.score for best in one.best] == pytest.approx([best.score for best in other.best], abs=1e-4)
+    assert len({one.text for one in found}) > 1
+    with pytest.raises(UserError, match="`best=9` is more than `beam=5`"):
+        model.predict(asked, captioning.Predict(best=9))
+
+
+def test_pixels_are_stretched_as_files_are_and_others_refused(opened, tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 256, (50, 70, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    model = opened(captioner())
+    file, array = model.predict([tmp_path / "large.png", pixels])
+    assert file == array
+    assert model.predict([]) == []
+    with pytest.raises(UserError, match=r"a picture got float64 \(9, 9, 3\); needed is an array"):
+        model.predict([np.zeros((9, 9, 3))])
+
+
 # --- what is needed
 
 BLOCKED = """
@@ -289,14 +324,15 @@ model = runtime.load(sys.argv[1])
 if hasattr(model, "sample"):
     print(repr(model.sample(runtime.Sample(temperature=0, length=20))[0]))
 else:
-    print(model.predict([(numpy.sin(numpy.arange(8000.0)), 8000) if hasattr(model, "rate") else "he said"]))
+    tone, grey = (numpy.sin(numpy.arange(8000.0)), 8000), numpy.full((20, 20, 3), 99, numpy.uint8)
+    print(model.predict([tone if hasattr(model, "rate") else grey if hasattr(model, "size") else "he said"]))
 """
 
 
 @pytest.mark.parametrize(
     "run",
-    [writer(), reader(), tagger(), translator(), hearer(), None],
-    ids=["language", "classify", "tag", "translate", "trigger", "speech"],
+    [writer(), reader(), tagger(), translator(), hearer(), None, captioner()],
+    ids=["language", "classify", "tag", "translate", "trigger", "speech", "caption"],
 )
 def test_neither_torch_nor_numba_is_needed(run, tmp_path):
     run = run or talker(tmp_path)
@@ -311,7 +347,8 @@ def test_neither_torch_nor_numba_is_needed(run, tmp_path):
     if hasattr(model, "sample"):
         assert answer == repr(model.sample(Sample(temperature=0, length=20))[0])
     else:
-        asked = (np.sin(np.arange(8000.0)), 8000) if hasattr(model, "rate") else "he said"
+        tone, grey = (np.sin(np.arange(8000.0)), 8000), np.full((20, 20, 3), 99, np.uint8)
+        asked = tone if hasattr(model, "rate") else grey if hasattr(model, "size") else "he said"
         assert answer == str(model.predict([asked]))
 
 

@@ -71,7 +71,6 @@ def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
 
 
 WHY_NOT = {
-    "caption": "the picture's layers have no graph",
     "video": "the picture's layers have no graph",
     "wavenet": "a sample needs a queue for each of its layers, which a graph would have to carry",
     "embed": "word vectors are a table, no net, which `unrolled vectors convert` writes in word2vec's, GloVe's or numpy's form",

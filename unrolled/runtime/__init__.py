@@ -16,6 +16,7 @@ from ..writer import Sample
 from .opened import open_file
 
 if TYPE_CHECKING:
+    from .caption import Captioner
     from .classify import Classifier
     from .language import Language
     from .speech import Speech
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from .trigger import Trigger
 
 KINDS = {"language": "Language", "classify": "Classifier", "tag": "Tagger", "translate": "Translator",
-         "trigger": "Trigger", "speech": "Speech"}  # fmt: skip
+         "trigger": "Trigger", "speech": "Speech", "caption": "Captioner"}  # fmt: skip
 
 
-def load(path: str | Path) -> Language | Classifier | Tagger | Translator | Trigger | Speech:
+def load(path: str | Path) -> Language | Classifier | Tagger | Translator | Trigger | Speech | Captioner:
     """The model in a file that `unrolled export` wrote; a UserError says what is missing or wrong."""
     opened = open_file(path)
     if opened.task not in KINDS:
