@@ -51,6 +51,8 @@ from ..detection import Point, Rule
 from ..detector import Detector, Event
 from ..dilated import WaveNet
 from ..errors import UserError
+from ..export import hearing
+from ..export.builder import Builder, Computes
 from ..layers import initialise
 from ..masks import masked
 from ..recurrent import Recurrent, drop
@@ -667,6 +669,24 @@ def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
         yield told_of(event) | ({} if path is None else {"sound": str(path)})
     if start is not None:
         start.wait()
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """log-mel features (B, T, stride, bands), lengths (B), what a step leaves to the next -> logit (B, T), what is left."""
+    answers = hearing.listened(builder, run.model)
+    builder.output("logit", builder.add("Squeeze", [answers, builder.numbers(2)]), ("batch", "time"))
+    return {"": partial(_computed, run.model)}
+
+
+def _computed(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    found = hearing.computed(model, given)
+    return found | {"logit": found.pop("logits")[:, :, 0]}
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graph and codec."""
+    rule = run.model.rule
+    return hearing.settings(run.model) | rule._replace(threshold=float(run.model.threshold))._asdict()
 
 
 @dataclasses.dataclass(frozen=True)
