@@ -673,6 +673,8 @@ def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
 
 def graph(builder: Builder, run: Any) -> Computes:
     """log-mel features (B, T, stride, bands), lengths (B), what a step leaves to the next -> logit (B, T), what is left."""
+    if run.model.gated is not None:
+        raise UserError("a detector with `--cell wavenet` cannot be exported yet", fix="train it with another cell, such as gru")
     answers = hearing.listened(builder, run.model)
     builder.output("logit", builder.add("Squeeze", [answers, builder.numbers(2)]), ("batch", "time"))
     return {"": partial(_computed, run.model)}
