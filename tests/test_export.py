@@ -19,7 +19,7 @@ from unrolled.export import builder as building
 from unrolled.export import checking
 from unrolled.export.builder import Builder
 from unrolled.recurrent import Recurrent
-from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger
+from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger, video
 
 LETTERS = "abcdefghijklmnop \n"
 
@@ -83,6 +83,29 @@ def captioner(**settings) -> api.Run:
     return run
 
 
+def watcher(**settings) -> api.Run:
+    """A net that sees something else in each clip."""
+    sizes = {"size": 16, "channels": 16, "features": 7, "hidden": 8, "frames": 5, "per": "clip", "pooling": "last"}
+    run = run_of(video, Codec("words", [], ["falls", "jumps", "rests"]), **(sizes | settings))
+    run.model.sharpness.fill_(1.5)
+    for layer in (run.model.place, run.model.output):
+        torch.nn.init.normal_(layer.weight, std=0.7)
+    return run
+
+
+WATCHERS = [
+    {},
+    {"cell": "lstm", "pooling": "mean", "layers": 2},
+    {"pooling": "max", "size": 32},
+    {"direction": "both", "cell": "rnn"},
+    {"cell": "none", "pooling": "mean"},
+    {"cell": "middle", "pooling": "mean"},
+    {"per": "frame", "cell": "gru_after", "every": 2},
+    {"per": "frame", "direction": "both", "cell": "lstm"},
+    {"per": "frame", "cell": "none", "pooling": "mean"},
+    {"per": "frame", "cell": "none", "pooling": "mean", "direction": "both"},
+    {"per": "frame", "cell": "middle", "pooling": "mean"},
+]
 CAPTIONERS = [
     {},
     {"cell": "lstm", "attention": "general", "layers": 2, "size": 19},
@@ -224,6 +247,13 @@ def test_a_captioner_becomes_what_looks_and_a_step(settings, tmp_path):
         torch.nn.init.normal_(block.convolution.weight, std=0.1)  # which begins as nothing
     files = export.export(run, tmp_path / "made.onnx")
     assert [Path(file.path).name for file in files] == ["made.onnx", "made.step.onnx"]
+    assert all(file.difference < 1e-5 for file in files)
+
+
+@pytest.mark.parametrize("settings", WATCHERS, ids=str)
+def test_a_net_that_watches_becomes_what_looks_and_what_goes_over_time(settings, tmp_path):
+    files = export.export(watcher(**settings), tmp_path / "made.onnx")
+    assert [Path(file.path).name for file in files] == ["made.onnx", "made.time.onnx"]
     assert all(file.difference < 1e-5 for file in files)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_export import CAPTIONERS, TRANSLATORS, captioner, hearer, reader, tagger, talker, translator, writer
+from test_export import CAPTIONERS, TRANSLATORS, WATCHERS, captioner, hearer, reader, tagger, talker, translator, watcher, writer
 
 from unrolled import backoff, ctc, detection, export, hot_words, runtime
 from unrolled.crf import CRF
@@ -20,7 +20,7 @@ from unrolled.runtime import caption as captioning
 from unrolled.runtime import speech as writing_down
 from unrolled.runtime import translate as translating
 from unrolled.runtime import trigger as triggering
-from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger
+from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger, video
 
 
 @pytest.fixture
@@ -310,6 +310,51 @@ def test_pixels_are_stretched_as_files_are_and_others_refused(opened, tmp_path):
         model.predict([np.zeros((9, 9, 3))])
 
 
+# --- watching
+
+
+@pytest.mark.parametrize("settings", WATCHERS, ids=str)
+def test_the_same_is_seen_in_clips_and_their_frames(opened, settings, tmp_path):
+    run, random = watcher(**settings), np.random.default_rng(1)
+    clips = random.integers(0, 256, (3, 9, 20, 20, 3), np.uint8) // np.array([1, 2, 4], np.uint8)[:, None, None, None, None]
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for path, clip in zip(paths, clips, strict=True):
+        Image.fromarray(np.concatenate(list(clip), 1)).save(path)  # a strip
+    model = opened(run)
+    for each in (False, True):
+        if each and not model.streams:
+            for ask in (lambda: model.predict(paths, each=True), model.stream):
+                with pytest.raises(UserError, match="this net answers to whole clips alone, not frame by frame"):
+                    ask()
+            continue
+        wanted = video.predict(run, [video.opened(run, path) for path in paths], video.Predict(each=each))
+        for asked in (paths, clips):
+            found = model.predict(list(asked), each=each)
+            for one, other in zip(found, wanted, strict=True):
+                assert one.label == other.label and one.probabilities == close(other.probabilities)
+                assert [strip(frame) for frame in one.frames or ()] == [strip(frame) for frame in other.frames or ()]
+                assert [f["probability"] for f in one.frames or ()] == close([f["probability"] for f in other.frames or ()])
+
+
+def close(values):
+    return values and pytest.approx(values, abs=1e-6)
+
+
+def strip(frame: dict) -> dict:
+    return {name: value for name, value in frame.items() if name != "probability"}
+
+
+def test_a_stream_of_frames_begins_anew(opened):
+    model, random = opened(watcher(pooling="mean")), np.random.default_rng(1)
+    stream, frames = model.stream(), random.integers(0, 256, (5, 16, 16, 3), np.uint8)
+    first = [stream.push(frame) for frame in frames]
+    stream.reset()
+    assert [stream.push(frame) for frame in frames] == first and first[0] != first[1]
+    assert first[-1] == pytest.approx(model.predict([frames])[0].probabilities, abs=1e-6)
+    with pytest.raises(UserError, match=r"a clip got the shape \(16, 16, 3\); needed are pixels"):
+        model.predict([frames[0]])
+
+
 # --- what is needed
 
 BLOCKED = """
@@ -325,14 +370,15 @@ if hasattr(model, "sample"):
     print(repr(model.sample(runtime.Sample(temperature=0, length=20))[0]))
 else:
     tone, grey = (numpy.sin(numpy.arange(8000.0)), 8000), numpy.full((20, 20, 3), 99, numpy.uint8)
+    grey = grey[None] if hasattr(model, "over") else grey
     print(model.predict([tone if hasattr(model, "rate") else grey if hasattr(model, "size") else "he said"]))
 """
 
 
 @pytest.mark.parametrize(
     "run",
-    [writer(), reader(), tagger(), translator(), hearer(), None, captioner()],
-    ids=["language", "classify", "tag", "translate", "trigger", "speech", "caption"],
+    [writer(), reader(), tagger(), translator(), hearer(), None, captioner(), watcher()],
+    ids=["language", "classify", "tag", "translate", "trigger", "speech", "caption", "video"],
 )
 def test_neither_torch_nor_numba_is_needed(run, tmp_path):
     run = run or talker(tmp_path)
@@ -348,6 +394,7 @@ def test_neither_torch_nor_numba_is_needed(run, tmp_path):
         assert answer == repr(model.sample(Sample(temperature=0, length=20))[0])
     else:
         tone, grey = (np.sin(np.arange(8000.0)), 8000), np.full((20, 20, 3), 99, np.uint8)
+        grey = grey[None] if hasattr(model, "over") else grey
         asked = tone if hasattr(model, "rate") else grey if hasattr(model, "size") else "he said"
         assert answer == str(model.predict([asked]))
 
