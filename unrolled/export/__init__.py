@@ -36,7 +36,9 @@ class Exported(NamedTuple):
 def check_asked(runs: int, to: str | None, page: str | None, int8: bool) -> None:
     """A UserError unless it is clear what is to be written."""
     if (to is None) == (page is None):
-        raise UserError("export writes a file of ONNX or a page: give `--to` or `--page`", fix="--to model.onnx, or --page folder")
+        raise UserError(
+            "export writes a file of ONNX or a page: give `--to` or `--page`", fix="--to model.onnx, or --page folder"
+        )
     if page is not None and int8:
         raise UserError("`--int8` is of ONNX; a page has weights of 32 bits", fix="leave out --int8")
     if to is not None and runs > 1:

@@ -29,6 +29,7 @@ from ..template import fragment
 SCRIPTS = ("cells.js", "symbols.js", "decode.js", "nets.js", "answers.js")  # which know of no page
 LARGEST = 256_000_000  # bytes of a run's weights: a browser's longest text is about twice the base64 of them
 KINDS = {cells.RNN: "rnn", cells.GRU: "gru", cells.GRUAfter: "gru_after", cells.LSTM: "lstm"}
+EVIDENCE = "How far the answer's log-odds fall when a word is read as an unknown one."
 WHY_NOT = {
     "caption": "the page has no convolutions to see with",
     "video": "the page has no convolutions to see with",
@@ -66,7 +67,7 @@ def write(runs: Sequence[Any], folder: Path) -> Written:
 
 
 def script() -> str:
-    """The JavaScript that answers for runs: `openRun(about, weights)`."""
+    """The JavaScript that answers for runs: `answersOf(about, weights)`."""
     return "\n".join(map(fragment, SCRIPTS)).replace("@TOKEN@", json.dumps(in_javascript(tokens.WORD.pattern)))
 
 
@@ -106,7 +107,7 @@ def described(name: str, run: Any) -> tuple[dict[str, Any], str]:
     about = {
         "name": name, "task": task, "labels": run.codec.labels, "symbols": run.codec.kind, "verbs": verbs(task, run),
         "examples": example(task, run), "codec": run.codec.to_json(), "settings": settings(task, run) | {"same": same},
-        "weights": [[key, list(array.shape)] for key, array in arrays.items()], "evidence": "hiding",
+        "weights": [[key, list(array.shape)] for key, array in arrays.items()], "evidence": EVIDENCE,
     }  # fmt: skip
     return about, base64.b64encode(b"".join(array.tobytes() for array in arrays.values())).decode()
 

@@ -2,14 +2,14 @@
 
 const answers = new Map();  // of each run by name, made when first asked
 const contents = (kind, name) => [...document.querySelectorAll(`script[data-${kind}]`)].find((one) => one.dataset[kind] === name).textContent;
-function answersOf(path) {
+function verbOf(path) {
   const [, name, verb] = path.split("/");
-  if (!answers.has(name)) answers.set(name, openRun(JSON.parse(contents("run", name)), contents("weights", name)));
+  if (!answers.has(name)) answers.set(name, answersOf(JSON.parse(contents("run", name)), contents("weights", name)));
   return answers.get(name)[verb];
 }
 async function asked(path, body) {
   await breath();  // what was typed shows first
-  return answersOf(path)(body);
+  return verbOf(path)(body);
 }
 // As a WebSocket: one request, messages until it is done or closed.
 function socket(path, hear, ended) {
@@ -18,7 +18,7 @@ function socket(path, hear, ended) {
     readyState: 1,
     async send(text) {
       try {
-        for await (const one of answersOf(path)(JSON.parse(text))) {
+        for await (const one of verbOf(path)(JSON.parse(text))) {
           if (closed) return;
           hear(one);
           await breath();

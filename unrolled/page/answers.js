@@ -161,7 +161,7 @@ const answering = {
 const NETS = { language: languageNet, classify: classifyNet, tag: tagNet, translate: translateNet };
 
 // A run as it stands in the page: what it tells of itself, and its weights, 32 bits each, in base64.
-function openRun(about, weights) {
+function netOf(about, weights) {
   const letters = atob(weights), bytes = new Uint8Array(letters.length), named = {};
   for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
   const values = new Float32Array(bytes.buffer);
@@ -172,5 +172,6 @@ function openRun(about, weights) {
     at += size;
   }
   const symbols = codec(about.codec);
-  return answering[about.task](NETS[about.task](holder(named, about.settings), about.settings, symbols), symbols, about.settings);
+  return [NETS[about.task](holder(named, about.settings), about.settings, symbols), symbols];
 }
+const answersOf = (about, weights) => answering[about.task](...netOf(about, weights), about.settings);

@@ -160,23 +160,33 @@ const views = {
   classify(run, panel) {
     const wrong = trouble(panel), text = make("textarea", { value: run.examples.predict.texts[0] });
     const out = make("div", { className: "out large" }), side = make("div", { "aria-live": "polite" });
-    const read = () => wrong.latest(() => asked(`/${run.name}/predict`, { texts: [text.value], evidence: true }), ({ answers: [one] }) => {
-      out.replaceChildren(); side.replaceChildren();
-      if (one.label === null) return;
+    const ask = (evidence) => asked(`/${run.name}/predict`, { texts: [text.value], evidence });
+    const answer = (one) => {
       const middle = one.likeliest === one.label ? "" : ", the middle of what is probable";
-      side.append(make("h2", {}, `answer: ${one.label}${middle}`), bars(Object.entries(one.probabilities), one.label));
+      side.replaceChildren();
+      if (one.label === null) out.replaceChildren();
+      else side.append(make("h2", {}, `answer: ${one.label}${middle}`), bars(Object.entries(one.probabilities), one.label));
+    };
+    const explain = (one) => {
       const strongest = Math.max(0.5, ...one.evidence.map(Math.abs));
-      one.words.forEach((word, i) => {
-        const nats = one.evidence[i], kind = nats >= 0 ? "for" : "against", strength = Math.abs(nats) / strongest;
-        const place = make("span", { className: `word ${strength > 0.1 ? kind : ""}`, title: one.unknown[i] ? "never seen in training" : `${nats >= 0 ? "+" : ""}${nats.toFixed(2)} nats` }, word);
+      out.replaceChildren(...one.words.flatMap((word, i) => {
+        const nats = one.evidence[i] ?? 0, kind = nats >= 0 ? "for" : "against", strength = Math.abs(nats) / strongest;
+        const did = one.evidence[i] === null ? "not looked at" : `${nats >= 0 ? "+" : ""}${nats.toFixed(2)} nats`;
+        const place = make("span", { className: `word ${strength > 0.1 ? kind : ""}`, title: one.unknown[i] ? "never seen in training" : did }, word);
         place.style.background = tint(kind, 0.5 * strength);
         place.style.borderBottomColor = strength > 0.1 ? tint(kind, 0.75) : "transparent";
-        out.append(place, run.symbols === "characters" ? "" : " ");
-      });
+        return [place, run.symbols === "characters" ? "" : " "];
+      }));
+    };
+    // The answer comes first, what each word did when it is known.
+    const read = () => wrong.latest(() => ask(false), ({ answers: [one] }) => {
+      answer(one);
+      if (one.label !== null) wrong.latest(() => ask(true), ({ answers: [more] }) => explain(more));
     });
     text.addEventListener("input", soon(read, 250));
+    const told = run.evidence ?? "How far each word moves the answer's log-probability, by integrated gradients.";
     panel.append(field("a text", text), make("div", { className: "two" },
-      make("div", {}, make("h2", {}, "what each word did"), out, make("p", { className: "soft" }, "Underlined: for the answer. Dotted: against it.")), side));
+      make("div", {}, make("h2", {}, "what each word did"), out, make("p", { className: "soft" }, `Underlined: for the answer. Dotted: against it. ${told}`)), side));
     read();
   },
 
