@@ -13,13 +13,11 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-
 from chromium import PATIENCE, SHOWN, browser, chromium, opened, typed, until
 
 from unrolled import api, coloured_shapes, formants, serve, tasks
@@ -874,19 +872,20 @@ def test_the_page_of_what_reads_and_writes(texts, tmp_path, width, dark):
 
 @pytest.mark.browser
 @browser
-def test_the_page_of_what_sees_and_hears(media, words, tmp_path):
-    with serving(media) as caller, chromium(tmp_path, f"http://127.0.0.1:{caller.port}/") as tab:
+@pytest.mark.parametrize(("width", "dark"), [(1100, False), (380, True)])
+def test_the_page_of_what_sees_and_hears(media, words, tmp_path, width, dark):
+    with serving(media) as caller, chromium(tmp_path, f"http://127.0.0.1:{caller.port}/", width, dark) as tab:
         picture = pictures.png(coloured_shapes.draw(np.random.default_rng(5)).pixels)
         opened(tab, "caption")
         tab.run(DROPPED % (base64.b64encode(picture).decode(), "image/png"))
         tab.wait(f"{SHOWN}.querySelectorAll('.said button').length >= 1")
         tab.run(f"{SHOWN}.querySelector('.said button').focus()")
-        tab.screenshot("caption")
+        tab.screenshot(f"caption-{width}")
         opened(tab, "video")
         clip = (media["video"].folder.parent / "strips" / "3.png").read_bytes()
         tab.run(DROPPED % (base64.b64encode(clip).decode(), "image/png"))
         tab.wait(f"{SHOWN}.querySelectorAll('.bars li').length === 2")
-        tab.screenshot("video")
+        tab.screenshot(f"video-{width}")
         closed = f"{SHOWN}.querySelector('[role=alert]').hidden && {SHOWN}.querySelector('button').textContent === 'Microphone'"
         for name in ("trigger", "speech"):
             opened(tab, name)
@@ -895,7 +894,7 @@ def test_the_page_of_what_sees_and_hears(media, words, tmp_path):
                 f"{SHOWN}.querySelectorAll('.bars li').length + ({SHOWN}.querySelector('.out')?.textContent.length ?? 0) > 0"
             )
             tab.wait(closed)
-            tab.screenshot(name)
+            tab.screenshot(f"{name}-{width}")
             tab.run(f"{SHOWN}.querySelector('button').click()")  # the microphone
             tab.wait(f"{SHOWN}.querySelector('button').textContent === 'Stop'")
             time.sleep(1)
@@ -904,7 +903,8 @@ def test_the_page_of_what_sees_and_hears(media, words, tmp_path):
         opened(tab, "wavenet")
         tab.run(f"{{ {SHOWN}.querySelector('input').value = 1; {SHOWN}.querySelector('button').click() }}")
         tab.wait(f"{SHOWN}.textContent.includes('times as fast as it plays')")
-        tab.screenshot("wavenet")
+        tab.screenshot(f"wavenet-{width}")
+        assert tab.run("document.documentElement.scrollWidth <= innerWidth")
         assert tab.complaints == []
 
 

@@ -3,7 +3,7 @@
 The page is the server's (views.js), the answers come from own JavaScript: the lecture's cells (cells.js), the models behind them
 (nets.js), symbols (symbols.js), drawing and searching (decode.js). Each run stands in it as two blocks of data:
 
-    <script type="application/json" data-run="NAME">     what it is: task, codec, settings, an example, its weights' names and shapes
+    <script type="application/json" data-run="NAME">     task, codec, settings, an example, the weights' names and shapes
     <script type="text/plain" data-weights="NAME">       the weights, float32, little-endian, one after the other, in base64
 """
 

@@ -57,8 +57,8 @@ const answering = {
     // How far the answer's log-odds fall when a word is read as an unknown one (Zeiler and Fergus 2014); of a long text's every n-th.
     let turn = 0;  // a new question ends the work on the last one
     async function falls(ids, label, whole) {
-      const T = ids.length, apart = Math.max(1, Math.ceil((T * T) / HIDDEN)), found = new Array(T).fill(null), mine = ++turn;
-      for (let t = 0; t < T && mine === turn; t += apart) found[t] = whole - logOdds(await net.read(ids.with(t, UNKNOWN)), label);
+      const T = ids.length, apart = Math.max(1, Math.ceil((T * T) / HIDDEN)), found = new Array(T).fill(null), mine = ++turn, hidden = await net.hiding(ids);
+      for (let t = 0; t < T && mine === turn; t += apart) found[t] = whole - logOdds(await hidden(t), label);
       return found;
     }
     async function one(text, evidence) {

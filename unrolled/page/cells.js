@@ -65,28 +65,33 @@ function joined(...parts) {
 const start = (cell) => Array.from({ length: cell.kind === "lstm" ? 2 : 1 }, () => new Float64Array(cell.U.columns));
 const step = (cell, x, state) => CELLS[cell.kind](linear(cell.W, x, cell.b), state, cell);
 
-// A cell unrolled over time: its hidden states at all of xs, and the state at the end. Backwards it begins with the last.
-async function scan(cell, xs, backwards) {
-  const hidden = new Array(xs.length);
-  let state = start(cell);
-  for (let i = 0; i < xs.length; i++) {
-    const t = backwards ? xs.length - 1 - i : i;
-    state = step(cell, xs[t], state);
-    hidden[t] = state[0];
+// A cell unrolled over time: its states after each of Wxs (W x_t + b). Backwards it begins with the last. Where only Wxs[changed]
+// differs from what `known` states were of, those that do not rest on it are taken over.
+async function scan(cell, Wxs, backwards, known = null, changed = 0) {
+  const states = known === null ? new Array(Wxs.length) : known.slice(), turn = backwards ? -1 : 1;
+  let t = known !== null ? changed : backwards ? Wxs.length - 1 : 0, state = states[t - turn] ?? start(cell);
+  for (; t >= 0 && t < Wxs.length; t += turn) {
+    states[t] = state = CELLS[cell.kind](Wxs[t], state, cell);
     if (breathless()) await breath();
   }
-  return [hidden, state];
+  return states;
 }
+const inputs = (cell, xs) => xs.map((x) => linear(cell.W, x, cell.b));
+const sideBySide = (found) => found[0].map((_, t) => joined(...found.map((states) => states[t][0])));  // (T of D·H)
 
 // Layers of cells, one or both directions each: the last one's states (T of D·H), and each layer's own last states,
 // the directions' one after the other.
 async function stack(cells, directions, xs) {
   const last = [];
   for (let first = 0; first < cells.length; first += directions) {
-    const found = [];
-    for (let d = 0; d < directions; d++) found.push(await scan(cells[first + d], xs, d === 1));
-    xs = xs.map((_, t) => joined(...found.map(([hidden]) => hidden[t])));
-    last.push(found[0][1].map((_, s) => joined(...found.map(([, state]) => state[s]))));
+    const found = [], ends = [];
+    for (let d = 0; d < directions; d++) {
+      const cell = cells[first + d];
+      found.push(await scan(cell, inputs(cell, xs), d === 1));
+      ends.push(found[d].at(d === 1 ? 0 : -1));
+    }
+    xs = sideBySide(found);
+    last.push(ends[0].map((_, s) => joined(...ends.map((state) => state[s]))));
   }
   return { hidden: xs, last };
 }

@@ -64,10 +64,20 @@ function classifyNet(held, settings, codec) {
       return h.map((one, t) => one.map((x) => weights[t] * x)).reduce(sum);
     },
   }[settings.pooling];
+  const logits = (h) => output(pool(h)).map((x) => x * sharpness), { directions } = settings;
   return {
-    async read(ids) {
-      const xs = ids.map(embed), h = cells.length ? (await stack(cells, settings.directions, xs)).hidden : xs;
-      return output(pool(h)).map((x) => x * sharpness);
+    read: async (ids) => logits((await stack(cells, directions, ids.map(embed))).hidden),
+    // A function of t: the logits where ids[t] is not known. The first layer's states that do not rest on it are kept.
+    async hiding(ids) {
+      const xs = ids.map(embed), nothing = embed(UNKNOWN), first = cells.slice(0, directions), Wxs = first.map((cell) => inputs(cell, xs));
+      const whole = [];
+      for (const [d, cell] of first.entries()) whole.push(await scan(cell, Wxs[d], d === 1));
+      return async (t) => {
+        if (!first.length) return logits(xs.with(t, nothing));
+        const found = [];
+        for (const [d, cell] of first.entries()) found.push(await scan(cell, Wxs[d].with(t, inputs(cell, [nothing])[0]), d === 1, whole[d], t));
+        return logits((await stack(cells.slice(directions), directions, sideBySide(found))).hidden);
+      };
     },
   };
 }

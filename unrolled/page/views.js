@@ -117,14 +117,14 @@ const views = {
         for (const one of found.symbols) add(one, true);
         tell("expected next", found.next);
       });
-    const ended = () => { clearInterval(timer); timer = 0; go.textContent = "Write"; };
+    const ended = () => { clearInterval(timer); timer = 0; go.textContent = "Write"; side.ariaLive = "polite"; };
     const write = () => {
       symbols.length = text.value ? symbols.length : 0;
       const wanted = { prompt: text.value, length: +length.value, temperature: +temperature.value };
       if (topP.value) wanted.top_p = +topP.value;
       if (seed.value) wanted.seed = +seed.value;
       if (label) wanted.label = label.value;
-      waiting = []; go.textContent = "Stop";
+      waiting = []; go.textContent = "Stop"; side.ariaLive = "off";  // a symbol is gone before it could be read aloud
       let last = false;
       opened = socket(`/${run.name}/stream`, (one) => {
         if (one.error) wrong.say(one.error.message);
@@ -164,10 +164,12 @@ const views = {
     const answer = (one) => {
       const middle = one.likeliest === one.label ? "" : ", the middle of what is probable";
       side.replaceChildren();
+      out.ariaBusy = one.label !== null;  // what stands there is of the last text
       if (one.label === null) out.replaceChildren();
       else side.append(make("h2", {}, `answer: ${one.label}${middle}`), bars(Object.entries(one.probabilities), one.label));
     };
     const explain = (one) => {
+      out.ariaBusy = false;
       const strongest = Math.max(0.5, ...one.evidence.map(Math.abs));
       out.replaceChildren(...one.words.flatMap((word, i) => {
         const nats = one.evidence[i] ?? 0, kind = nats >= 0 ? "for" : "against", strength = Math.abs(nats) / strongest;
@@ -210,7 +212,8 @@ const views = {
 
   translate(run, panel) {
     const wrong = trouble(panel), text = make("textarea", { value: run.examples.predict.texts[0] });
-    const out = make("div", { className: "out large", "aria-live": "polite" }), grid = make("div", { className: "grid" });
+    const out = make("div", { className: "out large", "aria-live": "polite" }), grid = make("div", { className: "grid", role: "region", tabIndex: 0 });
+    grid.setAttribute("aria-label", "where the net looked");
     const looks = run.verbs.includes("look");
     const both = () => Promise.all([
       asked(`/${run.name}/predict`, { texts: [text.value] }),
