@@ -512,7 +512,7 @@ def test_the_page_answers_from_disk(site, tmp_path, width, dark):
         (answer,) = tag.predict(runs["names"], ["𝄞 He said, Teddy sings!"], tag.Predict())
         names = [name.text for name in answer.names]
         marked = f"[...{SHOWN}.querySelectorAll('mark')].map((one) => one.firstChild.data)"
-        tab.wait(f"JSON.stringify({marked}) === {json.dumps(json.dumps(names, separators=(',', ':')))}")
+        tab.wait(f"JSON.stringify({marked}) === {json.dumps(json.dumps(names, separators=(',', ':'), ensure_ascii=False))}")
         tab.screenshot(f"alone-tag-{width}")
         opened(tab, "dates")
         typed(tab, "abc def")
