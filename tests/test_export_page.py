@@ -15,7 +15,7 @@ from chromium import SHOWN, browser, chromium, opened, typed
 from test_export import TRANSLATORS, reader, run_of, tagger, translator, writer
 from test_tokens import PIECES, rows
 
-from unrolled import api, cells, cli
+from unrolled import api, cells, cli, word_map
 from unrolled import writer as writing
 from unrolled.cells import CELLS
 from unrolled.config import build
@@ -24,6 +24,7 @@ from unrolled.data.vocab import END, Codec
 from unrolled.errors import UserError
 from unrolled.export import page
 from unrolled.tasks import classify, language, tag, translate
+from unrolled.vectors import Vectors
 
 NODE = shutil.which("node")
 node = pytest.mark.skipif(NODE is None, reason="no node here to run the page's JavaScript: apt-get install nodejs")
@@ -101,7 +102,8 @@ def test_a_task_that_has_no_tab_is_refused_with_the_reason(task, tmp_path):
 
 
 def test_every_task_has_a_tab_or_a_reason():
-    assert set(page.KEPT) | set(page.WHY_NOT) == set(api.tasks.TASKS) and not set(page.KEPT) & set(page.WHY_NOT)
+    tabs = {*page.KEPT, "embed"}
+    assert tabs | set(page.WHY_NOT) == set(api.tasks.TASKS) and not tabs & set(page.WHY_NOT)
 
 
 def test_two_runs_of_one_name_are_refused(tmp_path):
@@ -395,6 +397,53 @@ def test_a_translator_that_looks_nowhere_says_so():
     assert "it looks nowhere" in in_node(script, run=run)
 
 
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """A run of word vectors."""
+    folder = tmp_path_factory.mktemp("words")
+    (folder / "text.txt").write_text("man king paris\nwoman queen rome\nred blue Green\n" * 200)
+    return api.train("embed", folder / "text.txt", out=folder / "run", quiet=True, dimensions=8, epochs=2, min_count=2, threads=1)
+
+
+@node
+def test_the_same_words_are_near(words):
+    vectors = Vectors.open(words.folder)
+    questions = [("nearest", {"word": "king", "number": 4}), ("nearest", {"word": "GREEN", "number": 20})]
+    questions += [("analogy", {"a": "man", "b": "king", "c": "Woman", "number": 3}), ("map", {"words": 1000})]
+    near, all_of, like, on_map = asked(words, *questions)
+    assert (near["word"], all_of["word"], like["words"]) == ("king", "Green", ["man", "king", "woman"])
+    wanted = [vectors.nearest("king", 4), vectors.nearest("Green", 20), vectors.analogy("man", "king", "woman", 3)]
+    for found, neighbours in zip([near["nearest"], all_of["nearest"], like["answers"]], wanted, strict=True):
+        assert [one["word"] for one in found] == [one.word for one in neighbours]
+        assert [one["similarity"] for one in found] == pytest.approx([one.similarity for one in neighbours], abs=CLOSE)
+    assert on_map == word_map.places(vectors, words.folder, 1000)
+    script = "return answersOf(...runs.run).nearest({ word: 'emperor' }).catch((error) => error.message);"
+    assert in_node(script, run=words) == "`emperor` is not among the 9 words in this page"
+
+
+def test_of_many_words_the_most_frequent_are_kept(words, monkeypatch):
+    monkeypatch.setattr(page, "WORDS", 4)
+    about, weights = page.described("words", words)
+    assert about["weights"] == [["unit", [4, 8]]] and about["settings"]["words"] == Vectors.open(words.folder).words[:4]
+    assert about["settings"]["by"] == "the two main axes; of 9 words this page has the 4 most frequent"
+    assert np.linalg.norm(np.frombuffer(base64.b64decode(weights), "<f4").reshape(4, 8), axis=1) == pytest.approx(1)
+
+
+@node
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"temperature": -1}, "`temperature` got `-1`; allowed is 0 to 100"),
+        ({"top_p": 0}, "`top_p` got `0`; allowed is 0.000001 to 1"),
+        ({"length": 0}, "`length` got `0`; allowed is 1 to 4096"),
+        ({"seed": -5}, "`seed` got `-5`; allowed is 0 to 9007199254740991"),
+    ],
+)
+def test_an_option_out_of_its_range_is_told(options, what):
+    script = f"return answersOf(...runs.run).stream({json.dumps(options)}).next().catch((error) => error.message);"
+    assert in_node(script, run=writer()) == what
+
+
 # --- symbols, chance
 
 SPECIAL = [
@@ -471,13 +520,13 @@ def test_a_seed_gives_numpys_numbers():
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A page of four runs."""
+def site(tmp_path_factory, words):
+    """A page of five runs."""
     runs = {"book": writer(), "stars": reader(ordered=True), "names": tagger(), "dates": translator(attention="additive")}
     torch.nn.init.normal_(runs["names"].model.output.weight, std=2)
     folder = tmp_path_factory.mktemp("site")
-    page.write([run._replace(folder=Path("runs", name)) for name, run in runs.items()], folder)
-    return runs, f"file://{folder}/index.html"
+    page.write([*(run._replace(folder=Path("runs", name)) for name, run in runs.items()), words], folder)
+    return runs | {"run": words}, f"file://{folder}/index.html"
 
 
 @pytest.mark.browser
@@ -520,6 +569,13 @@ def test_the_page_answers_from_disk(site, tmp_path, width, dark):
         (answer,) = translate.predict(runs["dates"], ["abc def"], translate.Predict())
         assert tab.run(f"{SHOWN}.querySelector('.out').textContent") == answer.text
         tab.screenshot(f"alone-translate-{width}")
+        opened(tab, "run")
+        typed(tab, "king")
+        near = [one.word for one in Vectors.open(runs["run"].folder).nearest("king", 10)]
+        listed = f"[...{SHOWN}.querySelectorAll('.bars')][0].querySelectorAll('li span:first-of-type')"
+        tab.wait(f"JSON.stringify([...{listed}].map((one) => one.textContent)) === '{json.dumps(near, separators=(',', ':'))}'")
+        assert "9 words, laid out by the two main axes" in tab.run(f"{SHOWN}.textContent")
+        tab.screenshot(f"alone-embed-{width}")
         tab.run("document.querySelector('[role=tab][aria-selected=true]').focus()")
         tab.run("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }))")
         assert tab.run("document.activeElement.firstChild.data") == "book"  # from the last to the first

@@ -19,14 +19,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import cells, runs_page
+from .. import cells, runs_page, word_map
 from .. import run as folders
 from ..data import tokens
 from ..errors import LIMIT, UserError, of_system
+from ..progress import Progress
 from ..recurrent import Recurrent
 from ..template import fragment
+from ..vectors import Vectors
 
 SCRIPTS = ("cells.js", "symbols.js", "decode.js", "nets.js", "answers.js")  # which know of no page
+WORDS, POINTS = 20_000, 1000  # of word vectors the most frequent, and those on the map
 LARGEST = 256_000_000  # bytes of a run's weights: a browser's longest text is about twice the base64 of them
 KINDS = {cells.RNN: "rnn", cells.GRU: "gru", cells.GRUAfter: "gru_after", cells.LSTM: "lstm"}
 EVIDENCE = "How far the answer's log-odds fall when a word is read as an unknown one."
@@ -36,7 +39,6 @@ WHY_NOT = {
     "trigger": "the page has no layers to hear with",
     "speech": "the page has no layers to hear with",
     "wavenet": "the page has no dilated convolutions, and a browser would take longer to make sound than to play it",
-    "embed": "`unrolled vectors map RUN` writes such a page of words already, to search and do arithmetic in",
 }
 
 
@@ -98,18 +100,38 @@ def described(name: str, run: Any) -> tuple[dict[str, Any], str]:
             str(run.folder),
             f"unrolled serve {run.folder}",
         )
-    arrays, same = weights_of(run.model)
+    arrays, told = words_of(run) if task == "embed" else net_of(task, run)
     size = 4 * sum(array.size for array in arrays.values())
     if size > LARGEST:
         raise UserError(
             f"`{name}` has {size:,} bytes of weights; a page takes {LARGEST:,}", str(run.folder), "train a smaller net", LIMIT
         )
-    about = {
-        "name": name, "task": task, "labels": run.codec.labels, "symbols": run.codec.kind, "verbs": verbs(task, run),
-        "examples": example(task, run), "codec": run.codec.to_json(), "settings": settings(task, run) | {"same": same},
-        "weights": [[key, list(array.shape)] for key, array in arrays.items()], "evidence": EVIDENCE,
+    weights = [[key, list(array.shape)] for key, array in arrays.items()]
+    data = b"".join(array.tobytes() for array in arrays.values())
+    return {"name": name, "task": task, "weights": weights} | told, base64.b64encode(data).decode()
+
+
+def net_of(task: str, run: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The weights of a net, and what is told of it."""
+    arrays, same = weights_of(run.model)
+    return arrays, {
+        "labels": run.codec.labels, "symbols": run.codec.kind, "verbs": verbs(task, run), "examples": example(task, run),
+        "codec": run.codec.to_json(), "settings": settings(task, run) | {"same": same}, "evidence": EVIDENCE,
     }  # fmt: skip
-    return about, base64.b64encode(b"".join(array.tobytes() for array in arrays.values())).decode()
+
+
+def words_of(run: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Word vectors of length 1, the most frequent words' of many, and where words stand on the map."""
+    opened = Vectors.open(run.folder)
+    shown = word_map.choose(opened, word_map.Options(words=WORDS), Progress(quiet=True))
+    at = word_map.places(opened, run.folder, POINTS)
+    some = f"; of {len(opened):,} words this page has the {WORDS:,} most frequent" if len(opened) > WORDS else ""
+    a, b, c = shown.words[:3]
+    return {"unit": shown.unit.astype("<f4")}, {
+        "labels": [], "symbols": None, "verbs": ["nearest", "analogy", "map"],
+        "examples": {"nearest": {"word": a}, "analogy": {"a": a, "b": b, "c": c}},
+        "settings": {"same": {}, "words": shown.words, "points": at["points"], "by": at["by"] + some},
+    }  # fmt: skip
 
 
 def weights_of(model: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:

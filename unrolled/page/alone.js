@@ -33,5 +33,6 @@ function socket(path, hear, ended) {
 }
 
 const found = [...document.querySelectorAll("script[data-run]")].map((place) => JSON.parse(place.textContent));
+document.title = `${found.map((run) => run.name).join(", ")}: unrolled`;
 byId("state").textContent = `${found.length} run${found.length === 1 ? "" : "s"} in this page; everything is computed here, nothing is sent`;
 showTabs(found);

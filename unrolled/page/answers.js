@@ -1,9 +1,15 @@
-// What each task answers, in the form in which the server answers it (serve/answers.py). A question is refused by an Error that says why.
+// What each task answers, in the form in which the server answers it (serve/answers.py). What cannot be answered is an Error that
+// says why.
 
 const SHOWN = 8;  // symbols that are told of what was expected
 const SPELLED = 24;  // bytes of a word that are read
 const HIDDEN = 40_000;  // symbols read at most to see what hiding each one does
 const LOOKED_AT = 200;  // symbols of a sentence whose attention is shown
+
+// A UserError as config.check has it, where an option is out of its range.
+function within(name, value, least, most) {
+  if (!(value >= least && value <= most)) throw new Error(`\`${name}\` got \`${value}\`; allowed is ${least} to ${most}`);
+}
 
 const answering = {
   language(net, codec) {
@@ -36,6 +42,10 @@ const answering = {
       },
       // Symbol by symbol, until `length` are written or the text ends.
       async *stream({ prompt = "", length = 500, temperature = 1, top_p = null, seed = null, label }) {
+        within("length", length, 1, 4096);
+        within("temperature", temperature, 0, 100);
+        within("top_p", top_p ?? 1, 1e-6, 1);
+        within("seed", seed ?? 0, 0, Number.MAX_SAFE_INTEGER);
         const of = labelled(label), random = seed === null ? Math.random : generator(seed), piece = codec.decoder(prompt);
         const [found, after] = await read(prompt, of);
         let logits = after, state = found.at(-1).state;
@@ -157,8 +167,38 @@ const answering = {
       },
     };
   },
+
+  embed({ words, unit, points, by }) {
+    const index = new Map(words.map((word, i) => [word, i]));
+    // Where a word stands, or else one that differs in capitals alone.
+    function place(word) {
+      const found = index.get(word) ?? words.findIndex((other) => other.toUpperCase() === word.toUpperCase());
+      if (found < 0) throw new Error(`\`${word}\` is not among the ${words.length} words in this page`);
+      return found;
+    }
+    const vector = (i) => Float64Array.from(unit.values.subarray(i * unit.columns, (i + 1) * unit.columns));
+    // The words of the largest cosines with a vector, those at some places left out.
+    function near(v, number, without) {
+      const cosines = product(unit, v.map((x) => x / Math.sqrt(dot(v, v))));
+      for (const i of without) cosines[i] = -Infinity;
+      return highest(cosines, number).filter((i) => !without.includes(i)).map((i) => ({ word: words[i], similarity: cosines[i] }));
+    }
+    return {
+      async nearest({ word, number = 10 }) {
+        const i = place(word);
+        return { word: words[i], nearest: near(vector(i), number, [i]) };
+      },
+      // a is to b as c is to …: the words nearest to b - a + c (Mikolov et al. 2013)
+      async analogy({ a, b, c, number = 10 }) {
+        const places = [a, b, c].map(place), [from, to, other] = places.map(vector);
+        return { words: places.map((i) => words[i]), answers: near(to.map((x, k) => x - from[k] + other[k]), number, places) };
+      },
+      map: async ({ words: most }) => ({ by, points: points.slice(0, most) }),
+    };
+  },
 };
-const NETS = { language: languageNet, classify: classifyNet, tag: tagNet, translate: translateNet };
+const wordsOf = (held, settings) => ({ ...settings, unit: held.matrix("unit") });
+const NETS = { language: languageNet, classify: classifyNet, tag: tagNet, translate: translateNet, embed: wordsOf };
 
 // A run as it stands in the page: what it tells of itself, and its weights, 32 bits each, in base64.
 function netOf(about, weights) {
@@ -171,7 +211,7 @@ function netOf(about, weights) {
     named[name] = { shape, values: values.subarray(at, at + size) };
     at += size;
   }
-  const symbols = codec(about.codec);
+  const symbols = about.codec && codec(about.codec);
   return [NETS[about.task](holder(named, about.settings), about.settings, symbols), symbols];
 }
 const answersOf = (about, weights) => answering[about.task](...netOf(about, weights), about.settings);

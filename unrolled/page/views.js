@@ -400,18 +400,19 @@ const views = {
       for (const one of points) if (!marked.has(one[0])) put(one, false);
     };
     const go = (x, y) => { left = x; top = y; draw(); };
+    const seen = ([, x, y]) => Math.abs(x - left) * scale < 0.45 * canvas.clientWidth && Math.abs(y - top) * scale < 0.47 * canvas.clientHeight;
     const find = () => wrong.latest(() => asked(`/${run.name}/nearest`, { word: word.value, number: 10 }), (found) => {
       near.replaceChildren(shown(found.nearest));
       marked = new Set([found.word, ...found.nearest.map((one) => one.word)]);
       const at = points.find((one) => one[0] === found.word);
-      if (at) go(at[1], at[2]); else draw();
+      if (at && !seen(at)) go(at[1], at[2]); else draw();
     });
     const solve = () => wrong.latest(() => asked(`/${run.name}/analogy`, Object.fromEntries(["a", "b", "c"].map((name, i) => [name, three[i].value]).concat([["number", 5]]))),
       (found) => { like.replaceChildren(shown(found.answers)); marked = new Set([...found.words, found.answers[0]?.word]); draw(); });
     const reach = () => {
       const xs = points.map((one) => one[1]), ys = points.map((one) => one[2]), box = canvas.getBoundingClientRect();
       const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-      scale = 0.9 * Math.min(box.width / Math.max(1e-9, x1 - x0), box.height / Math.max(1e-9, y1 - y0));
+      scale = 0.8 * Math.min(box.width / Math.max(1e-9, x1 - x0), box.height / Math.max(1e-9, y1 - y0));
       go((x0 + x1) / 2, (y0 + y1) / 2);
     };
     let held = null;
@@ -511,6 +512,7 @@ function chosen(i, focus) {
     tab.tabIndex = i === j ? 0 : -1;
     byId(`panel${j}`).hidden = i !== j;
     if (i === j && !tab.begun) { tab.begun = true; tab.begin(); }
+    if (i === j) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
     if (i === j && focus) tab.focus();
   });
 }
