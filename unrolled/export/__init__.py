@@ -2,6 +2,7 @@
 
     NAME.onnx         the sequence model, batch and time free; with the codec, labels and settings as JSON in its metadata
     NAME.step.onnx    where one graph is not enough: the decoder's step, of a model that reads first and writes then
+    NAME.ngrams.onnx  what a speech run counted in its transcripts, as arrays
 
 A net that reads forward only takes its states in and gives them out: with one symbol a row it is its own step model.
 """
@@ -83,10 +84,7 @@ def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
 
 
 WHY_NOT = {
-    "caption": "the picture's layers have no graph",
     "video": "the picture's layers have no graph",
-    "trigger": "the layers that hear have no graph",
-    "speech": "the layers that hear have no graph",
     "wavenet": "a sample needs a queue for each of its layers, which a graph would have to carry",
     "embed": "word vectors are a table, no net, which `unrolled vectors convert` writes in word2vec's, GloVe's or numpy's form",
 }

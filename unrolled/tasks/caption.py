@@ -18,7 +18,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +53,8 @@ from ..data.captioned import Album, Captioned, Columns
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..decode import Beam, Hypothesis
 from ..errors import UserError
+from ..export import seeing
+from ..export.builder import Builder, Computes
 from ..kernels.output import cross_entropy
 from ..layers import begin_with, initialise
 from ..recurrent import Recurrent, drop
@@ -687,6 +689,70 @@ def look(run: Any, text: str) -> gaze_page.Gaze:
     written = [run.codec.text(i).strip() for i in ids]
     note = f"{run.folder}: {run.config.cell}, {run.config.attention} attention; score {best.score:.3f}"
     return gaze_page.Gaze(pictures.whole(Path(text), gaze_page.SIDE), [*written, gaze_page.END], weights, gates, note)
+
+
+# --- exporting
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """Two graphs: pixels (B, S, S, 3) of uint8 -> memory and keys (B, P, H), the decoder's first states; and beside it a step."""
+    model, (S, H) = run.model, (run.config.size, run.config.hidden)
+    P = math.prod(model.grid)
+    seen = seeing.places(builder, model.encoder, seeing.upright(builder, builder.pixels("pixels", ("batch", S, S, 3))), S)
+    memory = builder.linear(model.memory, seen)
+    builder.output("memory", memory, ("batch", P, H))
+    if model.attention.key is not None:
+        builder.output("keys", builder.linear(model.attention.key, memory), ("batch", P, H))
+    middle = builder.add("ReduceMean", [memory], {"axes": [1], "keepdims": 0})
+    for i, bridge in enumerate(model.bridge):
+        first = builder.linear(bridge, middle)
+        first = first if i % model.decoder.cells[0].states else builder.add("Tanh", [first])
+        builder.output(f"first_state_{i}", first, ("batch", H))
+    _step_graph(builder.beside("step"), model, P)
+    return {"": partial(_seen, model), "step": partial(_stepped, model)}
+
+
+def _step_graph(builder: Builder, model: Model, places: int) -> None:
+    """ids (B), memory and keys (B, P, H), states -> logits (B, V), where it looked (B, P), the states after it."""
+    V, H = len(model.output.weight), model.decoder.hidden_size
+    x, states = builder.embedded(model.embed, builder.ids("ids", ("batch",), V)), builder.states(model.decoder)
+    top, after = builder.recurrent(model.decoder, builder.add("Unsqueeze", [x, builder.numbers(1)]), None, states)
+    hidden, memory = builder.add("Squeeze", [top, builder.numbers(1)]), builder.real("memory", ("batch", places, H))
+    keys = memory if model.attention.key is None else builder.real("keys", ("batch", places, H))
+    context, weights = builder.attended(model.attention, hidden, memory, keys, None, None)
+    gate = builder.add("Sigmoid", [builder.linear(model.gate, hidden)])
+    features = builder.add("Concat", [builder.add("Mul", [gate, context]), hidden], {"axis": -1})
+    features = builder.add("Tanh", [builder.linear(model.combine, features)])
+    builder.output("logits", builder.linear(model.output, features), ("batch", V))
+    builder.output("weights", weights, ("batch", places))
+    for i, state in enumerate(after):
+        builder.output(f"after_state_{i}", state, ("batch", H))
+
+
+@torch.no_grad()
+def _seen(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the encoder's outputs have to be."""
+    memory, first = model.encode(augment.plain(given["pixels"]))
+    found = {"memory": memory} | {f"first_state_{i}": state for i, state in enumerate(first)}
+    if model.attention.key is not None:
+        found["keys"] = model.attention.keys(memory)
+    return {name: value.numpy() for name, value in found.items()}
+
+
+@torch.no_grad()
+def _stepped(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a step's outputs have to be."""
+    read = {name: torch.from_numpy(value) for name, value in given.items()}
+    hidden, after = model.step(read["ids"], tuple(read[f"state_{i}"] for i in range(len(model.bridge))))
+    features, weights, _ = model.combined(hidden.unsqueeze(1), read["memory"], read.get("keys", read["memory"]))
+    found = {"logits": model.output(features.squeeze(1)), "weights": weights.squeeze(1)}
+    found |= {f"after_state_{i}": state for i, state in enumerate(after)}
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graphs and codec."""
+    return {"size": run.config.size, "longest": run.model.longest}
 
 
 # --- evaluating
