@@ -64,7 +64,8 @@ exported(run)                        what a runtime needs to know beside graph a
 AT_ONCE                              items that `predict` is given at once; of 1, a file that cannot be read loses no other
 
 A page that can be looked into (the verb look):
-look(run, text)                      what is to be seen
+look(run, text)                      what is to be seen; of sound, pictures and clips `text` is the file's path. A page that has
+                                     options, `Look`, takes them as third
 VIEW                                 the module that shows it: ENDINGS {".html": to bytes, …}, table(…) for a person to
                                      read, whole(…) for programs; remark(…), a line beside the table, if it has one
 
