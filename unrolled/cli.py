@@ -788,11 +788,17 @@ def demo() -> click.Command:
 
 
 def export() -> click.Command:
-    def go(run: str, to: str, int8: bool, as_json: bool) -> None:
+    def go(runs: tuple[str, ...], to: str | None, page: str | None, int8: bool, as_json: bool) -> None:
         from . import api
         from . import export as exporting
 
-        written = exporting.export(api.load(run), Path(to), int8)
+        exporting.check_asked(len(runs), to, page, int8)
+        opened = [api.load(run) for run in runs]
+        if page is not None:
+            made = exporting.page.write(opened, Path(page))
+            click.echo(_line(_plain(made)) if as_json else f"{made.path}  {made.bytes:,} bytes: {', '.join(made.runs)}")
+            return
+        written = exporting.export(opened[0], Path(to), int8)
         if as_json:
             for file in written:
                 click.echo(_line(_plain(file)))
@@ -803,12 +809,13 @@ def export() -> click.Command:
                 click.echo(f"  {line}")
 
     params = [
-        _run_argument(),
-        click.Option(["--to"], required=True, metavar="FILE", help="a .onnx"),
+        click.Argument(["runs"], nargs=-1, required=True, metavar="RUN…"),
+        click.Option(["--to"], metavar="FILE", help="a .onnx"),
+        click.Option(["--page"], metavar="DIR", help="a folder for a page with a tab for each run, that needs no server"),
         click.Option(["--int8"], is_flag=True, help="round weights to 8 bits, where onnxruntime's quantiser does"),
         _json_flag(),
     ]
-    help = "Write a run as ONNX, checked against the model; unrolled.runtime runs it without torch."
+    help = "Write a run as ONNX, checked against the model; or runs as a page that answers by itself."
     return click.Command("export", callback=go, params=params, help=help)
 
 
@@ -940,7 +947,7 @@ VERBS = {
     "record": ("record takes of a word, one after another", record),
     "score": ("how surprised a language run is by a text", score),
     "vectors": ("words and their vectors: neighbours, analogies, a map", vectors),
-    "export": ("write a run as ONNX, to run without torch", export),
+    "export": ("write a run as ONNX, or as a page", export),
     "info": ("what a run is and what it reached", info),
     "compare": ("runs side by side", compare),
     "serve": ("answer over HTTP, and show a page", serve),

@@ -131,9 +131,15 @@ def strip(
     above, middle, under = (
         figure.add_axes((left, bottom, inner, high)) for bottom, high in ((0.74, 0.22), (0.43, 0.27), (0.14, 0.22))
     )
-    side = min(0.96, 0.22 * 5.4 * T / (inner * wide))  # of a frame, in places
+    place = inner * wide / T  # inches
+    side = min(0.96 * place, 0.22 * 5.4)  # of a frame
     for t, frame in enumerate(frames):
-        above.imshow(frame, extent=(t - side / 2, t + side / 2, 0, 1), aspect="auto", interpolation="nearest")
+        above.imshow(
+            frame,
+            extent=(t - side / place / 2, t + side / place / 2, 0, side / (0.22 * 5.4)),
+            aspect="auto",
+            interpolation="nearest",
+        )
     above.set(ylim=(0, 1), yticks=[], frame_on=False)
     for i, (name, values) in enumerate(curves.items()):
         middle.plot(values, marker=MARKS[i % len(MARKS)], markersize=4, color=COLOURS[i], linewidth=1.4,

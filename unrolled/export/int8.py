@@ -25,7 +25,7 @@ class Smaller(NamedTuple):
     after: int
     rounded: dict[str, int]  # operators that now have weights of 8 bits, and how many of each
     left: dict[str, int]  # recurrent and linear ones that the quantiser did not touch
-    difference: float  # the greatest of an output, on symbols drawn at random
+    difference: float  # the greatest of an output, on inputs drawn at random
     same: float | None  # part of the rows whose likeliest answer stays, where there are logits
 
 
@@ -95,7 +95,7 @@ def told(found: Smaller) -> list[str]:
     if found.left:
         lines.append(f"32 bits as before: {listed(found.left)}, which onnxruntime's quantiser leaves alone")
     stays = "" if found.same is None else f"; the likeliest answer stays in {100 * found.same:.1f} % of places"
-    lines.append(f"cost, on symbols drawn at random: outputs differ by up to {found.difference:.2g}{stays}")
+    lines.append(f"cost, on inputs drawn at random: outputs differ by up to {found.difference:.2g}{stays}")
     return lines
 
 

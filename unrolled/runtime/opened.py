@@ -92,6 +92,7 @@ def session(data: bytes | str) -> Any:
     options.log_severity_level = 4
     # a net's steps are too small to share out among more threads
     options.intra_op_num_threads = min(4, os.cpu_count() or 1)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a thread that waits so takes half of all time
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's kinds have no common name of its own

@@ -46,6 +46,8 @@ score(run, …, options)               texts, nats of each, measures, protocol
 
 A page that has more:
 prime(model, data)                   sets weights that the data tell before any training
+equip(config, data, model, begins)   what a model takes of the data to be trained, no weight; when a run begins, a UserError
+                                     where the model is not fit for it
 settle(config, data)                 the config with what is chosen once the number of steps is known, of no weight's shape
 conclude(model, codec, part, limit)  what is chosen last, for the best step, on all validation data; kept with it
 training_batch(run, names, spool)    a batch of these data as it is trained on (the verb diagnose)
