@@ -394,6 +394,12 @@ def test_an_lstm_becomes_smaller_and_answers_nearly_the_same(tmp_path):
     assert about.keys() == {"unrolled"} and about["unrolled"]["task"] == "language"
 
 
+def test_convolutions_become_smaller_and_norms_are_no_weights(tmp_path):
+    looks, steps = export.export(captioner(), tmp_path / "made.onnx", int8=True)
+    assert looks.int8.rounded == {"Conv": 3, "MatMul": 3} and looks.int8.left == {}
+    assert steps.int8.left == {"GRU": 1}
+
+
 # --- the command line
 
 

@@ -321,7 +321,7 @@ def test_pixels_are_stretched_as_files_are_and_others_refused(opened, tmp_path):
     file, array = model.predict([tmp_path / "large.png", pixels])
     assert file == array
     assert model.predict([]) == []
-    with pytest.raises(UserError, match=r"a picture got float64 \(9, 9, 3\); needed is an array"):
+    with pytest.raises(UserError, match=r"a picture got float64 \(9, 9, 3\); needed is an array \(height, width, 3\) of uint8"):
         model.predict([np.zeros((9, 9, 3))])
 
 
@@ -366,7 +366,7 @@ def test_a_stream_of_frames_begins_anew(opened):
     stream.reset()
     assert [stream.push(frame) for frame in frames] == first and first[0] != first[1]
     assert first[-1] == pytest.approx(model.predict([frames])[0].probabilities, abs=1e-6)
-    with pytest.raises(UserError, match=r"a clip got the shape \(16, 16, 3\); needed are pixels"):
+    with pytest.raises(UserError, match=r"a clip got the shape \(16, 16, 3\); needed are pixels \(frames, height"):
         model.predict([frames[0]])
 
 

@@ -47,7 +47,7 @@ def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
     task = run.task.__name__.rpartition(".")[2]
     if not hasattr(run.task, "graph"):
         raise UserError(
-            f"a run of `{task}` cannot be exported: {WHY_NOT.get(task, 'its page draws no graph')}",
+            f"a run of `{task}` cannot be exported: {WHY_NOT[task]}",
             fix=f"run it in Python: unrolled.load('{run.folder}')",
         )
     need("onnx", "onnxruntime")
