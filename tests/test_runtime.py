@@ -366,7 +366,7 @@ def test_a_stream_of_frames_begins_anew(opened):
     stream.reset()
     assert [stream.push(frame) for frame in frames] == first and first[0] != first[1]
     assert first[-1] == pytest.approx(model.predict([frames])[0].probabilities, abs=1e-6)
-    with pytest.raises(UserError, match=r"a clip got the shape \(16, 16, 3\); needed are pixels \(frames, height"):
+    with pytest.raises(UserError, match=r"a clip got the shape \(16, 16, 3\); needed are pixels \(frames, height, width, 3\)"):
         model.predict([frames[0]])
 
 

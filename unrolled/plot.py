@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib import font_manager, rc_context
+from matplotlib import colormaps, font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import withStroke
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import Affine2D
 
 # Paul Tol's "muted" scheme: nine colours that differ for every kind of colour vision. A tenth group has the first colour in
 # another shape.
@@ -31,6 +34,7 @@ FONTS = (
 DOTS = 150  # an inch
 LEGEND = 32  # letters of a name that fit beside the map
 HEAT = LinearSegmentedColormap.from_list("heat", ("#f3f4f8", "#8a9ccf", "#332288"))
+PALE = colormaps["PuOr_r"]
 CELL, LABEL = (0.17, 0.32), 24  # inches of a cell's side, of many and of few; letters of a symbol shown beside them
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top in dots
@@ -147,37 +151,55 @@ def moved(words: Sequence[str], numbers: dict[str, np.ndarray], title: str, smal
     return figure
 
 
+LINE, PLACE, BLOCK = 0.13, 0.1, 8  # inches of a line, and of a symbol in it; pixels of a cell's side in a file of outlines
+
+
 def unit(
     pieces: Sequence[str], values: np.ndarray, gates: dict[str, np.ndarray], across: int, title: str, small: str
 ) -> Figure:  # fmt: skip
     """A text of T symbols, `across` in a row, on colours of values (T,) from -1 to 1; below each row its gates (T,), 0 to 1."""
-    fonts, rows, lines = _installed(), -(-len(pieces) // across), 1 + len(gates)
-    drawable, wide, tall = _drawable(fonts), 0.1 * across + 1.3, 0.13 * rows * (lines + 1.2) + 0.9
+    fonts, rows, lines = _installed(), -(-len(pieces) // across), 2 + len(gates)  # with the free one below
+    drawable, wide, high = _drawable(fonts), PLACE * across + 1.3, LINE * lines * rows
+    tall = high + 0.8
     figure = Figure(figsize=(wide, tall), dpi=DOTS)
     FigureCanvasAgg(figure)
-    for row in range(rows):
-        part = slice(row * across, (row + 1) * across)
-        shown = pieces[part]
-        height = 0.13 * lines / tall
-        bottom = 1 - (0.45 + 0.13 * (row * (lines + 1.2) + lines)) / tall
-        axes = figure.add_axes((1.2 / wide, bottom, 0.1 * len(shown) / wide, height))
-        axes.pcolormesh(
-            np.arange(len(shown) + 1), [lines - 1, lines], values[part][None], cmap="PuOr_r", vmin=-2, vmax=2
-        )  # letters stay readable
-        for i, gate in enumerate(gates.values()):
-            axes.pcolormesh(
-                np.arange(len(shown) + 1), [lines - 2 - i, lines - 1 - i], gate[part][None], cmap=HEAT, vmin=0, vmax=1
-            )
-        for x, piece in enumerate(shown):
-            axes.text(x + 0.5, lines - 0.55, drawable(piece[:1]), fontsize=7, ha="center", va="center", family=fonts, color=INK,
-                      parse_math=False)  # fmt: skip
-        axes.set_yticks([lines - 0.5 - i for i in range(lines)], ["state", *gates])
-        axes.set_xticks([])
-        axes.tick_params(colors=SOFT, labelsize=6, length=0)
-        axes.spines[:].set_visible(False)
+    axes = figure.add_axes((1.2 / wide, 0.35 / tall, PLACE * across / wide, high / tall), frame_on=False)
+    axes.set(xlim=(0, across), ylim=(lines * rows, 0), xticks=[])
+    colours = np.zeros((rows, lines, across, 4), np.uint8)  # free lines, and what lies behind the text's end, stay clear
+    places = np.divmod(np.arange(len(pieces)), across)
+    colours[places[0], 0, places[1]] = PALE((values + 2) / 4, bytes=True)  # letters stay readable
+    for i, gate in enumerate(gates.values()):
+        colours[places[0], 1 + i, places[1]] = HEAT(gate, bytes=True)
+    # one image, not thousands of cells; each as a block, since some viewers smooth what they enlarge
+    image = colours.reshape(rows * lines, across, 4).repeat(BLOCK, 0).repeat(BLOCK, 1)
+    axes.imshow(image, extent=(0, across, lines * rows, 0), aspect="auto", interpolation="none")
+    _letters_at(axes, [drawable(piece[:1]) for piece in pieces], places[1] + 0.5, places[0] * lines + 0.75, fonts)
+    names = ["state", *gates]
+    heights = (lines * np.arange(rows)[:, None] + np.arange(len(names)) + 0.5).ravel()
+    axes.set_yticks(heights, names * rows)
+    axes.tick_params(colors=SOFT, labelsize=6, length=0)
     figure.text(0.1 / wide, 1 - 0.2 / tall, drawable(title), fontsize=9, color=INK, va="center", family=fonts, parse_math=False)
     figure.text(0.1 / wide, 0.15 / tall, drawable(small), fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
     return figure
+
+
+def _letters_at(axes: Axes, letters: Sequence[str], x: np.ndarray, y: np.ndarray, fonts: list[str]) -> None:
+    """Letters in the middle of x, on y. Thousands of them as outlines, one for each different letter: texts take ten times as
+    long."""
+    points = Affine2D().scale(1 / 72) + axes.figure.dpi_scale_trans
+    for letter in sorted({*letters} - {" ", ""}):
+        outline = TextPath((0, 0), letter, size=7, prop=FontProperties(family=fonts))
+        if not len(outline.vertices):
+            continue
+        outline = outline.transformed(Affine2D().translate(-outline.get_extents().intervalx.mean(), 0))
+        at = np.array([letter == other for other in letters])
+        axes.add_collection(
+            PathCollection(
+                [outline], offsets=np.stack((x[at], y[at]), 1), offset_transform=axes.transData, transform=points, color=INK,
+                linewidth=0,
+            ),
+            autolim=False,
+        )  # fmt: skip
 
 
 def trade_off(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .cells import CELLS
 from .convolutional import Convolutional
+from .dilated import WaveNet
 from .layers import Embedding, OneHot, Pooling
 from .recurrent import Recurrent
 
@@ -76,6 +77,8 @@ class Dilations(NamedTuple):
     dilations: tuple[int, ...]
     kernel: int
     rows: tuple[Row, ...]
+    below: str  # what goes in
+    above: str  # what comes out
 
 
 # --- rows of layers
@@ -107,6 +110,13 @@ def seen(layers: Convolutional) -> tuple[Row]:
     """The row of convolutions over a picture."""
     weights = [module.weight for module in layers.modules() if isinstance(module, nn.Conv2d)]
     return (Row("convolutions", layers.width, (f"{len(weights)} layers, {sum(map(Tensor.numel, weights)):,} weights",)),)
+
+
+def gated(kind: str, first: tuple[Row], net: WaveNet, below: str, above: str) -> Dilations:
+    """A WaveNet behind a first layer."""
+    layers = (("gates", net.gates[0]), ("residual", net.residuals[0]), ("skip", net.skips[0]))
+    rows = (first, *(dense(name, layer) for name, layer in (*layers, ("hidden", net.hidden), ("output", net.output))))
+    return Dilations(kind, net.dilations, net.kernel, tuple(row for (row,) in rows), below, above)
 
 
 def looked_up(embed: nn.Module) -> tuple[Row]:
@@ -380,8 +390,8 @@ def _dilated(net: Dilations) -> str:
         drawing.text(52 + gap * samples, ground - layer * RISE + 4, f"{d} apart", "small", "start")
         needed = below
     _nodes(drawing, [place(sample, 0) for sample in range(samples)], needed, NEUTRAL)
-    drawing.text(52 + gap * samples, ground + 4, "samples so far", "small", "start")
-    drawing.text(place(samples - 1, 0)[0], ground - len(dilations) * RISE - 18, "next sample", "small")
+    drawing.text(52 + gap * samples, ground + 4, net.below, "small", "start")
+    drawing.text(place(samples - 1, 0)[0], ground - len(dilations) * RISE - 18, net.above, "small")
     drawing.key = [(row.name, NEUTRAL, row.weights) for row in net.rows]
     return drawing.whole(net.kind, 40 + gap * samples + 100 + KEY, ground + 40)
 

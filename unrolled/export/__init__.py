@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from .. import run as folders
 from ..errors import LIMIT, UserError
 from ..runtime.opened import FORMAT, KEY
+from . import page
 from .builder import Builder
 from .checking import check
 from .int8 import Smaller, smaller, told
@@ -32,6 +33,18 @@ class Exported(NamedTuple):
     bytes: int
     difference: float  # the greatest between it and the model, before any rounding to 8 bits
     int8: Smaller | None
+
+
+def check_asked(runs: int, to: str | None, page: str | None, int8: bool) -> None:
+    """A UserError unless it is clear what is to be written."""
+    if (to is None) == (page is None):
+        raise UserError(
+            "export writes a file of ONNX or a page: give `--to` or `--page`", fix="--to model.onnx, or --page folder"
+        )
+    if page is not None and int8:
+        raise UserError("`--int8` is of ONNX; a page has weights of 32 bits", fix="leave out --int8")
+    if to is not None and runs > 1:
+        raise UserError(f"`--to {to}` takes one run, not {runs}", fix="export each to a file of its own, or all with --page")
 
 
 def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
@@ -106,4 +119,4 @@ def need(*names: str) -> None:
         )
 
 
-__all__ = ["Exported", "beside", "export", "told"]
+__all__ = ["Exported", "beside", "check_asked", "export", "page", "told"]

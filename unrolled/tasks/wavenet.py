@@ -420,9 +420,7 @@ def picture(model: Model) -> unrolling.Net | unrolling.Dilations:
     if isinstance(net, Layers):
         rows = (first, *unrolling.recurrent(net.layers), unrolling.dense("softmax", net.output))
         return unrolling.Net(kind, (unrolling.Part("", "x", rows, "ŷ", fed_back=True),))
-    layers = (("gates", net.gates[0]), ("residual", net.residuals[0]), ("skip", net.skips[0]))
-    rows = (first, *(unrolling.dense(name, layer) for name, layer in (*layers, ("hidden", net.hidden), ("output", net.output))))
-    return unrolling.Dilations(f"{kind}; {net.field:,} samples in view", net.dilations, net.kernel, tuple(row for (row,) in rows))
+    return unrolling.gated(f"{kind}; {net.field:,} samples in view", first, net, "samples so far", "next sample")
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:
