@@ -40,8 +40,7 @@ def trained(words: Sequence[str], run: Path) -> dict[str, Any]:
 
 
 def run_photographs(data: str | None) -> None:
-    """800 photographs with five captions each, 12 minutes, nothing pretrained, then 100 steps by what it writes; measured on the 100
-    of validation."""
+    """800 photographs with five captions each, 12 minutes from scratch, then 100 steps by what it writes; measured on 100."""
     folder = Path(needed(data)) / "captions" / "flickr8k-1k"
     given = str(folder / "images"), str(folder / "captions.tsv")
     with tempfile.TemporaryDirectory() as name:
