@@ -7,6 +7,7 @@ it learns nothing.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import secrets
@@ -102,6 +103,10 @@ class Guard:
         refused = self._refused(scope, number)
         try:
             await (refused or self.app)(scope, receive, sending)
+        except asyncio.CancelledError:  # the server ends, and this was not done in time
+            if not status:
+                fix = "ask again in a moment"
+                await failure(503, "the server ends, and there was no time left", number, fix, retry_after="5")(scope, receive, sending)
         except Exception as error:
             record.log_failure(number, error)
             if not status:
