@@ -147,7 +147,8 @@ class Line:
     async def hear(self, ahead: asyncio.Future | None = None) -> str | bytes:
         """The next message; Closed where it is not there in time."""
         try:
-            return await asyncio.wait_for(ahead or self._receive(), self.idle)
+            async with asyncio.timeout(self.idle):
+                return await (ahead or self._receive())
         except TimeoutError:
             raise Closed(1000, f"nothing came for {self.idle:g} s") from None
 
@@ -160,7 +161,8 @@ class Line:
     async def say(self, message: Message) -> None:
         said = self.socket.send_bytes(message) if isinstance(message, bytes) else self.socket.send_text(_json(message))
         try:
-            await asyncio.wait_for(said, self.idle)
+            async with asyncio.timeout(self.idle):
+                await said
         except TimeoutError:
             raise Closed(1008, f"nothing was read for {self.idle:g} s") from None
 
