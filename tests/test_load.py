@@ -149,10 +149,12 @@ def test_five_times_more_than_it_answers_is_refused_at_once_and_the_rest_answere
         assert all(b"retry-after: " in one.head for one in refused)
         print(
             f"overload, {name}: {len(found)} asked ({paced:.0f} a second where steady), {len(answered)} answered as in Python, "
-            f"{figures([one.seconds for _, one in answered])}; {len(refused)} refused, {figures([one.seconds for one in refused])}"
+            f"{figures([one.seconds for _, one in answered])}; "
+            f"{len(refused)} refused, {figures([one.seconds for one in refused])}"
         )
     quick = sum(one.seconds < 0.1 for _, one in steady if one.status == 429) / sum(one.status == 429 for _, one in steady)
-    print(f"overload: one alone {figures([one.seconds for one in alone])}; {100 * quick:.1f} % refused within 100 ms; {grown:+.0f} MB")
+    print(f"overload: one alone {figures([one.seconds for one in alone])}")
+    print(f"  where steady {100 * quick:.1f} % are refused within 100 ms; memory {grown:+.0f} MB")
     assert quick > 0.5 and grown < 200
 
 
@@ -205,6 +207,12 @@ def test_told_to_end_under_load_it_ends_in_time_and_breaks_off_nothing(runs, tmp
     assert max(took) < 5
 
 
+def test_a_signal_in_the_first_moment_is_not_lost(runs, tmp_path):
+    with serving([runs["classify"].folder], tmp_path) as server:  # it has told its address, and answers nobody yet
+        server.child.send_signal(signal.SIGTERM)
+        assert server.child.wait(PATIENCE) == 0
+
+
 def test_what_cannot_be_finished_in_time_is_told_so(runs, tmp_path):
     """A queue of more work than the seconds that are left: each has an answer, or is told that the server ends."""
     run = runs["language"]
@@ -222,7 +230,9 @@ def test_what_cannot_be_finished_in_time_is_told_so(runs, tmp_path):
     with serving([run.folder], tmp_path, "--deadline", "120") as server:
         code, seconds, found = asyncio.run(full(server))
     done, late = ([one for one in found if one.status == status] for status in (200, 503))
-    print(f"SIGTERM with over 200 waiting: exit {code} after {seconds:.2f} s, {len(done)} answered, {len(late)} told that it ends")
+    print(
+        f"SIGTERM with over 200 waiting: exit {code} after {seconds:.2f} s, {len(done)} answered, {len(late)} told that it ends"
+    )
     assert code == 0 and seconds < 5
     assert all(one.data == wanted for one in done)
     assert late and all(one.data["error"]["message"].startswith("the server ends") for one in late)
@@ -277,9 +287,10 @@ def test_a_thousand_streams_of_a_chunk_a_second_are_heard_as_their_files(runs, w
     offline = [net(pcm.unpack(pcm.pack(whole[n * 997 :][: sent * size])), net.start())[0] for n in range(16)]
     for number, heard in found:
         assert heard == offline[number].round(4).tolist()
+    spent = after.user + after.system - before.user - before.system
     print(
-        f"{STREAMS} streams, {chunk:g} s of sound a second each, {sent} s: {figures(waited)}; {len(waited)} pieces, 0 errors, equal to "
-        f"the files; server {megabytes:.0f} MB, {1000 * (after.user + after.system - before.user - before.system) / len(waited):.2f} ms of processor a piece"
+        f"{STREAMS} streams, {chunk:g} s of sound a second each, {sent} s: {figures(waited)}; {len(waited)} pieces, 0 errors, "
+        f"equal to the files; server {megabytes:.0f} MB, {1000 * spent / len(waited):.2f} ms of processor a piece"
     )
     assert len(waited) == STREAMS * sent
 
@@ -295,7 +306,8 @@ def test_memory_and_descriptors_do_not_grow_with_time(runs, words, tmp_path):  #
     async def requests(port, until):
         kinds = [
             ("/language/sample", {"length": 50, "seed": 1}), ("/classify/predict", {"texts": ["the soup was cold"]}),
-            ("/classify/predict", {"texts": []}), ("/nothing", None), ("/metrics", None), ("/language/score", {"text": "the cat"}),
+            ("/classify/predict", {"texts": []}), ("/nothing", None), ("/metrics", None),
+            ("/language/score", {"text": "the cat"}),
         ]  # fmt: skip
         while time.monotonic() < until:
             for path, data in kinds:
@@ -339,7 +351,8 @@ def test_memory_and_descriptors_do_not_grow_with_time(runs, words, tmp_path):  #
     slope = np.polyfit(at / 3600, memory / 1e6, 1)[0]
     print(
         f"soak of {MINUTES:g} min: {asked[0]} requests and streams; memory {memory[0] / 1e6:.0f} to {memory[-1] / 1e6:.0f} MB, "
-        f"{slope:+.2f} MB an hour; descriptors {descriptors.min():.0f} to {descriptors.max():.0f}, {left} at rest; {threads[-1]:.0f} threads"
+        f"{slope:+.2f} MB an hour; descriptors {descriptors.min():.0f} to {descriptors.max():.0f}, {left} at rest; "
+        f"{threads[-1]:.0f} threads"
     )
     assert left <= descriptors.max() <= descriptors.min() + 40 and len(set(threads)) == 1
     assert memory.max() - memory.min() < 30e6 and (slope < 20 or seconds < 600)

@@ -104,9 +104,10 @@ class Guard:
         try:
             await (refused or self.app)(scope, receive, sending)
         except asyncio.CancelledError:  # the server ends, and this was not done in time
+            said = "the server ends, and there was no time left"
             if not status:
-                fix = "ask again in a moment"
-                await failure(503, "the server ends, and there was no time left", number, fix, retry_after="5")(scope, receive, sending)
+                refusal = failure(503, said, number, "ask again in a moment", retry_after="5")
+                await refusal(scope, receive, sending)
         except Exception as error:
             record.log_failure(number, error)
             if not status:
