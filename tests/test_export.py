@@ -59,7 +59,8 @@ def hearer(**settings) -> api.Run:
     run = run_of(trigger, Codec("words", ["hey you"]), **(sizes | settings))
     run.model.normalise.running_mean.fill_(-8).add_(torch.arange(40) / 10)
     run.model.normalise.running_var.fill_(4.0)
-    torch.nn.init.normal_(run.model.output.weight, std=3)
+    last = run.model.output if run.model.gated is None else run.model.gated.output
+    torch.nn.init.normal_(last.weight, std=3)
     return run
 
 
@@ -235,6 +236,8 @@ def test_a_cell_of_ones_own_is_refused_by_its_name(monkeypatch, tmp_path):
         tagger(spelling=0, direction="forward"),
         *(hearer(cell=cell) for cell in CELLS),
         hearer(frames=3, stride=3),
+        hearer(cell="wavenet", layers=1),
+        hearer(cell="wavenet", frames=3, stride=3),
         hearer(frames=4, stride=1, layers=1),
     ],
     ids=lambda run: f"{run.task.__name__[15:]}-{run.config.cell}",

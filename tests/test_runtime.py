@@ -172,7 +172,9 @@ def noise(seconds: float, rate: int = 8000) -> np.ndarray:
     return (np.random.default_rng(1).normal(0, 0.1, len(times)) * np.sin(3 * times) ** 2).astype(np.float32)
 
 
-@pytest.mark.parametrize("settings", [{}, {"cell": "lstm", "frames": 3, "stride": 3}, {"frames": 7, "stride": 2}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"cell": "lstm", "frames": 3, "stride": 3}, {"frames": 7, "stride": 2}, {"cell": "wavenet"}], ids=str
+)
 def test_the_same_events_are_heard(opened, settings, tmp_path):
     run = hearer(**settings)
     sound.write(tmp_path / "noise.wav", noise(70), 8000)

@@ -27,8 +27,8 @@ class Graph(NamedTuple):
 
     def start(self, rows: int) -> tuple[np.ndarray, ...]:
         """The states before any symbol: zeros."""
-        widths = [each.shape[1] for each in self.session.get_inputs() if each.name.startswith("state_")]
-        return tuple(np.zeros((rows, width), np.float32) for width in widths)
+        shapes = [each.shape[1:] for each in self.session.get_inputs() if each.name.startswith("state_")]
+        return tuple(np.zeros((rows, *shape), np.float32) for shape in shapes)
 
 
 class Opened(NamedTuple):

@@ -46,7 +46,6 @@ class Wavenet:
         self.levels, self.rate, self.field, self.hop, self.guide_by = (
             opened.settings[name] for name in ("levels", "hertz", "field", "hop", "guide_by")
         )
-        self.states = {each.name: each.shape[1:] for each in self.graph.session.get_inputs() if each.name.startswith("state_")}
 
     def sample(self, options: Sample | None = None, prompt: Sound | None = None) -> np.ndarray:
         """Sounds (streams, N), full scale 1: what comes first, and what is made after it."""
@@ -80,7 +79,7 @@ class Wavenet:
     def _heard(self, samples: np.ndarray, led: Led) -> tuple[np.ndarray, State]:
         """The outputs after known samples (N,), the first of which lie `field` before the sound, and the state."""
         known = mu_law.levels(samples).astype(np.int64) if self.levels else samples
-        state, outputs = {name: np.zeros((1, *shape), np.float32) for name, shape in self.states.items()}, None
+        state, outputs = {f"state_{i}": one for i, one in enumerate(self.graph.start(1))}, None
         for begin in range(0, len(known), AT_ONCE):
             piece = known[None, begin : begin + AT_ONCE]
             outputs, state = self.read(piece, state, led(begin - self.field, piece.shape[1], 1))
