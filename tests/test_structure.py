@@ -126,7 +126,7 @@ def test_every_package_imported_is_a_declared_dependency_and_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [
         line
-        for extra in ("gpu", "plot", "cluster", "data", "audio", "pictures", "video", "export", "serve")
+        for extra in ("gpu", "plot", "cluster", "data", "audio", "pictures", "video", "backbones", "export", "serve")
         for line in project["optional-dependencies"][extra]
     ]
     declared = [*project["dependencies"], *extras]
