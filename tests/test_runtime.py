@@ -8,7 +8,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_export import CAPTIONERS, TRANSLATORS, WATCHERS, captioner, hearer, reader, tagger, talker, translator, watcher, writer
+from test_export import (
+    CAPTIONERS,
+    MAKERS,
+    TRANSLATORS,
+    WATCHERS,
+    captioner,
+    hearer,
+    maker,
+    reader,
+    tagger,
+    talker,
+    translator,
+    watcher,
+    writer,
+)
 
 from unrolled import backoff, ctc, detection, export, hot_words, runtime
 from unrolled.crf import CRF
@@ -20,7 +34,8 @@ from unrolled.runtime import caption as captioning
 from unrolled.runtime import speech as writing_down
 from unrolled.runtime import translate as translating
 from unrolled.runtime import trigger as triggering
-from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger, video
+from unrolled.runtime import wavenet as making
+from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger, video, wavenet
 
 
 @pytest.fixture
@@ -157,7 +172,9 @@ def noise(seconds: float, rate: int = 8000) -> np.ndarray:
     return (np.random.default_rng(1).normal(0, 0.1, len(times)) * np.sin(3 * times) ** 2).astype(np.float32)
 
 
-@pytest.mark.parametrize("settings", [{}, {"cell": "lstm", "frames": 3, "stride": 3}, {"frames": 7, "stride": 2}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"cell": "lstm", "frames": 3, "stride": 3}, {"frames": 7, "stride": 2}, {"cell": "wavenet"}], ids=str
+)
 def test_the_same_events_are_heard(opened, settings, tmp_path):
     run = hearer(**settings)
     sound.write(tmp_path / "noise.wav", noise(70), 8000)
@@ -355,6 +372,33 @@ def test_a_stream_of_frames_begins_anew(opened):
         model.predict([frames[0]])
 
 
+# --- making sound
+
+
+@pytest.mark.parametrize("settings", MAKERS, ids=str)
+def test_the_same_sound_is_made(opened, settings, tmp_path):
+    run, prompt = maker(**settings), noise(0.05, 4000)
+    (tmp_path / "notes.tsv").write_text("0\t0.02\t60\n0.03\t1\t64\n")
+    led = {"label": "harp"} if settings.get("labels") else {}
+    led |= {"guide": str(tmp_path / "notes.tsv")} if "guide_by" in settings else {}
+    model = opened(run)
+    for options in ({"seed": 3}, {"seed": 4, "streams": 2, "temperature": 0.7, "top_p": 0.8}, {"temperature": 0.0}):
+        given = led | options | {"seconds": 0.08}
+        wanted = wavenet.generate(run, wavenet.Sample(**given), prompt)
+        found = model.sample(making.Sample(**given), (prompt, 4000))
+        assert found.shape == wanted.shape == (options.get("streams", 1), 520)
+        assert np.abs(found - wanted).max() < 1e-4
+        assert len(np.unique(found[:, 200:])) > 9 or options == {"temperature": 0.0}
+    first = [next(stream) for stream in [model.stream(making.Sample(**given), (prompt, 4000))]]
+    assert first[0][0] == found[0, 200]
+    if led:
+        with pytest.raises(UserError, match=r"this run (makes sound for a label|is led by notes)"):
+            model.sample(making.Sample())
+    else:
+        with pytest.raises(UserError, match="this run was trained without a guide"):
+            model.sample(making.Sample(guide="notes.tsv"))
+
+
 # --- what is needed
 
 BLOCKED = """
@@ -366,7 +410,9 @@ began = time.process_time()  # of this process alone, however busy the machine i
 from unrolled import runtime
 print(time.process_time() - began)
 model = runtime.load(sys.argv[1])
-if hasattr(model, "sample"):
+if hasattr(model, "levels"):
+    print(model.sample(runtime.wavenet.Sample(seconds=0.01, seed=1)).sum())
+elif hasattr(model, "sample"):
     print(repr(model.sample(runtime.Sample(temperature=0, length=20))[0]))
 else:
     tone, grey = (numpy.sin(numpy.arange(8000.0)), 8000), numpy.full((20, 20, 3), 99, numpy.uint8)
@@ -377,8 +423,8 @@ else:
 
 @pytest.mark.parametrize(
     "run",
-    [writer(), reader(), tagger(), translator(), hearer(), None, captioner(), watcher()],
-    ids=["language", "classify", "tag", "translate", "trigger", "speech", "caption", "video"],
+    [writer(), reader(), tagger(), translator(), hearer(), None, captioner(), watcher(), maker()],
+    ids=["language", "classify", "tag", "translate", "trigger", "speech", "caption", "video", "wavenet"],
 )
 def test_neither_torch_nor_numba_is_needed(run, tmp_path):
     run = run or talker(tmp_path)
@@ -390,7 +436,9 @@ def test_neither_torch_nor_numba_is_needed(run, tmp_path):
     seconds, answer = done.stdout.splitlines()
     assert float(seconds) < 0.5
     model = runtime.load(tmp_path / "made.onnx")
-    if hasattr(model, "sample"):
+    if hasattr(model, "levels"):
+        assert answer == str(model.sample(making.Sample(seconds=0.01, seed=1)).sum())
+    elif hasattr(model, "sample"):
         assert answer == repr(model.sample(Sample(temperature=0, length=20))[0])
     else:
         tone, grey = (np.sin(np.arange(8000.0)), 8000), np.full((20, 20, 3), 99, np.uint8)

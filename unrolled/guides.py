@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .data import marks, sound
 from .data.samples import EVERY
@@ -35,7 +34,7 @@ def logmel(samples: np.ndarray, hertz: int) -> np.ndarray:
     padded = np.zeros((number - 1) * heard.hop_samples + heard.window_samples, np.float32)
     fits = samples[: len(padded) - before]
     padded[before : before + len(fits)] = fits
-    return ((heard(torch.from_numpy(padded)).numpy() - MIDDLE) / HALF).astype(np.float32)
+    return ((heard.of_array(padded) - MIDDLE) / HALF).astype(np.float32)
 
 
 def notes(path: Path, number: int) -> np.ndarray:

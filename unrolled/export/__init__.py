@@ -60,7 +60,7 @@ def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
     task = run.task.__name__.rpartition(".")[2]
     if not hasattr(run.task, "graph"):
         raise UserError(
-            f"a run of `{task}` cannot be exported yet: {WHY_NOT.get(task, 'its page draws no graph')}",
+            f"a run of `{task}` cannot be exported: {WHY_NOT[task]}",
             fix=f"run it in Python: unrolled.load('{run.folder}')",
         )
     need("onnx", "onnxruntime")
@@ -85,7 +85,6 @@ def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
 
 
 WHY_NOT = {
-    "wavenet": "a sample needs a queue for each of its layers, which a graph would have to carry",
     "embed": "word vectors are a table, no net, which `unrolled vectors convert` writes in word2vec's, GloVe's or numpy's form",
 }
 

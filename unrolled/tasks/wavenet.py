@@ -16,6 +16,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,8 @@ from ..data.samples import EVERY, as_floats, level
 from ..data.vocab import Codec
 from ..dilated import WaveNet, field
 from ..errors import UserError
+from ..export import making
+from ..export.builder import Builder, Computes
 from ..layers import initialise
 from ..progress import Progress
 from ..recurrent import Recurrent
@@ -723,6 +726,67 @@ def _leading(run: Any, options: Sample, size: int) -> Callable[[int, int], np.nd
         return None if found is None else found.numpy()
 
     return leads
+
+
+# --- exporting
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """samples (B, T), levels or real, what leads them, and what those before have left -> outputs (B, T, Q), and what is left."""
+    model, config, net = run.model, run.config, run.model.net
+    if net.levels:
+        x = builder.embedded(net.input, builder.ids("samples", ("batch", "time"), net.levels))
+    else:
+        x = builder.linear(net.input, builder.add("Unsqueeze", [builder.real("samples", ("batch", "time")), builder.numbers(2)]))
+    condition = _led(builder, model, guides.CHANNELS[config.guide_by], x)
+    if isinstance(net, WaveNet):
+        outputs = making.waved(builder, net, x, condition)
+    else:
+        x = x if condition is None else builder.add("Concat", [x, condition], {"axis": -1})
+        hidden, after = builder.recurrent(net.layers, x, None, builder.states(net.layers))
+        for i, state in enumerate(after):
+            builder.output(f"after_state_{i}", state, ("batch", config.hidden))
+        outputs = builder.linear(net.output, hidden)
+    builder.output("outputs", outputs, ("batch", "time", net.output.out_features))
+    return {"": partial(_computed, model)}
+
+
+def _led(builder: Builder, model: Model, channels: int, x: str) -> str | None:
+    """The label's vector and the guide at each sample (B, T, C)."""
+    parts = []
+    if model.label is not None:
+        vector = builder.embedded(model.label, builder.ids("labels", ("batch",), model.label.num_embeddings))
+        size = [builder.add("Shape", [x], {"start": 0, "end": 2}), builder.numbers(LABEL)]
+        vector = builder.add("Unsqueeze", [vector, builder.numbers(1)])
+        parts.append(builder.add("Expand", [vector, builder.add("Concat", size, {"axis": 0})]))
+    parts += [builder.real("guide", ("batch", "time", channels))] if channels else []
+    return builder.add("Concat", parts, {"axis": -1}) if parts else None
+
+
+@torch.no_grad()
+def _computed(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the graph's outputs have to be."""
+    read, net = {name: torch.from_numpy(value) for name, value in given.items()}, model.net
+    x, label = read["samples"], read.get("labels")
+    parts = [] if label is None else [model.label(label).unsqueeze(1).expand(-1, x.shape[1], -1)]
+    parts += [read["guide"]] if "guide" in read else []
+    condition = torch.cat(parts, -1) if parts else None
+    if isinstance(net, WaveNet):
+        outputs, *after = making.read(net, x, condition, read["state_0"])
+    else:
+        states = tuple(value for name, value in read.items() if name.startswith("state_"))
+        hidden, after = net.layers(net._seen(x, condition), states)
+        outputs = net.output(hidden)
+    found = {"outputs": outputs} | {f"after_state_{i}": one for i, one in enumerate(after)}
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graph and codec."""
+    model, config = run.model, run.config
+    return {
+        "levels": model.net.levels, "hertz": config.hertz, "field": model.field, "hop": model.hop, "guide_by": config.guide_by,
+    }  # fmt: skip
 
 
 # --- looking inside
