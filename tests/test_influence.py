@@ -71,7 +71,7 @@ def test_too_little_agrees_with_nothing():
 def test_log_odds_of_a_label_are_those_of_its_probability():
     logits = numbers(5, 4)[0]
     p = logits.softmax(-1)[:, 2]
-    assert classify.log_odds(logits, 2).numpy() == pytest.approx(torch.logit(p).numpy())
+    assert influence.log_odds(logits, 2).numpy() == pytest.approx(torch.logit(p).numpy())
 
 
 def test_log_odds_of_a_tag_are_those_of_its_marginal():

@@ -98,7 +98,7 @@ def flags(config: type, without: tuple[str, ...] = ()) -> list[click.Parameter]:
     """One flag a setting; a flag not given stays out of the values."""
     from .config import options
 
-    return [_flag(o) for o in options(config) if o.name not in without]
+    return [_flag(o) for o in options(config) if o.typed and o.name not in without]
 
 
 def _default(o: Any) -> str:

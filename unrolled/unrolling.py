@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from .backbone import Backbone
 from .cells import CELLS
 from .convolutional import Convolutional
 from .dilated import WaveNet
 from .layers import Embedding, OneHot, Pooling
 from .recurrent import Recurrent
+from .resnet import ResNet
 
 FORWARD, BACKWARD = "forward", "backward"
 MANY = "one to many"  # one of the lecture's types, as are these
@@ -106,8 +108,10 @@ def dense(name: str, layer: nn.Linear | nn.Conv1d) -> tuple[Row]:
     return (Row(name, len(layer.weight), tuple(f"{letter} {_shape(weight)}" for letter, weight in weights)),)
 
 
-def seen(layers: Convolutional) -> tuple[Row]:
-    """The row of convolutions over a picture."""
+def seen(layers: Convolutional | ResNet | Backbone) -> tuple[Row]:
+    """The row of what looks at a picture."""
+    if isinstance(layers, Backbone):
+        return (Row(layers.kind, layers.width, (f"{sum(p.numel() for p in layers.parameters()):,} weights",)),)
     weights = [module.weight for module in layers.modules() if isinstance(module, nn.Conv2d)]
     return (Row("convolutions", layers.width, (f"{len(weights)} layers, {sum(map(Tensor.numel, weights)):,} weights",)),)
 

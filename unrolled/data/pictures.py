@@ -106,14 +106,14 @@ def opened(path: Path) -> Iterator[Any]:
         try:
             image = Image.open(file, formats=FORMATS)
         except Image.DecompressionBombError:
-            raise _too_large(path, "far too many") from None
+            raise too_large(path, "far too many") from None
         except Image.UnidentifiedImageError:
             fix = f"read are {', '.join(FORMATS)}"
             raise UserError(f"`{path}` is not a picture that can be read", str(path), fix) from None
         except Exception as error:  # a decoder raises what it likes where a header is damaged
             raise _damaged(path, error) from None
         if image.width * image.height > MOST_PIXELS or max(image.size) > LONGEST_SIDE:
-            raise _too_large(path, f"{image.width:,} x {image.height:,}")
+            raise too_large(path, f"{image.width:,} x {image.height:,}")
         try:
             yield image
         except UserError:
@@ -150,7 +150,8 @@ def resized(image: Any, height: int, width: int) -> Any:
     return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _too_large(path: Path, size: str) -> UserError:
+def too_large(path: Path, size: str) -> UserError:
+    """What is said of a picture or a frame of `size` pixels, which is more than is decoded."""
     most = f"allowed are {MOST_PIXELS:,} in all, and sides of {LONGEST_SIDE:,}"
     return UserError(f"`{path}` has {size} pixels; {most}", str(path), "make it smaller")
 

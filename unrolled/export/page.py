@@ -116,8 +116,8 @@ def net_of(task: str, run: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     arrays, same = weights_of(run.model)
     return arrays, {
         "labels": run.codec.labels, "symbols": run.codec.kind, "verbs": verbs(task, run), "examples": example(task, run),
-        "codec": run.codec.to_json(), "settings": settings(task, run) | {"same": same}, "evidence": EVIDENCE,
-    }  # fmt: skip
+        "codec": run.codec.to_json(), "settings": settings(task, run) | {"same": same},
+    } | ({"evidence": EVIDENCE} if task == "classify" else {})  # fmt: skip
 
 
 def words_of(run: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

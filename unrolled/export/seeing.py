@@ -1,4 +1,4 @@
-"""The graph of what looks at pictures: nets of convolutional.py and resnet.py."""
+"""The graph of what looks at pictures: nets of convolutional.py and resnet.py; those of backbone.py are refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from .. import convolutional, resnet
+from ..backbone import Backbone
 from ..convolutional import MIDDLE, SPREAD, Convolutional
+from ..errors import UserError
 from ..resnet import ResNet
 from .builder import Builder
 
@@ -18,8 +20,11 @@ def upright(builder: Builder, pixels: str) -> str:
     return builder.turned(builder.add("Div", [x, builder.scalar(255.0)]), 0, 3, 1, 2)
 
 
-def places(builder: Builder, net: Convolutional | ResNet, pictures: str, size: int) -> str:
+def places(builder: Builder, net: Convolutional | ResNet | Backbone, pictures: str, size: int) -> str:
     """Pictures (N, 3, S, S) -> what stands at each place (N, P, C)."""
+    if isinstance(net, Backbone):
+        said = f"a net of `transformers` ({net.kind}) that looks at pictures cannot be exported yet"
+        raise UserError(said, fix="train without --weights, or with those of a ResNet")
     x = _residual(builder, net, pictures) if isinstance(net, ResNet) else _convolutional(builder, net, pictures, size)
     return builder.turned(builder.reshape(x, builder.numbers(0, net.width, -1)), 0, 2, 1)
 

@@ -413,7 +413,7 @@ const views = {
       const xs = points.map((one) => one[1]), ys = points.map((one) => one[2]), box = canvas.getBoundingClientRect();
       const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
       scale = 0.8 * Math.min(box.width / Math.max(1e-9, x1 - x0), box.height / Math.max(1e-9, y1 - y0));
-      go((x0 + x1) / 2, (y0 + y1) / 2);
+      go((x0 + x1) / 2 + 24 / scale, (y0 + y1) / 2);  // names stand to the right of their places
     };
     let held = null;
     canvas.addEventListener("pointerdown", (event) => { held = [event.clientX, event.clientY]; canvas.setPointerCapture(event.pointerId); });

@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from .. import (
     attention,
+    backbone,
     caption_floors,
     caption_scores,
     captioner,
@@ -44,6 +45,7 @@ from .. import (
 )
 from .. import run as folders
 from ..attention import Attention
+from ..backbone import Backbone
 from ..caption_scores import words
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -66,8 +68,8 @@ MEASURE = "cider_missing"
 MEASURING = fit.Measuring("pictures", probe=16, few=200, many=1_000_000, warming=0, untrained=2.0)
 TRY = ("predict {run} picture.jpg", "look {run} picture.jpg --out look.png")
 TAKES = "picture"
-SCRATCH = "scratch"
-ENCODERS = (SCRATCH, *resnet.SHAPES)
+SCRATCH, TRANSFORMERS = "scratch", "transformers"
+ENCODERS = (SCRATCH, *resnet.SHAPES, TRANSFORMERS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +85,14 @@ class Config:
     hidden: int | None = option(None, "units a layer  [128 of small pictures, else 256]", minimum=1, maximum=100_000)
     layers: int = option(1, "recurrent layers", minimum=1, maximum=100)
     attention: str = option("additive", "how the decoder looks at the places", choices=attention.KINDS)
-    weights: str | None = option(None, "a .safetensors file of a ResNet with torchvision's names: the encoder, frozen")
+    weights: str | None = option(
+        None, "the encoder, frozen: a .safetensors file of a ResNet with torchvision's names, or a folder or name of transformers"
+    )
     encoder: str | None = option(None, "what looks at pictures  [scratch, or what --weights holds]", choices=ENCODERS)
-    size: int | None = option(None, "pixels a side that pictures are stretched to  [64 or 96; 224]", minimum=8, maximum=1024)
+    backbone: str | None = option(None, "of a net of transformers, what it is built again from", typed=False)
+    size: int | None = option(
+        None, "pixels a side that pictures are stretched to  [64 or 96; what --weights takes]", minimum=8, maximum=1024
+    )
     stages: int | None = option(
         None, "of the convolutional net, each halves the sides  [to 8 places a side]", minimum=1, maximum=8
     )
@@ -203,7 +210,7 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     columns = Columns(config.picture, config.caption)
     found = captioned.find(config.data, spool, columns, config.encoding)
     seer = _seer(config)
-    size = config.size or (LARGE if seer else 64 if captioned.sizes(found.pictures) <= 96 else 96)
+    size = config.size or (seer.pixels if seer else 64 if captioned.sizes(found.pictures) <= 96 else 96)
     album, kept, told = captioned.decode(found.pictures, size, spool / "found")
     said = [*found.said, *told]
     train, held = _split(config, kept)
@@ -222,25 +229,34 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     if seer is not None:
         for name, account in accounts.items():
             account["places"] = _keep_places(seer, captioned.open_album(folder / name, account), folder / name)
-    return reopen(codec, accounts | {"size": size, "said": said, "encoder": seer.name if seer else SCRATCH}, folder)
+    looks = {"encoder": seer.name if seer else SCRATCH, "width": seer.width if seer else None}
+    looks["backbone"] = seer.about if isinstance(seer, Backbone) else None
+    return reopen(codec, accounts | {"size": size, "said": said} | looks, folder)
 
 
-LARGE = 224  # pixels a side that ResNets were trained on
-
-
-def _seer(config: Config) -> ResNet | None:
+def _seer(config: Config) -> ResNet | Backbone | None:
     """The frozen net of --weights."""
     if config.weights is None:
         if config.encoder not in (None, SCRATCH):
-            raise UserError(f"`--encoder {config.encoder}` is given without its weights", fix="--weights FILE.safetensors")
+            raise UserError(f"`--encoder {config.encoder}` is given without its weights", fix="--weights, a file or folder")
         return None
-    found = resnet.read(config.weights)
+    found = _weights(config)
     if config.encoder not in (None, found.name):
         raise UserError(f"`{config.weights}` is a {found.name}, `--encoder` says {config.encoder}", config.weights)
     return found
 
 
-def _keep_places(seer: ResNet, album: Album, path: Path) -> dict[str, Any]:
+def _weights(config: Config) -> ResNet | Backbone:
+    """What --weights holds."""
+    if config.encoder == TRANSFORMERS or (config.encoder is None and Path(config.weights).is_dir()):
+        found = backbone.read(config.weights, config.size)
+        if config.backbone not in (None, found.about):
+            raise UserError(f"`{config.weights}` is not the net that the run of --from looks through", config.weights)
+        return found
+    return resnet.read(config.weights)
+
+
+def _keep_places(seer: ResNet | Backbone, album: Album, path: Path) -> dict[str, Any]:
     """Write what a frozen net sees of each picture beside `path`: places, P · C numbers of 16 bits a row."""
     parts = np.array_split(np.arange(len(album)), -(-len(album) // 16))
     seen = (row for rows in parts for row in seer(augment.plain(album.taken(rows))).half().flatten(1).numpy())
@@ -302,12 +318,10 @@ class Model(nn.Module):
     def __init__(self, config: Config, codec: Codec):
         super().__init__()
         E, H = config.embedding, config.hidden
-        self.grid = grid(config.size, config.size, config.stages)
         self.smoothing, self.everywhere, self.dropout = config.smoothing, config.everywhere, config.dropout or 0.0
         self.longest = config.longest
         self.critic: Critic | None = None  # of a run that learns from what it writes
-        widths = [max(8, config.width >> i) for i in reversed(range(config.stages))]
-        self.encoder = ResNet(config.encoder) if config.encoder in resnet.SHAPES else Convolutional(widths)
+        self.encoder, self.grid = _encoder(config)
         self.memory = nn.Linear(self.encoder.width, H)
         self.embed = nn.Embedding(codec.size, E)
         self.decoder = Recurrent(config.cell, E, H, config.layers, dropout=self.dropout, variational=True)
@@ -420,6 +434,17 @@ class Model(nn.Module):
         return loss
 
 
+def _encoder(config: Config) -> tuple[nn.Module, tuple[int, int]]:
+    """What looks at pictures, and the rows and columns of the places that it sees."""
+    if config.encoder == TRANSFORMERS:
+        found = backbone.rebuilt(config.backbone)
+        return found, (found.side, found.side)
+    places = grid(config.size, config.size, config.stages)
+    if config.encoder in resnet.SHAPES:
+        return ResNet(config.encoder), places
+    return Convolutional([max(8, config.width >> i) for i in reversed(range(config.stages))]), places
+
+
 def output_loss(features: Tensor, output: nn.Linear, targets: Tensor, smoothing: float) -> Tensor:
     """cross_entropy of output(features), by the kernel for it where there is one."""
     if features.device.type == "cpu" and features.dtype == torch.float32:
@@ -439,14 +464,15 @@ def plan(config: Config, data: Data) -> Config:
     """The config with sizes chosen."""
     config = config if config.steps else fill(config, minutes=10.0)
     size = data.accounts["size"]
-    config = dataclasses.replace(config, encoder=data.accounts["encoder"])
+    config = dataclasses.replace(config, encoder=data.accounts["encoder"], backbone=data.accounts["backbone"])
     scratch = config.encoder == SCRATCH
     stages = max(1, math.ceil(math.log2(size / 8))) if scratch else 5
     width = word_input.width(config.vectors, config.embedding, data.codec.size)
     longest = int(np.ceil(1.2 * np.quantile(data.train.ids.lengths, 0.99))) + 2
     units, channels = (128, 96) if size <= 64 else (256, 256)
-    channels = channels if scratch else resnet.width(config.encoder)
-    config = fill(config, hidden=units, width=channels, stages=stages, embedding=width or units, longest=longest)
+    config = fill(
+        config, hidden=units, width=data.accounts["width"] or channels, stages=stages, embedding=width or units, longest=longest
+    )
     return fill(config, size=size, batch=32, rate=2e-3, vocabulary=data.codec.size)
 
 
@@ -461,7 +487,7 @@ def settle(config: Config, data: Data) -> Config:
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     """Begin the symbols that --vectors knows with its vectors, which are trained on."""
     if config.weights is not None:
-        model.encoder = resnet.read(config.weights)
+        model.encoder = _weights(config)
     symbols = [codec.text(i).strip() for i in range(FIRST, codec.size)]
     return word_input.take(config.vectors, True, codec, lambda known: begin_with(model.embed, FIRST, symbols, known))
 
@@ -496,7 +522,9 @@ def equip(config: Config, data: Data, model: Model, begins: bool) -> None:
             )
 
 
-STRUCTURE = ("cell", "hidden", "layers", "attention", "size", "stages", "width", "encoder", "symbols", "embedding")
+STRUCTURE = (
+    "cell", "hidden", "layers", "attention", "size", "stages", "width", "encoder", "backbone", "symbols", "embedding",
+)  # fmt: skip
 
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:

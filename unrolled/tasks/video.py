@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import calibration, fit, label_tables, metrics, moving_shapes, overlap, tables, unrolling
+from .. import calibration, fit, frame_page, influence, label_tables, metrics, moving_shapes, overlap, tables, unrolling
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -713,6 +713,69 @@ def _frames_told(run: Any, clip: Clip, options: Predict) -> list[dict[str, Any]]
         }
         for begin, end, after in zip(borders[:-1], borders[1:], ends, strict=True)
     ]  # fmt: skip
+
+
+VIEW = frame_page
+LOOKED_AT = 64  # frames that fit on a page
+READ = 1 << 14  # frames that are read at most to hide each
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Options of looking inside."""
+
+    frame: int | None = option(None, "of labels of frames: the frame whose label is explained  [the least certain]", minimum=0)
+
+
+def look(run: Any, name: str, options: Look | None = None) -> frame_page.Frames:
+    """What the net believed as a clip's frames came, and which of them moved its answer; to say nothing is to be their mean."""
+    model, names, clip = run.model.eval(), run.codec.labels, opened(run, Path(name))
+    if len(clip.frames) > LOOKED_AT:
+        raise UserError(
+            f"`{name}` has {len(clip.frames)} frames that are read; {LOOKED_AT} fit on a page", name, "cut a piece out"
+        )
+    with torch.no_grad():
+        x = model.see(torch.from_numpy(clip.frames))  # (T, E)
+        shares = label_tables.probabilities(_as_shown(model, x).numpy())
+    asked = _asked(clip, shares, (options or Look()).frame) if model.per_frame else None
+    row = shares[-1 if asked is None else asked]
+    label = int(row.argmax())
+
+    def score(x: Tensor) -> Tensor:
+        logits = _logits(model, x)
+        return influence.log_odds(logits if asked is None else logits[:, asked], label)
+
+    slopes = influence.gradient_times_input(score, x, x.mean(0))
+    falls = influence.occlusion(score, x, x.mean(0), READ)
+    net = f"{run.config.cell}, {run.config.layers} x {run.config.hidden}, {run.config.direction}"
+    return frame_page.Frames(
+        clip.frames, clip.numbers, names, shares, slopes, falls, influence.agreement(slopes, falls), asked, names[label],
+        float(row[label]), f"{run.folder}: {net}; {Path(name).name}",
+    )  # fmt: skip
+
+
+def _logits(model: Model, x: Tensor) -> Tensor:
+    """Features (B, T, E) -> logits (B, K), or (B, T, K); of one frame, where the net reads but one."""
+    middle = x.shape[1] // 2
+    return model.over(x[:, middle : middle + 1] if model.cell == "middle" and not model.per_frame else x)
+
+
+def _as_shown(model: Model, x: Tensor) -> Tensor:
+    """Logits (T, K) of each frame of features (T, E); of a label of the clip, of the frames so far."""
+    if model.per_frame:
+        return _logits(model, x.unsqueeze(0))[0]
+    return torch.cat([_logits(model, x[None, :t]) for t in range(1, len(x) + 1)])
+
+
+def _asked(clip: Clip, shares: np.ndarray, number: int | None) -> int:
+    """The place of the frame whose label is explained."""
+    if number is None:
+        return int(shares.max(1).argmin())
+    if number not in clip.numbers:
+        raise UserError(
+            f"`--frame {number}` is none of the frames that are read", fix=f"one of {', '.join(map(str, clip.numbers))}"
+        )
+    return int(np.flatnonzero(clip.numbers == number)[0])
 
 
 # --- exporting
