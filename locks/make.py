@@ -30,7 +30,7 @@ HEAD = {
 # unrolled's packages and those of its extras but dev and bench; Linux on x86-64, CPython 3.11 to 3.13.
 """,
     "torch": """# pip install --no-deps --require-hashes -r locks/torch.txt
-# The wheels that pip takes by itself, built for CUDA. One for the CPU has another hash, and every index of its own may: add it.
+# The wheels that pip takes by itself, built for CUDA. The hash of one for the CPU is another: add it.
 """,
 }
 

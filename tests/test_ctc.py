@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_ngram import Slow
 
-from unrolled import backoff, ctc, ngram
+from unrolled import backoff, ctc, ngram, spelled
 from unrolled.data import arpa
 from unrolled.data.vocab import END, Codec
 from unrolled.errors import UserError
@@ -347,14 +347,14 @@ def test_frames_that_allow_nothing_are_passed_over():
 def test_frames_that_are_no_numbers_are_refused(bad):
     x = frames(0, 4, 3)
     x[2, 1] = bad
-    for ask in (ctc.greedy, ctc.Search(3).read, lambda x: ctc.align(x, [1])):
+    for ask in (spelled.greedy, ctc.Search(3).read, lambda x: ctc.align(x, [1])):
         with pytest.raises(UserError, match="log-probabilities are no numbers"):
             ask(x)
 
 
 def test_what_does_not_fit_together_is_said(model_file):
     with pytest.raises(UserError, match="log-probabilities have the shape"):
-        ctc.greedy(np.zeros(3))
+        spelled.greedy(np.zeros(3))
     with pytest.raises(UserError, match="frames of 4 symbols were given to a search over 3"):
         ctc.Search(3).read(frames(0, 2, 4))
     with pytest.raises(UserError, match="a model of words needs to know"):
@@ -372,7 +372,7 @@ def test_what_does_not_fit_together_is_said(model_file):
 @given(seed=seeds, T=st.integers(0, 12), blank=st.integers(0, 2))
 def test_greedy_reads_runs_of_the_likeliest_symbols(seed, T, blank):
     x = frames(seed, T, 3)
-    ids, begins, ends = ctc.greedy(x, blank)
+    ids, begins, ends = spelled.greedy(x, blank)
     path = x.argmax(1).tolist() if T else []
     assert tuple(ids) == collapsed(path, blank)
     rebuilt = [blank] * T
@@ -401,9 +401,9 @@ def test_a_text_longer_than_its_frames_is_refused():
 
 def test_words_have_the_frames_of_their_symbols():
     ids = np.array([SPACE, 2, 3, SPACE, SPACE, 4])
-    found = ctc.words(ids, np.array([0, 2, 4, 6, 8, 10]), np.array([1, 3, 6, 7, 9, 14]), SPACE)
+    found = spelled.words(ids, np.array([0, 2, 4, 6, 8, 10]), np.array([1, 3, 6, 7, 9, 14]), SPACE)
     assert [(word.ids.tolist(), word.begin, word.end) for word in found] == [([2, 3], 2, 6), ([4], 10, 14)]
-    assert ctc.words(ids[:0], ids[:0], ids[:0], SPACE) == []
+    assert spelled.words(ids[:0], ids[:0], ids[:0], SPACE) == []
 
 
 # --- models

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from unrolled.cells import CELLS
+from unrolled.dilated import WaveNet
 from unrolled.errors import UserError
 from unrolled.kernels import logmel as kernel
-from unrolled.listener import Listener
+from unrolled.listener import DilatedListener, Listener
 from unrolled.logmel import LogMel
 from unrolled.recurrent import Recurrent
 
@@ -104,6 +105,45 @@ def test_answers_are_torchs_in_pieces_of_any_size(cell, k, stride):
     for sizes in ([37], [160], [16000]):
         assert np.array_equal(in_pieces(listener, samples, sizes), whole)
     assert np.array_equal(in_pieces(listener, samples[:3000], [1]), whole[: len(net(samples[:3000]))])
+
+
+class Gated(Net):
+    """The same with dilated convolutions in place of cells."""
+
+    def __init__(self):
+        super().__init__(k=5, stride=3)
+        self.gated = WaveNet(None, 3, 13, 24, (1, 2, 4, 1, 2))
+
+    @torch.no_grad()
+    def forward(self, samples: np.ndarray) -> np.ndarray:
+        x = ((self.logmel(torch.from_numpy(samples)) - self.mean) * self.scale)[None]
+        return self.gated(self.convolution(x.mT).relu().mT)[0].numpy()
+
+    def listener(self) -> DilatedListener:
+        filters = self.convolution.weight, self.convolution.bias
+        return DilatedListener(self.logmel, self.mean, self.scale, filters, self.stride, self.gated)
+
+
+def test_dilated_convolutions_answer_as_torchs_in_pieces_of_any_size():
+    net, samples = Gated(), noise(16000)
+    wanted, listener = net(samples), net.listener()
+    whole = listener(samples, listener.start())
+    assert whole.shape == wanted.shape and len(whole) > 20
+    assert np.abs(whole - wanted).max() < 1e-5 < np.ptp(wanted)
+    for sizes in ([37], [160, 0, 5000], [16000]):
+        assert np.array_equal(in_pieces(listener, samples, sizes), whole)
+    state = listener.start()
+    listener(samples, state)
+    assert sum(part.nbytes for part in state) == sum(part.nbytes for part in listener.start())
+
+
+def test_dilated_convolutions_refuse_what_does_not_fit():
+    net = Gated()
+    with pytest.raises(UserError, match=r"^the state is not one of this net's `start\(\)`"):
+        net.listener()(noise(1000), Net(k=5, stride=3).listener().start())
+    net.gated = WaveNet(None, 3, 12, 24, (1, 2))
+    with pytest.raises(UserError, match=r"^the vectors that the dilated convolutions read got 12; needed is 13"):
+        net.listener()
 
 
 @few

@@ -42,6 +42,16 @@ def test_it_is_librosas(logmel):
     assert np.abs(logmel(samples.float()).numpy() - wanted).max() < 1e-5
 
 
+@pytest.mark.parametrize("logmel", OTHERS)
+def test_numpys_is_torchs_however_many_frames(logmel, monkeypatch):
+    samples = noise(logmel.rate // 2)
+    found = logmel.of_array(samples.numpy())
+    assert found.dtype == np.float32 and np.abs(found - logmel(samples.double()).numpy()).max() < 1e-6
+    monkeypatch.setattr("unrolled.logmel.AT_ONCE", 7)
+    assert np.abs(logmel.of_array(samples.numpy()) - found).max() < 2e-6
+    assert logmel.of_array(samples.numpy()[: logmel.window_samples - 1]).shape == (0, logmel.bands)
+
+
 def test_silence_is_the_floor_and_a_tone_has_the_sums_written_out():
     logmel = LogMel(low=0.0, bands=20)
     assert torch.allclose(logmel(torch.zeros(800)), torch.tensor(1e-6).log())

@@ -57,6 +57,20 @@ def test_the_demo_is_learnt_in_few_steps(run):
     assert any(row["sound"].endswith("negative") for row in report["tables"]["sounds"])
 
 
+def test_dilated_convolutions_learn_the_demo_too_and_answer_in_streams_as_torch_does(clips, tmp_path):
+    options = SMALL | {"cell": "wavenet", "steps": 250, "evaluations": 1}
+    found = api.train("trigger", clips, out=tmp_path / "run", quiet=True, **options)
+    assert run_report(found)["dev"]["miss_rate"] < 0.5
+    samples, _ = spoken(["kamito"] * 2)
+    with torch.no_grad():
+        wanted = torch.sigmoid(found.model.eval()(trigger.Batch(torch.from_numpy(samples)[None], None), ())[0])[0].numpy()
+    pieces = [samples[at : at + 700] for at in range(0, len(samples), 700)]
+    assert np.abs(trigger.detector(found.model).probabilities(pieces) - wanted).max() < 1e-5
+    assert cli.run(["graph", str(found.folder), "--out", str(tmp_path / "graph.svg")]) == 0
+    assert "steps so far" in (tmp_path / "graph.svg").read_text()
+    assert cli.run(["export", str(found.folder), "--to", str(tmp_path / "a.onnx")]) == 0
+
+
 def test_the_threshold_kept_is_chosen_on_all_that_is_held_out(clips, tmp_path):
     found = api.train("trigger", clips, out=tmp_path / "run", steps=30, evaluations=1, quiet=True, **SMALL)
     about = json.loads((found.folder / "config.json").read_text())
@@ -395,7 +409,7 @@ def test_other_verbs_say_what_a_run_takes(run, capsys):
     assert "miss_rate" in capsys.readouterr().out
 
 
-def test_tones_are_coloured_in_training_alone_and_only_where_no_recording_is_given():
+def test_tones_are_coloured_and_stretches_hidden_in_training_alone_and_only_where_no_recording_is_given():
     samples = torch.from_numpy(np.random.default_rng(1).normal(0, 0.1, (2, 16_000)).astype(np.float32))
     given = trigger.Batch(samples, None)
     torch.manual_seed(1)
@@ -407,7 +421,13 @@ def test_tones_are_coloured_in_training_alone_and_only_where_no_recording_is_giv
     assert (once - again).abs().max() > 1e-3
     model.eval()
     torch.testing.assert_close(model(given, None)[0], model(given, None)[0], rtol=0, atol=0)
-    for origins, tone in ((["spoken"], 8.0), (["spoken", "clips/alexa"], 0.0)):
+    model = trigger.Model(trigger.Config(masks=2), Codec("words", ("a",)))
+    hidden = model._hidden(torch.ones(3, 40, 200)) == 0
+    assert 0 < hidden.float().mean() < 0.4  # two stretches of bands, and two of frames, each at most a sixth
+    bands, frames = hidden.all(2), hidden.all(1)
+    assert torch.equal(hidden, bands.unsqueeze(2) | frames.unsqueeze(1))
+    for origins, tone, masks in ((["spoken"], 8.0, 2), (["spoken", "clips/alexa"], 0.0, 0)):
         data = trigger.Data(None, {"words": Clips(None, origins)}, None, {})
-        assert trigger.plan(trigger.Config(steps=1), data).tone == tone
+        found = trigger.plan(trigger.Config(steps=1), data)
+        assert (found.tone, found.masks) == (tone, masks)
         assert trigger.plan(trigger.Config(steps=1, tone=3.0), data).tone == 3.0

@@ -27,6 +27,7 @@ class Option(NamedTuple):
     maximum: float | None
     many: bool
     optional: bool
+    typed: bool
 
     @property
     def flag(self) -> str:
@@ -39,9 +40,13 @@ def option(
     choices: Iterable[str] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
+    typed: bool = True,
 ) -> Any:
-    """Declare one setting. `minimum` and `maximum` are inclusive; choices may be a registry that grows."""
-    details = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    """Declare one setting. `minimum` and `maximum` are inclusive; choices may be a registry that grows.
+
+    typed  False: no flag of the command line, a run alone keeps it
+    """
+    details = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "typed": typed}
     return dataclasses.field(default=default, metadata=details)
 
 
@@ -61,7 +66,7 @@ def _describe(field: dataclasses.Field, hint: Any) -> Option:
     details = field.metadata
     return Option(
         field.name, hint, field.default, details["help"], tuple(details["choices"]) if details["choices"] else None,
-        details["minimum"], details["maximum"], many, optional,
+        details["minimum"], details["maximum"], many, optional, details["typed"],
     )  # fmt: skip
 
 

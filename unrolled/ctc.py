@@ -22,6 +22,7 @@ from .kernels import backoff
 from .kernels import ctc as kernel
 from .kernels.ctc import State
 from .kernels.threads import in_shares
+from .spelled import Found, checked
 
 
 class Net(NamedTuple):
@@ -34,48 +35,17 @@ class Net(NamedTuple):
     numbers: np.ndarray  # (V,) its number of each symbol of the frames
 
 
-class Found(NamedTuple):
-    """A text that a search has found."""
-
-    ids: np.ndarray
-    score: float  # nats, and what language model, insertions and hot phrases add
-    nats: float  # log-probability of the frames being read as this text, as far as the beam has seen
-
-
-class Word(NamedTuple):
-    """A run of symbols between blanks of the text, and its frames: the first, and one past the last."""
-
-    ids: np.ndarray
-    begin: int
-    end: int
-
-
-def greedy(log_probabilities: np.ndarray, blank: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The likeliest symbol of each frame, runs taken for one, blanks left out: ids, their first frames, one past their last."""
-    best = _frames(log_probabilities).argmax(1)
-    borders = np.flatnonzero(np.diff(best, prepend=-1, append=-1))
-    begins, ends = borders[:-1], borders[1:]
-    spoken = best[begins] != blank
-    return best[begins][spoken], begins[spoken], ends[spoken]
-
-
 def align(log_probabilities: np.ndarray, ids: Sequence[int] | np.ndarray, blank: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """The frames of each symbol of a text on the likeliest way (Viterbi 1967): begins, and one past the ends; (N,) each.
 
     UserError where the frames cannot be read as this text.
     """
-    frames, ids = _frames(log_probabilities), np.asarray(ids, np.int64)
+    frames, ids = checked(log_probabilities), np.asarray(ids, np.int64)
     begins, ends = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
     if not kernel.align(frames, ids, blank, begins, ends) > -np.inf:
         needed = len(ids) + int((ids[1:] == ids[:-1]).sum())
         raise UserError(f"{len(frames):,} frames cannot be read as this text of {len(ids):,} symbols: it takes {needed:,}")
     return begins, ends
-
-
-def words(ids: np.ndarray, begins: np.ndarray, ends: np.ndarray, space: int) -> list[Word]:
-    """The words of a text with the frames that `align` or `greedy` gave its symbols."""
-    borders = np.flatnonzero(np.concatenate(([True], ids == space, [True])))  # before each word and after the last
-    return [Word(ids[a:b], int(begins[a]), int(ends[b - 1])) for a, b in zip(borders[:-1], borders[1:] - 1, strict=True) if b > a]
 
 
 class Search:
@@ -134,7 +104,7 @@ class Search:
 
     def push(self, state: State, log_probabilities: np.ndarray) -> State:
         """After frames (T, V) more; the state that was given is spent. The same however the frames are cut into pushes."""
-        frames = _frames(log_probabilities)
+        frames = checked(log_probabilities)
         if frames.shape[1] != self.symbols:
             raise UserError(f"frames of {frames.shape[1]:,} symbols were given to a search over {self.symbols:,}")
         if self.net is None:
@@ -213,15 +183,6 @@ def _kind(model: Model | Net | None) -> int:
     if isinstance(model, Net):
         return kernel.OF_NET
     return kernel.OF_SYMBOLS if model.words is None else kernel.OF_WORDS
-
-
-def _frames(log_probabilities: np.ndarray) -> np.ndarray:
-    frames = np.ascontiguousarray(log_probabilities, np.float64)
-    if frames.ndim != 2:
-        raise UserError(f"log-probabilities have the shape (frames, symbols); got {frames.shape}")
-    if not (frames < np.inf).all():
-        raise UserError("log-probabilities are no numbers: the net's weights are damaged, or its training diverged")
-    return frames
 
 
 def _lexicon(spelling: Sequence[Sequence[int] | None]) -> tuple[np.ndarray, np.ndarray]:

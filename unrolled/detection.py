@@ -11,32 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import firing
 from .data.marks import Mark
 from .errors import UserError
+from .firing import START, Rule, State
 from .kernels.events import fire, match
 from .metrics import clopper_pearson, poisson
 
 TOLERANCE = 0.5  # seconds after a word's end in which it may still be found
 MOST = 400  # thresholds of a curve
-
-
-class Rule(NamedTuple):
-    """When a detector fires."""
-
-    threshold: float  # probability from which on it fires
-    release: float = 0.5  # it fires again after it was below this part of the threshold …
-    refractory: float = 1.0  # … and this many seconds after it last fired
-
-
-class State(NamedTuple):
-    """What a detector remembers between two pieces of a stream."""
-
-    frame: int  # frames seen
-    ready: bool  # whether the probability was below the lower threshold since it last fired
-    again: int  # the first frame at which it may fire
-
-
-START = State(0, True, 0)
 
 
 def events(probabilities: np.ndarray, rule: Rule, hop: float, state: State = START) -> tuple[np.ndarray, State]:
@@ -45,19 +28,10 @@ def events(probabilities: np.ndarray, rule: Rule, hop: float, state: State = STA
     probabilities (T,) come every `hop` seconds; an event's time is the end of its frame. However a stream is cut into pieces,
     its events are the same; START begins anew. What is no number never fires. UserError for a rule that is none.
     """
-    _check(rule)
+    firing.check(rule)
     frames = np.arange(state.frame, state.frame + len(probabilities))
     found, ready, again = _fired(np.asarray(probabilities, np.float32), frames, rule, hop, state)
     return (found + 1) * hop, State(state.frame + len(frames), ready, again)
-
-
-def _check(rule: Rule) -> None:
-    if not rule.threshold > 0:
-        raise UserError(f"the threshold of a detector is above 0, got {rule.threshold:g}")
-    if not 0 < rule.release <= 1:
-        raise UserError(f"`release` is a part of the threshold, above 0 and up to 1, got {rule.release:g}")
-    if not rule.refractory >= 0:
-        raise UserError(f"`refractory` is a time in seconds from 0 on, got {rule.refractory:g}")
 
 
 def _fired(probabilities: np.ndarray, frames: np.ndarray, rule: Rule, hop: float, state: State) -> tuple[np.ndarray, bool, int]:
@@ -158,7 +132,7 @@ def curve(recordings: Sequence[Recording], rule: Rule, hop: float, tolerance: fl
     What is counted changes only where a threshold passes a peak of the probabilities, so peaks are the thresholds: all of the
     highest, fewer of those below, and one above all, where nothing fires. Each Point is what `outcomes` finds at its threshold.
     """
-    _check(rule)
+    firing.check(rule)
     if not any(len(each.probabilities) for each in recordings):
         raise UserError("there is no sound to measure a detector on", fix="give it recordings, with or without the word")
     hours = hours_without_words(recordings, hop, tolerance)

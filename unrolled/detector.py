@@ -6,20 +6,14 @@ A stream is its state, a tuple that start() makes anew: nothing of one stream is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from . import detection, listener
-from .detection import Rule
+from .firing import Event, Rule
 from .listener import Listener
 
 State = tuple[listener.State, detection.State]
-
-
-class Event(NamedTuple):
-    time: float  # seconds from the stream's beginning to the last sample that it rests on
-    probability: float
 
 
 class Detector:

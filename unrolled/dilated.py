@@ -24,10 +24,11 @@ def field(dilations: Sequence[int], kernel: int) -> int:
 
 
 class WaveNet(nn.Module):
-    """What is likely next, of a sequence of levels or of real samples.
+    """What is likely next, of a sequence of levels or of real samples; or what is said of a sequence of vectors.
 
-    levels     how many values a sample has, each with a learned vector; 0 for real samples, times one learned vector
-    outputs    numbers that describe the next sample
+    levels     how many values a sample has, each with a learned vector; 0 for real samples, times one learned vector; None for
+               vectors of R numbers, which are read as they are
+    outputs    numbers that describe the next sample, or the vectors so far
     residual   channels R from layer to layer
     skip       channels S from the layers to the output
     dilations  of the layers, the lowest first
@@ -36,11 +37,19 @@ class WaveNet(nn.Module):
     """
 
     def __init__(
-        self, levels: int, outputs: int, residual: int, skip: int, dilations: Sequence[int], kernel: int = 2, condition: int = 0
+        self,
+        levels: int | None,
+        outputs: int,
+        residual: int,
+        skip: int,
+        dilations: Sequence[int],
+        kernel: int = 2,
+        condition: int = 0,
     ):
         super().__init__()
         self.levels, self.residual, self.dilations, self.kernel = levels, residual, tuple(dilations), kernel
-        self.input = nn.Embedding(levels, residual) if levels else nn.Linear(1, residual)
+        if levels is not None:
+            self.input = nn.Embedding(levels, residual) if levels else nn.Linear(1, residual)
         self.gates = nn.ModuleList(nn.Linear(kernel * residual, 2 * residual) for _ in self.dilations)
         self.conditions = nn.ModuleList(nn.Linear(condition, 2 * residual, bias=False) for _ in self.dilations if condition)
         self.residuals = nn.ModuleList(nn.Linear(residual, residual) for _ in self.dilations)
@@ -53,26 +62,37 @@ class WaveNet(nn.Module):
         return field(self.dilations, self.kernel)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """x (B, T), condition (B, T or 1, C) -> (B, T, outputs); output t rests on x up to t. Before the first sample: zeros."""
-        return self._read(x, condition, self.start(len(x)))[0]
+        """x (B, T), or vectors (B, T, R), condition (B, T or 1, C) -> (B, T, outputs); output t rests on x up to t. Before the
+        first sample: zeros.
+        """
+        return self._read(self.vectors(x), condition, self.start(len(x)))[0]
+
+    def vectors(self, x: Tensor) -> Tensor:
+        """Of each sample (B, T) -> (B, T, R); what are vectors stay as they are."""
+        if self.levels is None:
+            return x
+        return self.input(x) if self.levels else self.input(x.unsqueeze(-1))
 
     def whole(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The outputs that rest on a whole field: forward()'s from field - 1 on (B, T - field + 1, outputs), for about half the
         time where T is twice the field: a layer computes only what those above look at.
         """
-        return self._read(x, condition, None)[0]
+        return self.after(self.vectors(x), condition)
+
+    def after(self, vectors: Tensor, condition: Tensor | None = None) -> Tensor:
+        """whole()'s outputs, of samples' vectors (B, T, R)."""
+        return self._read(vectors, condition, None)[0]
 
     def start(self, batch: int) -> State:
         """What each layer remembers before the first sample: its last inputs (B, (kernel - 1)·d, R), the oldest first."""
-        return tuple(self.input.weight.new_zeros(batch, (self.kernel - 1) * d, self.residual) for d in self.dilations)
+        return tuple(self.hidden.weight.new_zeros(batch, (self.kernel - 1) * d, self.residual) for d in self.dilations)
 
     def step(self, x: Tensor, state: State, condition: Tensor | None = None) -> tuple[Tensor, State]:
-        """x (B,), condition (B, C) -> (B, outputs), the next state."""
-        out, state = self._read(x.unsqueeze(1), None if condition is None else condition.unsqueeze(1), state)
+        """x (B,) or (B, R), condition (B, C) -> (B, outputs), the next state."""
+        out, state = self._read(self.vectors(x.unsqueeze(1)), None if condition is None else condition.unsqueeze(1), state)
         return out.squeeze(1), state
 
     def _read(self, x: Tensor, condition: Tensor | None, state: State | None) -> tuple[Tensor, State]:
-        x = self.input(x) if self.levels else self.input(x.unsqueeze(-1))  # (B, T, R)
         length = x.shape[1] - (self.field - 1 if state is None else 0)
         after, total = [], torch.zeros((), device=x.device)
         for layer, d in enumerate(self.dilations):

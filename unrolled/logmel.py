@@ -1,18 +1,24 @@
-"""What a net hears: the log-mel spectrogram, in torch. `kernels/logmel.py` computes the same one frame at a time."""
+"""What a net hears: the log-mel spectrogram, in torch and in numpy. `kernels/logmel.py` computes the same one frame at a time.
+
+torch is imported where it computes: an exported file is run without.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .errors import UserError
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
 FLOOR = 1e-6  # added to the power before its logarithm: silence is -13.8
+AT_ONCE = 1024  # frames that numpy transforms together
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ class LogMel:
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Samples (…, N), full scale 1, float32 or float64 -> features (…, frames, bands)."""
+        import torch
+
         if samples.shape[-1] < self.window_samples:
             return samples.new_zeros((*samples.shape[:-1], 0, self.bands))
         hann, bank = _constants(self, samples.dtype, samples.device)
@@ -93,6 +101,20 @@ class LogMel:
         spectrum = torch.fft.rfft(windows, self.spectrum_samples)
         power = spectrum.real.square() + spectrum.imag.square()  # (…, frames, N/2 + 1)
         return (power @ bank + FLOOR).log()
+
+    def of_array(self, samples: np.ndarray) -> np.ndarray:
+        """The same in numpy: samples (N,) -> features (frames, bands), float32. The sums are in float64, so that frames are
+        the same to the last bit or nearly, however many are computed together."""
+        if len(samples) < self.window_samples:
+            return np.zeros((0, self.bands), np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(samples, self.window_samples)[:: self.hop_samples]
+        hann, bank = _arrays(self)
+        found = np.empty((len(windows), self.bands), np.float32)
+        for begin in range(0, len(windows), AT_ONCE):
+            spectrum = np.fft.rfft(windows[begin : begin + AT_ONCE] * hann, self.spectrum_samples)
+            power = np.square(spectrum.real) + np.square(spectrum.imag)  # (frames, N/2 + 1)
+            found[begin : begin + AT_ONCE] = np.log(power @ bank + FLOOR)
+        return found
 
 
 def of(config: Any) -> LogMel:
@@ -102,5 +124,12 @@ def of(config: Any) -> LogMel:
 
 @lru_cache(maxsize=32)
 def _constants(logmel: LogMel, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    hann, bank = torch.from_numpy(logmel.hann()), torch.from_numpy(logmel.bank())
+    import torch
+
+    hann, bank = map(torch.from_numpy, _arrays(logmel))
     return hann.to(device, dtype), bank.to(device, dtype)
+
+
+@lru_cache(maxsize=32)
+def _arrays(logmel: LogMel) -> tuple[np.ndarray, np.ndarray]:
+    return logmel.hann(), logmel.bank()

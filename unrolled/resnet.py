@@ -32,6 +32,7 @@ SHAPES = {
     "resnet101": Shape((3, 4, 23, 3), 4),
     "resnet152": Shape((3, 8, 36, 3), 4),
 }
+USUAL = 224  # pixels a side that they were trained on
 HEADER_LIMIT = 1 << 20  # bytes that tell names and shapes; a ResNet-152 needs a tenth
 CLASSES = ("fc.weight", "fc.bias")  # of the layer left out
 
@@ -56,7 +57,7 @@ class ResNet(nn.Module):
                 stages.append(Block(channels, size, shape.wider, stride=2 if i and not block else 1))
                 channels = size * shape.wider
             self.add_module(f"layer{i + 1}", nn.Sequential(*stages))
-        self.width = width(name)
+        self.width, self.pixels = width(name), USUAL
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("spread", torch.tensor(SPREAD).view(3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()

@@ -52,7 +52,7 @@ def command(about: Mapping[str, Any]) -> str:
     words += ["--from", about["from"]] if about.get("from") else []
     for o in settings.options(config):
         value = chosen.get(o.name)
-        if o.name in ("data", "minutes" if chosen.get("steps") else "") or value in (None, [], ()):
+        if not o.typed or o.name in ("data", "minutes" if chosen.get("steps") else "") or value in (None, [], ()):
             continue
         if value == (list(o.default) if isinstance(o.default, tuple) else o.default):
             continue

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from . import listener
-from .ctc import Found, Search
+from .ctc import Search
 from .decode import log_softmax
 from .kernels import ctc as kernel
 from .listener import Listener
+from .spelled import Found
 
 
 class State(NamedTuple):

@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from .backbone import Backbone
 from .cells import CELLS
 from .convolutional import Convolutional
+from .dilated import WaveNet
 from .layers import Embedding, OneHot, Pooling
 from .recurrent import Recurrent
+from .resnet import ResNet
 
 FORWARD, BACKWARD = "forward", "backward"
 MANY = "one to many"  # one of the lecture's types, as are these
@@ -76,6 +79,8 @@ class Dilations(NamedTuple):
     dilations: tuple[int, ...]
     kernel: int
     rows: tuple[Row, ...]
+    below: str  # what goes in
+    above: str  # what comes out
 
 
 # --- rows of layers
@@ -103,10 +108,19 @@ def dense(name: str, layer: nn.Linear | nn.Conv1d) -> tuple[Row]:
     return (Row(name, len(layer.weight), tuple(f"{letter} {_shape(weight)}" for letter, weight in weights)),)
 
 
-def seen(layers: Convolutional) -> tuple[Row]:
-    """The row of convolutions over a picture."""
+def seen(layers: Convolutional | ResNet | Backbone) -> tuple[Row]:
+    """The row of what looks at a picture."""
+    if isinstance(layers, Backbone):
+        return (Row(layers.kind, layers.width, (f"{sum(p.numel() for p in layers.parameters()):,} weights",)),)
     weights = [module.weight for module in layers.modules() if isinstance(module, nn.Conv2d)]
     return (Row("convolutions", layers.width, (f"{len(weights)} layers, {sum(map(Tensor.numel, weights)):,} weights",)),)
+
+
+def gated(kind: str, first: tuple[Row], net: WaveNet, below: str, above: str) -> Dilations:
+    """A WaveNet behind a first layer."""
+    layers = (("gates", net.gates[0]), ("residual", net.residuals[0]), ("skip", net.skips[0]))
+    rows = (first, *(dense(name, layer) for name, layer in (*layers, ("hidden", net.hidden), ("output", net.output))))
+    return Dilations(kind, net.dilations, net.kernel, tuple(row for (row,) in rows), below, above)
 
 
 def looked_up(embed: nn.Module) -> tuple[Row]:
@@ -380,8 +394,8 @@ def _dilated(net: Dilations) -> str:
         drawing.text(52 + gap * samples, ground - layer * RISE + 4, f"{d} apart", "small", "start")
         needed = below
     _nodes(drawing, [place(sample, 0) for sample in range(samples)], needed, NEUTRAL)
-    drawing.text(52 + gap * samples, ground + 4, "samples so far", "small", "start")
-    drawing.text(place(samples - 1, 0)[0], ground - len(dilations) * RISE - 18, "next sample", "small")
+    drawing.text(52 + gap * samples, ground + 4, net.below, "small", "start")
+    drawing.text(place(samples - 1, 0)[0], ground - len(dilations) * RISE - 18, net.above, "small")
     drawing.key = [(row.name, NEUTRAL, row.weights) for row in net.rows]
     return drawing.whole(net.kind, 40 + gap * samples + 100 + KEY, ground + 40)
 

@@ -71,7 +71,7 @@ def read(path: Path, rate: int, longest_seconds: float = LONGEST_SECONDS) -> np.
         if (seconds := file.frames / file.samplerate) > longest_seconds:
             said = f"`{path}` lasts {seconds:.1f} s; allowed are {longest_seconds:.1f}"
             raise UserError(said, str(path), "cut it into shorter files")
-        parts = _resampled(_decoded(path, file, BLOCK), file.samplerate, rate)
+        parts = resampled(_decoded(path, file, BLOCK), file.samplerate, rate)
         return np.concatenate([np.empty(0, np.float32), *parts])
 
 
@@ -80,14 +80,14 @@ def blocks(path: Path, rate: int, seconds: float = 1.0) -> Iterator[np.ndarray]:
     path = Path(path)
     with _open(path) as file:
         frames = max(1, round(seconds * file.samplerate))
-        yield from _resampled(_decoded(path, file, frames), file.samplerate, rate)
+        yield from resampled(_decoded(path, file, frames), file.samplerate, rate)
 
 
 def pcm(file: BinaryIO, rate_in: int, rate: int) -> Iterator[np.ndarray]:
     """Raw mono sound of 16 bits, little-endian, at `rate_in` hertz (`arecord -t raw -f S16_LE`): blocks of float32 at `rate`, as
     they come. Half a sample at the end is dropped."""
     _check_rate(rate_in, "standard input")
-    return _resampled(_numbers(file), rate_in, rate)
+    return resampled(_numbers(file), rate_in, rate)
 
 
 def microphone(rate: int, seconds: float = 0.05) -> Iterator[np.ndarray]:
@@ -212,7 +212,7 @@ def _check_finite(samples: np.ndarray, before: int, rate: int, path: Path) -> No
         raise UserError(f"a sample is {samples[at - before]}, no finite number", f"{path}: sample {at} ({at / rate:.3f} s)")
 
 
-def _resampled(parts: Iterable[np.ndarray], rate_in: int, rate: int) -> Iterator[np.ndarray]:
+def resampled(parts: Iterable[np.ndarray], rate_in: int, rate: int) -> Iterator[np.ndarray]:
     """The same sound at `rate`, by soxr's HQ; the samples do not depend on how it is cut into parts."""
     if rate_in == rate:
         yield from parts

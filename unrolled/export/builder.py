@@ -34,6 +34,8 @@ class Input(NamedTuple):
     dtype: str
     shape: tuple[Size, ...]
     most: int | None  # ids are below it; None: real numbers; 0: lengths, from 1 to "time"
+    middle: float = 0.0  # about which real numbers lie, and how far from it
+    spread: float = 1.0
 
 
 class Builder:
@@ -61,8 +63,13 @@ class Builder:
         self.inputs.append(Input("lengths", "int64", ("batch",), 0))
         return "lengths"
 
-    def real(self, name: str, shape: Sequence[Size]) -> str:
-        self.inputs.append(Input(name, "float32", tuple(shape), None))
+    def pixels(self, name: str, shape: Sequence[Size]) -> str:
+        """Whole numbers from 0 to 255."""
+        self.inputs.append(Input(name, "uint8", tuple(shape), 256))
+        return name
+
+    def real(self, name: str, shape: Sequence[Size], middle: float = 0.0, spread: float = 1.0) -> str:
+        self.inputs.append(Input(name, "float32", tuple(shape), None, middle, spread))
         return name
 
     def states(self, layer: Recurrent, prefix: str = "state") -> list[str]:
@@ -164,14 +171,22 @@ class Builder:
         places = self.add("Range", [self.number(0), steps, self.number(1)])
         return self.add("Less", [places, self.add("Unsqueeze", [lengths, self.numbers(1)])])
 
+    def last(self, x: str, lengths: str) -> str:
+        """Each row's own last step of x (B, T, …), (B, …)."""
+        at = self.add("Unsqueeze", [self.add("Sub", [lengths, self.number(1)]), self.numbers(1)])
+        return self.add("GatherND", [x, at], {"batch_dims": 1})
+
+    def normed(self, norm: nn.LayerNorm, x: str) -> str:
+        given = [x, self.weight("scale", norm.weight), self.weight("shift", norm.bias)]
+        return self.add("LayerNormalization", given, {"axis": -1, "epsilon": norm.eps})
+
     def masked(self, x: str, kept: str, value: float) -> str:
         return self.add("Where", [kept, x, self.scalar(value)])
 
     def pooled(self, pool: Pooling, h: str, lengths: str, width: int) -> str:
         """layers.Pooling: (B, T, C) -> (B, C)."""
         if pool.kind == "last":
-            at = self.add("Unsqueeze", [self.add("Sub", [lengths, self.number(1)]), self.numbers(1)])
-            forward = self.part_of(self.add("GatherND", [h, at], {"batch_dims": 1}), 1, 0, pool.forward_width)
+            forward = self.part_of(self.last(h, lengths), 1, 0, pool.forward_width)
             if pool.forward_width == width:
                 return forward
             first = self.add("Gather", [h, self.number(0)], {"axis": 1})
@@ -190,9 +205,9 @@ class Builder:
         return self.add("ReduceSum", [weighted, self.numbers(1)], {"keepdims": 0})
 
     def attended(
-        self, attention: Attention, query: str, memory: str, keys: str, lengths: str, covered: str | None
+        self, attention: Attention, query: str, memory: str, keys: str, lengths: str | None, covered: str | None
     ) -> tuple[str, str]:
-        """One query a row, (B, H), at a memory (B, S, H): the context (B, H) and the weights (B, S)."""
+        """One query a row, (B, H), at a memory (B, S, H), lengths None: all of it -> the context (B, H), the weights (B, S)."""
         if attention.query is None:
             scores = self.add("MatMul", [keys, self.add("Unsqueeze", [query, self.numbers(2)])])
         else:
@@ -201,7 +216,8 @@ class Builder:
         scores = self.add("Squeeze", [scores, self.numbers(2)])
         if attention.past is not None:
             scores = self.add("Add", [scores, self.add("Mul", [covered, self.weight("past", attention.past)])])
-        scores = self.masked(scores, self.inside(memory, lengths), -np.inf)
+        if lengths is not None:
+            scores = self.masked(scores, self.inside(memory, lengths), -np.inf)
         weights = self.add("Softmax", [scores], {"axis": -1})
         row = self.add("Unsqueeze", [weights, self.numbers(1)])
         return self.add("Squeeze", [self.add("MatMul", [row, memory]), self.numbers(1)]), weights
@@ -213,7 +229,8 @@ class Builder:
         import onnx
         from onnx import TensorProto, helper, numpy_helper
 
-        types = {"int64": TensorProto.INT64, "float32": TensorProto.FLOAT}
+        types = {"int64": TensorProto.INT64, "int32": TensorProto.INT32, "uint8": TensorProto.UINT8,
+                 "float32": TensorProto.FLOAT}  # fmt: skip
 
         def declared(name: str, dtype: str, shape: tuple[Size, ...]) -> Any:
             return helper.make_tensor_value_info(name, types[dtype], shape)

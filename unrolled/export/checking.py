@@ -40,9 +40,9 @@ def inputs(builder: Builder, B: int, T: int, random: np.random.Generator) -> Arr
     def made(each: Input) -> np.ndarray:
         shape = tuple(sizes.get(size, FEW) if isinstance(size, str) else size for size in each.shape)
         if each.most is None:
-            return random.standard_normal(shape).astype(np.float32)
+            return random.normal(each.middle, each.spread, shape).astype(np.float32)
         if each.most:
-            return random.integers(0, each.most, shape)
+            return random.integers(0, each.most, shape, each.dtype)
         return np.append(T, random.integers(1, T + 1, B - 1))
 
     return {each.name: made(each) for each in builder.inputs}

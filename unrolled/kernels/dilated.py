@@ -21,6 +21,7 @@ from .sampling import sample
 from .smooth import sigmoid, tanh
 from .stepping import one
 
+VECTORS = -1
 ROWS = 16  # taken through a layer together, at most
 ZERO = np.float32(0)
 
@@ -30,10 +31,10 @@ State = tuple[np.ndarray, np.ndarray, np.ndarray]
 class Net(NamedTuple):
     """A WaveNet packed: L layers, R residual and S skip channels, Q outputs, C channels of condition."""
 
-    levels: int  # 0 of a net of real samples
+    levels: int  # 0 of a net of real samples, VECTORS of one that reads vectors
     kernel: int
     dilations: np.ndarray  # (L)
-    table: np.ndarray  # (levels, R), or (2, R): the vector that a real sample is multiplied with, and the one added
+    table: np.ndarray  # (levels, R), or (2, R): the vector that a real sample is multiplied with, and the one added; or (0, R)
     gates: Packed  # L matrices (kernel·R, 2R): the oldest sample first; filter and gate side by side
     gate_biases: np.ndarray  # (L·2R)
     condition: Packed  # (C, L·2R), float32 always
@@ -50,14 +51,14 @@ class Net(NamedTuple):
 @torch.no_grad()
 def packed(model: nn.Module, int8: bool) -> Net:
     """A dilated.WaveNet's weights as they are now."""
-    width = 2 * model.residual
+    width, levels = 2 * model.residual, VECTORS if model.levels is None else model.levels
     gates = [layer.weight.t() for layer in model.gates]
     condition = [layer.weight for layer in model.conditions] or [torch.zeros(len(gates) * width, 0)]
     return Net(
-        model.levels,
+        levels,
         model.kernel,
         np.array(model.dilations, np.int64),
-        _numbers(model.input.weight if model.levels else torch.stack([model.input.weight[:, 0], model.input.bias])),
+        _numbers(_entrance(model)),
         _together(gates, int8),
         _numbers(torch.cat([layer.bias for layer in model.gates])),
         pack(torch.cat(condition).float().t()),
@@ -70,6 +71,12 @@ def packed(model: nn.Module, int8: bool) -> Net:
         pack(model.output.weight.float().t(), int8),
         _numbers(model.output.bias),
     )
+
+
+def _entrance(model: nn.Module) -> Tensor:
+    if model.levels is None:
+        return torch.zeros(0, model.residual)
+    return model.input.weight if model.levels else torch.stack([model.input.weight[:, 0], model.input.bias])
 
 
 def _numbers(tensor: Tensor) -> np.ndarray:
@@ -93,7 +100,8 @@ def start(net: Net, streams: int) -> State:
 @compiled
 def run(net, given, uniforms, temperature, top_p, samples, out, rings, outputs, heard):
     """Steps with samples (streams, n): known ones whose outputs go to out (streams, n, Q), or, where there are uniforms
-    (streams, n, 1 or 2), drawn here. given (streams, n or 1, C) the condition; rings, outputs and heard become the next ones.
+    (streams, n, 1 or 2), drawn here. given (streams, n or 1, C) the condition, of a net that reads vectors those (streams, n, R),
+    its samples no more than a shape; rings, outputs and heard become the next ones.
     False where the outputs are no numbers.
 
     A row of what is computed together is one sample of one stream, stream by stream.
@@ -106,7 +114,8 @@ def run(net, given, uniforms, temperature, top_p, samples, out, rings, outputs, 
     gates, moved, total = room(rows, width(net.gates)), room(rows, width(net.residuals)), room(rows, S)
     skipped, hidden, last = room(rows, columns(net.skips)), room(rows, columns(net.hidden)), room(rows, columns(net.output))
     bias, latest = room(rows, columns(net.condition)), room(together, columns(net.condition))
-    before, p = room(together, given.shape[2]), np.empty_like(net.output_bias)
+    channels = net.condition[0].shape[1]
+    before, p = room(together, channels), np.empty_like(net.output_bias)
     for first in range(0, streams, together):
         group, at = min(together, streams - first), 0
         before[:] = np.nan  # equal to no condition
@@ -118,12 +127,12 @@ def run(net, given, uniforms, temperature, top_p, samples, out, rings, outputs, 
                     samples[s, at] = sample(net.levels, outputs[s], temperature, top_p, uniforms[s, at], p)
                     if np.isnan(samples[s, at]):
                         return False
-            enter(net.levels, net.table, samples, first, at, steps, h[:rows])
+            enter(net.levels, net.table, samples, given, first, at, steps, h[:rows])
             conditioned(net.condition, net.gate_biases, given, first, at, steps, before[:group], latest, bias)
             for layer in range(net.dilations.size):
                 begin = remembered(rings, heard, first, begin, net.kernel, net.dilations[layer], steps, h[:rows], seen)
                 product(seen, rows, one(net.gates, layer), gates)
-                open_gates(gates, bias, given.shape[2] > 0, layer, z[:rows], every)
+                open_gates(gates, bias, channels > 0, layer, z[:rows], every)
                 product(z, rows, one(net.residuals, layer), moved)
                 onward(moved, net.residual_biases[layer], h[:rows])
             product(every, rows, net.skips, skipped)
@@ -148,11 +157,13 @@ def width(matrices):
 
 
 @inner
-def enter(levels, table, samples, first, at, steps, h):
-    """h (rows, R) = the input layer's vectors."""
+def enter(levels, table, samples, given, first, at, steps, h):
+    """h (rows, R) = the input layer's vectors, or those given."""
     for i in range(len(h)):
         x, vector = samples[first + i // steps, at + i % steps], h[i]
-        if levels:
+        if levels == VECTORS:
+            copy(vector, given[first + i // steps, at + i % steps])
+        elif levels:
             copy(vector, table[int(x)])
         else:
             scale, offset = table[0], table[1]
@@ -167,7 +178,7 @@ def conditioned(matrix, biases, given, first, at, steps, before, latest, bias):
     Computed where c differs from `before`, that of the sample before, whose result is `latest`: what is known of a sound seldom
     changes as fast as it.
     """
-    if not given.shape[2]:
+    if not before.shape[1]:
         copy(bias[0, : biases.size], biases)
         return
     for s in range(len(before)):

@@ -48,34 +48,38 @@ def packed(
     weights  each from a multiple of LINE on: logmel.tables' numbers; mean, scale; convolution, its bias; the first layer's W;
              stack()'s W, U, V, b, d; the linear layer, its bias
     """
-    plan, numbers = logmel.tables(hann, bank)
     (W, _), (U, _), (V, _), b, d = stack(cells)
     (layers, G), H = b.shape, cells[0].hidden_size
     split = G if not V.size else 2 * H
+    last = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach().float()
+    net = layers, G, H, split, linear.out_features
+    arrays = [pack(cells[0].W.float().t())[0], W, U, V, b, d, pack(linear.weight.float().t())[0], last.numpy()]
+    sizes, weights = _with_ear(hop, hann, bank, mean, scale, convolution, stride, net, len(cells) * cells[0].states, arrays)
+    return KINDS[type(cells[0])], sizes, weights
+
+
+def packed_ear(
+    hop: int, hann: np.ndarray, bank: np.ndarray, mean: Tensor, scale: Tensor, convolution: tuple[Tensor, Tensor], stride: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A net for `hear_steps`: packed()'s sizes and weights, of no cells; its classes are the convolution's channels."""
+    channels = len(convolution[1])
+    return _with_ear(hop, hann, bank, mean, scale, convolution, stride, (0, 0, 0, 0, channels), 0, [])
+
+
+def _with_ear(
+    hop: int, hann: np.ndarray, bank: np.ndarray, mean: Tensor, scale: Tensor, convolution: tuple[Tensor, Tensor] | None,
+    stride: int, net: tuple[int, ...], states: int, arrays: list[np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Sizes and weights: what comes before the cells, and the `arrays` of a net of such sizes."""
+    plan, numbers = logmel.tables(hann, bank)
     frames, channels, filters = 1, 0, []
     if convolution is not None:
         weight, bias = (part.detach().float() for part in convolution)
         channels, _, frames = weight.shape
         filters = [pack(weight.permute(2, 1, 0).reshape(-1, channels))[0], bias.numpy()]
-    last = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach().float()
-    sizes = [
-        hop,
-        len(hann),
-        frames,
-        stride,
-        channels,
-        layers,
-        G,
-        H,
-        split,
-        linear.out_features,
-        numbers.size,
-        len(cells) * cells[0].states,
-        *plan,
-    ]
-    arrays = [numbers, mean.detach().float().numpy(), scale.detach().float().numpy(), *filters]
-    arrays += [pack(cells[0].W.float().t())[0], W, U, V, b, d, pack(linear.weight.float().t())[0], last.numpy()]
-    return KINDS[type(cells[0])], np.array(sizes, np.int64), _joined(arrays)
+    sizes = [hop, len(hann), frames, stride, channels, *net, numbers.size, states, *plan]
+    before = [numbers, mean.detach().float().numpy(), scale.detach().float().numpy(), *filters]
+    return np.array(sizes, np.int64), _joined([*before, *arrays])
 
 
 def _joined(arrays: list[np.ndarray]) -> np.ndarray:
@@ -88,13 +92,12 @@ def _joined(arrays: list[np.ndarray]) -> np.ndarray:
     return joined
 
 
-def start(arrays: Arrays) -> State:
+def start(sizes: np.ndarray) -> State:
     """The state of a stream before its first sample.
 
     The samples of the frame that is not full yet; the frames that further steps look at; the recurrent state (states, 1, H);
     and how many samples and frames those are.
     """
-    _, sizes, _ = arrays
     window, bands = sizes[SIZES + 1], sizes[SIZES + 2]
     frames = np.zeros((sizes[2] - 1 + AT_ONCE, bands), np.float32)
     return np.zeros(window, np.float32), frames, np.zeros((sizes[11], 1, sizes[7]), np.float32), np.zeros(2, np.int64)
@@ -116,15 +119,22 @@ def matrices(weights, at, count, rows, width, scales):
 
 
 @inner
-def unpacked(sizes, weights):
-    """The packed net as compiled code uses it: logmel's part, the convolution, the first layer's W, a Stack, the last layer."""
-    k, channels, L, G, H, split, classes, count = sizes[2], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9], sizes[10]
-    bands, scales = sizes[SIZES + 2], np.empty((max(L, 1), 0), weights.dtype)
+def ear(sizes, weights):
+    """Of the packed net what comes before its cells, as compiled code uses it (logmel's part, the convolution), and its end."""
+    k, channels, count, bands = sizes[2], sizes[4], sizes[10], sizes[SIZES + 2]
     numbers, at = vector(weights, 0, count)
     mean, at = vector(weights, at, bands)
     scale, at = vector(weights, at, bands)
-    filters, at = matrices(weights, at, min(1, channels), k * bands, channels, scales)
+    filters, at = matrices(weights, at, min(1, channels), k * bands, channels, np.empty((1, 0), weights.dtype))
     bias, at = vector(weights, at, channels)
+    return (numbers, mean, scale), (filters, bias), at
+
+
+@inner
+def unpacked(sizes, weights, at):
+    """Of the packed net what begins at `at`: the first layer's W, a Stack, the last layer."""
+    channels, L, G, H, split, classes = sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9]
+    bands, scales = sizes[SIZES + 2], np.empty((max(L, 1), 0), weights.dtype)
     first, at = matrices(weights, at, 1, channels if channels else bands, G, scales)
     W, at = matrices(weights, at, L - 1, H, G, scales)
     U, at = matrices(weights, at, L, H, split, scales)
@@ -134,7 +144,7 @@ def unpacked(sizes, weights):
     last, at = matrices(weights, at, 1, H, classes, scales)
     last_bias, at = vector(weights, at, classes)
     net = W, U, V, b.reshape((L, G)), d.reshape((L, H))
-    return (numbers, mean, scale), (filters, bias), first, net, (last, last_bias)
+    return first, net, (last, last_bias)
 
 
 @inner
@@ -228,6 +238,31 @@ def answer(kind, x, steps, first, net, end, state, out):
     add_bias(out[:steps], logits, last_bias)
 
 
+@inner
+def step_inputs(sizes, ears, convolution, samples, taken, sound, frames, counts, work):
+    """x (steps, C) of the steps that samples from `taken` on complete, as many as there is room for; how many samples have been
+    taken then; whether more may be complete.
+    """
+    k, stride, (filters, bias) = sizes[2], sizes[3], convolution
+    taken = hear(sizes, ears[0], ears[1], ears[2], samples, taken, sound, frames, counts, work)
+    heard = counts[1]
+    steps = (heard - k) // stride + 1 if heard >= k else 0
+    x = filtered(frames, steps, k, stride, one(filters, 0), bias) if bias.size else frames[:steps].copy()
+    for i in range(heard - steps * stride if steps else 0):
+        copy(frames[i], frames[i + steps * stride])
+    counts[1] = heard - steps * stride
+    return x, taken, taken < samples.size or heard == frames.shape[0]
+
+
+@inner
+def number(samples):
+    """Whether all are finite."""
+    silence = samples.dtype.type(0)
+    for i in range(samples.size):
+        silence += samples[i] * 0
+    return silence == 0
+
+
 @compiled
 def listen(kind, sizes, weights, samples, out, sound, frames, state, counts):
     """Write the answers that these samples complete into out (samples // hop + 1 or more, classes); say how many they are, or
@@ -235,25 +270,35 @@ def listen(kind, sizes, weights, samples, out, sound, frames, state, counts):
     """
     if not fits(sizes, samples, out, sound, frames, state, counts):
         return UNEQUAL
-    silence = samples.dtype.type(0)
-    for i in range(samples.size):
-        silence += samples[i] * 0
-    if silence != 0:
+    if not number(samples):
         return NO_NUMBER
-    (numbers, mean, scale), (filters, bias), first, net, end = unpacked(sizes, weights)
-    k, stride = sizes[2], sizes[3]
+    ears, convolution, at = ear(sizes, weights)
+    first, net, end = unpacked(sizes, weights, at)
     work = np.zeros(logmel.room(sizes[SIZES:]), weights.dtype)
     taken = made = counts[0] * 0  # int64: Numba would compile `hear` once more for a literal
-    while True:
-        taken = hear(sizes, numbers, mean, scale, samples, taken, sound, frames, counts, work)
-        heard = counts[1]
-        steps = (heard - k) // stride + 1 if heard >= k else 0
-        if steps:
-            x = filtered(frames, steps, k, stride, one(filters, 0), bias) if bias.size else frames
-            answer(kind, x, steps, one(first, 0), net, (one(end[0], 0), end[1]), state, out[made:])
-            for i in range(heard - steps * stride):
-                copy(frames[i], frames[i + steps * stride])
-            counts[1] = heard - steps * stride
-            made += steps
-        if taken == samples.size and heard < frames.shape[0]:
-            return made
+    more = True
+    while more:
+        x, taken, more = step_inputs(sizes, ears, convolution, samples, taken, sound, frames, counts, work)
+        if len(x):
+            answer(kind, x, len(x), one(first, 0), net, (one(end[0], 0), end[1]), state, out[made:])
+            made += len(x)
+    return made
+
+
+@compiled
+def hear_steps(sizes, weights, samples, out, sound, frames, state, counts):
+    """As `listen`, of a net that ends with its convolution: its channels are the answers."""
+    if not fits(sizes, samples, out, sound, frames, state, counts):
+        return UNEQUAL
+    if not number(samples):
+        return NO_NUMBER
+    ears, convolution, _ = ear(sizes, weights)
+    work = np.zeros(logmel.room(sizes[SIZES:]), weights.dtype)
+    taken = made = counts[0] * 0
+    more = True
+    while more:
+        x, taken, more = step_inputs(sizes, ears, convolution, samples, taken, sound, frames, counts, work)
+        for t in range(len(x)):
+            copy(out[made + t], x[t])
+        made += len(x)
+    return made

@@ -2,7 +2,7 @@
 
 model = unrolled.runtime.load("book.onnx")
 model.sample(Sample(prompt="The "))   # of a language model; the options are those of `unrolled sample`
-model.predict(["a text"])             # of a classifier, a tagger or a translator, as of `unrolled predict`
+model.predict(["a text"])             # of the others, as of `unrolled predict`: texts, or paths of sounds and pictures
 """
 
 from __future__ import annotations
@@ -16,15 +16,21 @@ from ..writer import Sample
 from .opened import open_file
 
 if TYPE_CHECKING:
+    from .caption import Captioner
     from .classify import Classifier
     from .language import Language
+    from .speech import Speech
     from .tag import Tagger
     from .translate import Translator
+    from .trigger import Trigger
+    from .video import Video
+    from .wavenet import Wavenet
 
-KINDS = {"language": "Language", "classify": "Classifier", "tag": "Tagger", "translate": "Translator"}
+KINDS = {"language": "Language", "classify": "Classifier", "tag": "Tagger", "translate": "Translator",
+         "trigger": "Trigger", "speech": "Speech", "caption": "Captioner", "video": "Video", "wavenet": "Wavenet"}  # fmt: skip
 
 
-def load(path: str | Path) -> Language | Classifier | Tagger | Translator:
+def load(path: str | Path) -> Language | Classifier | Tagger | Translator | Trigger | Speech | Captioner | Video | Wavenet:
     """The model in a file that `unrolled export` wrote; a UserError says what is missing or wrong."""
     opened = open_file(path)
     if opened.task not in KINDS:

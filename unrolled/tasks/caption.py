@@ -14,11 +14,12 @@ A word rests on its own look alone, since no state keeps what was seen at words 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from torch.nn import functional as F
 
 from .. import (
     attention,
+    backbone,
     caption_floors,
     caption_scores,
     captioner,
@@ -43,16 +45,20 @@ from .. import (
 )
 from .. import run as folders
 from ..attention import Attention
+from ..backbone import Backbone
 from ..caption_scores import words
 from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..convolutional import Convolutional, grid
+from ..critic import Critic
 from ..data import augment, captioned, pictures, vocab
 from ..data.batch import Rows, open_rows, write_rows
 from ..data.captioned import Album, Captioned, Columns
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..decode import Beam, Hypothesis
 from ..errors import UserError
+from ..export import seeing
+from ..export.builder import Builder, Computes
 from ..kernels.output import cross_entropy
 from ..layers import begin_with, initialise
 from ..recurrent import Recurrent, drop
@@ -62,8 +68,8 @@ MEASURE = "cider_missing"
 MEASURING = fit.Measuring("pictures", probe=16, few=200, many=1_000_000, warming=0, untrained=2.0)
 TRY = ("predict {run} picture.jpg", "look {run} picture.jpg --out look.png")
 TAKES = "picture"
-SCRATCH = "scratch"
-ENCODERS = (SCRATCH, *resnet.SHAPES)
+SCRATCH, TRANSFORMERS = "scratch", "transformers"
+ENCODERS = (SCRATCH, *resnet.SHAPES, TRANSFORMERS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +85,14 @@ class Config:
     hidden: int | None = option(None, "units a layer  [128 of small pictures, else 256]", minimum=1, maximum=100_000)
     layers: int = option(1, "recurrent layers", minimum=1, maximum=100)
     attention: str = option("additive", "how the decoder looks at the places", choices=attention.KINDS)
-    weights: str | None = option(None, "a .safetensors file of a ResNet with torchvision's names: the encoder, frozen")
+    weights: str | None = option(
+        None, "the encoder, frozen: a .safetensors file of a ResNet with torchvision's names, or a folder or name of transformers"
+    )
     encoder: str | None = option(None, "what looks at pictures  [scratch, or what --weights holds]", choices=ENCODERS)
-    size: int | None = option(None, "pixels a side that pictures are stretched to  [64 or 96; 224]", minimum=8, maximum=1024)
+    backbone: str | None = option(None, "of a net of transformers, what it is built again from", typed=False)
+    size: int | None = option(
+        None, "pixels a side that pictures are stretched to  [64 or 96; what --weights takes]", minimum=8, maximum=1024
+    )
     stages: int | None = option(
         None, "of the convolutional net, each halves the sides  [to 8 places a side]", minimum=1, maximum=8
     )
@@ -105,6 +116,7 @@ class Config:
         None, "of places, vectors, and what the output reads; less for few passes", minimum=0, maximum=0.95
     )
     everywhere: float = option(0.0, "how much it costs not to look at all places of a picture alike", minimum=0, maximum=100)
+    critical: bool = option(False, "learn from the CIDEr-D of what it writes, after it has learnt to write: with --from RUN")
     own: float = option(0.0, "how often, in the end, the decoder reads its own symbol, not the right one", minimum=0, maximum=1)
     batch: int | None = option(None, "pictures a step, each with up to five of its captions", minimum=1)
     rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
@@ -158,7 +170,16 @@ class Batch(NamedTuple):
     own: Tensor | None = None  # (B) how often the decoder reads its own symbol
 
 
+class Tried(NamedTuple):
+    """Captions that the net wrote while it learnt, K of each picture."""
+
+    target: Tensor  # (B, K, T) `end`, then the symbols
+    following: Tensor  # (B, K, T) the symbols, then `end`s
+    earned: Tensor  # (B, K) CIDEr-D
+
+
 CAPTIONS = 5  # of a picture that one step reads at most
+TRIES = 5  # captions that are tried of a picture
 
 
 def demo(folder: Path) -> list[Path]:
@@ -189,7 +210,7 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     columns = Columns(config.picture, config.caption)
     found = captioned.find(config.data, spool, columns, config.encoding)
     seer = _seer(config)
-    size = config.size or (LARGE if seer else 64 if captioned.sizes(found.pictures) <= 96 else 96)
+    size = config.size or (seer.pixels if seer else 64 if captioned.sizes(found.pictures) <= 96 else 96)
     album, kept, told = captioned.decode(found.pictures, size, spool / "found")
     said = [*found.said, *told]
     train, held = _split(config, kept)
@@ -208,25 +229,34 @@ def read(config: Config, folder: Path, base: Codec | None = None) -> Data:
     if seer is not None:
         for name, account in accounts.items():
             account["places"] = _keep_places(seer, captioned.open_album(folder / name, account), folder / name)
-    return reopen(codec, accounts | {"size": size, "said": said, "encoder": seer.name if seer else SCRATCH}, folder)
+    looks = {"encoder": seer.name if seer else SCRATCH, "width": seer.width if seer else None}
+    looks["backbone"] = seer.about if isinstance(seer, Backbone) else None
+    return reopen(codec, accounts | {"size": size, "said": said} | looks, folder)
 
 
-LARGE = 224  # pixels a side that ResNets were trained on
-
-
-def _seer(config: Config) -> ResNet | None:
+def _seer(config: Config) -> ResNet | Backbone | None:
     """The frozen net of --weights."""
     if config.weights is None:
         if config.encoder not in (None, SCRATCH):
-            raise UserError(f"`--encoder {config.encoder}` is given without its weights", fix="--weights FILE.safetensors")
+            raise UserError(f"`--encoder {config.encoder}` is given without its weights", fix="--weights, a file or folder")
         return None
-    found = resnet.read(config.weights)
+    found = _weights(config)
     if config.encoder not in (None, found.name):
         raise UserError(f"`{config.weights}` is a {found.name}, `--encoder` says {config.encoder}", config.weights)
     return found
 
 
-def _keep_places(seer: ResNet, album: Album, path: Path) -> dict[str, Any]:
+def _weights(config: Config) -> ResNet | Backbone:
+    """What --weights holds."""
+    if config.encoder == TRANSFORMERS or (config.encoder is None and Path(config.weights).is_dir()):
+        found = backbone.read(config.weights, config.size)
+        if config.backbone not in (None, found.about):
+            raise UserError(f"`{config.weights}` is not the net that the run of --from looks through", config.weights)
+        return found
+    return resnet.read(config.weights)
+
+
+def _keep_places(seer: ResNet | Backbone, album: Album, path: Path) -> dict[str, Any]:
     """Write what a frozen net sees of each picture beside `path`: places, P · C numbers of 16 bits a row."""
     parts = np.array_split(np.arange(len(album)), -(-len(album) // 16))
     seen = (row for rows in parts for row in seer(augment.plain(album.taken(rows))).half().flatten(1).numpy())
@@ -288,11 +318,10 @@ class Model(nn.Module):
     def __init__(self, config: Config, codec: Codec):
         super().__init__()
         E, H = config.embedding, config.hidden
-        self.grid = grid(config.size, config.size, config.stages)
         self.smoothing, self.everywhere, self.dropout = config.smoothing, config.everywhere, config.dropout or 0.0
         self.longest = config.longest
-        widths = [max(8, config.width >> i) for i in reversed(range(config.stages))]
-        self.encoder = ResNet(config.encoder) if config.encoder in resnet.SHAPES else Convolutional(widths)
+        self.critic: Critic | None = None  # of a run that learns from what it writes
+        self.encoder, self.grid = _encoder(config)
         self.memory = nn.Linear(self.encoder.width, H)
         self.embed = nn.Embedding(codec.size, E)
         self.decoder = Recurrent(config.cell, E, H, config.layers, dropout=self.dropout, variational=True)
@@ -313,14 +342,19 @@ class Model(nn.Module):
         middle, states = memory.mean(1), self.decoder.cells[0].states
         return memory, tuple(layer(middle) if i % states else layer(middle).tanh() for i, layer in enumerate(self.bridge))
 
-    def forward(self, batch: Batch, state: State | None) -> tuple[tuple[Tensor, Tensor], State]:
-        """What the output layer sees (B, K, T, E), and where it was looked, (B, K, T, P); nothing is carried on."""
+    def forward(self, batch: Batch, state: State | None) -> tuple[tuple[Tensor, Tensor, Tried | None], State]:
+        """What the output layer sees (B, K, T, E), where it was looked (B, K, T, P), and the captions that it tried, where it
+        learns from these and not from the batch's; nothing is carried on.
+        """
         memory, first = self.encode(batch.pictures)
-        target = batch.target
-        if batch.own is not None and self.training:
+        target, tried = batch.target, None
+        if self.training and self.critic is not None:
+            tried = self._tried(batch, memory.detach(), first)
+            target = tried.target
+        elif self.training and batch.own is not None:
             target = self._with_own(batch, memory, first)
         features, weights, _ = self.read(target, memory, first)
-        return (drop(features, self.dropout, self.training, variational=False), weights), ()
+        return (drop(features, self.dropout, self.training, variational=False), weights, tried), ()
 
     def read(self, target: Tensor, memory: Tensor, first: State) -> tuple[Tensor, Tensor, Tensor]:
         """Symbols (B, K, T) of K captions a picture -> features (B, K, T, E), α (B, K, T, P), gates (B, K, T)."""
@@ -349,9 +383,48 @@ class Model(nn.Module):
         chosen = torch.rand(own.shape, device=own.device) < batch.own[:, None, None]
         return torch.cat((batch.target[:, :, :1], torch.where(chosen, own, batch.target[:, :, 1:])), 2)
 
-    def loss(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
+    @torch.no_grad()
+    def _tried(self, batch: Batch, memory: Tensor, first: State) -> Tried:
+        """TRIES captions of each picture, drawn from the net's probabilities, and what each earns."""
+        B, ids, keys = len(memory), [], self.attention.keys(memory)
+        state, last = tuple(s.repeat_interleave(TRIES, 0) for s in first), torch.full((B * TRIES,), END, device=memory.device)
+        unfinished = torch.ones(B * TRIES, dtype=torch.bool, device=memory.device)
+        for _ in range(self.longest):
+            hidden, state = self.step(last, state)
+            logits = self.output(self.combined(hidden.reshape(B, TRIES, -1), memory, keys)[0]).flatten(0, 1).float()
+            logits[:, UNKNOWN] = -torch.inf
+            last = torch.where(unfinished, torch.multinomial(logits.softmax(-1), 1).squeeze(1), END)
+            ids.append(last)
+            unfinished = unfinished & (last != END)
+            if not unfinished.any():
+                break
+        following = torch.stack(ids, 1).reshape(B, TRIES, -1)
+        earned = torch.tensor(np.stack(list(self._earned(batch, following))), dtype=torch.float32, device=memory.device)
+        return Tried(torch.cat((torch.full_like(following[:, :, :1], END), following[:, :, :-1]), 2), following, earned)
+
+    def _earned(self, batch: Batch, following: Tensor) -> Iterator[np.ndarray]:
+        """CIDEr-D of each picture's tries (TRIES,). The end counts as a symbol: else nets learn to stop at `with a`."""
+        for own, right, lengths in zip(following.tolist(), batch.following.tolist(), batch.lengths.tolist(), strict=True):
+            references = [some[:length] for some, length in zip(right, lengths, strict=True) if length]
+            yield self.critic([some[: (*some, END).index(END) + 1] for some in own], references)
+
+    def _criticised(self, features: Tensor, tried: Tried) -> Tensor:
+        """Ten less the mean CIDEr-D of what was tried. Its gradient is the policy's (Rennie et al. 2017): a caption becomes the
+        likelier, the more it earns above the mean of the picture's others (Luo 2020).
+        """
+        ends = tried.following == END
+        counted = ends.cumsum(-1) - ends.long() == 0  # up to the first end
+        nats = F.cross_entropy(self.output(features[counted]).float(), tried.following[counted], reduction="none")
+        tries = tried.earned.shape[1]
+        above = (tried.earned - tried.earned.mean(1, keepdim=True)) * tries / (tries - 1)
+        policy = (above.unsqueeze(-1).expand_as(counted)[counted] * nats).mean()
+        return 10 - tried.earned.mean() + policy - policy.detach()
+
+    def loss(self, outputs: tuple[Tensor, Tensor, Tried | None], batch: Batch) -> Tensor:
         """Mean nats a symbol, with `smoothing`, and what it costs to leave places unseen (Xu et al. 2015, doubly stochastic)."""
-        features, weights = outputs
+        features, weights, tried = outputs
+        if tried is not None:
+            return self._criticised(features, tried)
         places = inside(batch)
         loss = output_loss(features[places], self.output, batch.following[places], self.smoothing if self.training else 0.0)
         if self.everywhere and self.training:
@@ -359,6 +432,17 @@ class Model(nn.Module):
             steps = batch.lengths.unsqueeze(-1)
             loss = loss + self.everywhere * (seen / steps.clamp(min=1) - 1).square()[batch.lengths > 0].mean()
         return loss
+
+
+def _encoder(config: Config) -> tuple[nn.Module, tuple[int, int]]:
+    """What looks at pictures, and the rows and columns of the places that it sees."""
+    if config.encoder == TRANSFORMERS:
+        found = backbone.rebuilt(config.backbone)
+        return found, (found.side, found.side)
+    places = grid(config.size, config.size, config.stages)
+    if config.encoder in resnet.SHAPES:
+        return ResNet(config.encoder), places
+    return Convolutional([max(8, config.width >> i) for i in reversed(range(config.stages))]), places
 
 
 def output_loss(features: Tensor, output: nn.Linear, targets: Tensor, smoothing: float) -> Tensor:
@@ -380,14 +464,15 @@ def plan(config: Config, data: Data) -> Config:
     """The config with sizes chosen."""
     config = config if config.steps else fill(config, minutes=10.0)
     size = data.accounts["size"]
-    config = dataclasses.replace(config, encoder=data.accounts["encoder"])
+    config = dataclasses.replace(config, encoder=data.accounts["encoder"], backbone=data.accounts["backbone"])
     scratch = config.encoder == SCRATCH
     stages = max(1, math.ceil(math.log2(size / 8))) if scratch else 5
     width = word_input.width(config.vectors, config.embedding, data.codec.size)
     longest = int(np.ceil(1.2 * np.quantile(data.train.ids.lengths, 0.99))) + 2
     units, channels = (128, 96) if size <= 64 else (256, 256)
-    channels = channels if scratch else resnet.width(config.encoder)
-    config = fill(config, hidden=units, width=channels, stages=stages, embedding=width or units, longest=longest)
+    config = fill(
+        config, hidden=units, width=data.accounts["width"] or channels, stages=stages, embedding=width or units, longest=longest
+    )
     return fill(config, size=size, batch=32, rate=2e-3, vocabulary=data.codec.size)
 
 
@@ -402,7 +487,7 @@ def settle(config: Config, data: Data) -> Config:
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
     """Begin the symbols that --vectors knows with its vectors, which are trained on."""
     if config.weights is not None:
-        model.encoder = resnet.read(config.weights)
+        model.encoder = _weights(config)
     symbols = [codec.text(i).strip() for i in range(FIRST, codec.size)]
     return word_input.take(config.vectors, True, codec, lambda known: begin_with(model.embed, FIRST, symbols, known))
 
@@ -415,12 +500,37 @@ def prime(model: Model, data: Data) -> None:
     model.output.bias.copy_((counts / counts.sum()).log())
 
 
-STRUCTURE = ("cell", "hidden", "layers", "attention", "size", "stages", "width", "encoder", "symbols", "embedding")
+STRONG = 1.5  # times the CIDEr-D of one caption for all: nets below that collapse when they learn from what they write
+PROBED = 200  # pictures that show it
+
+
+def equip(config: Config, data: Data, model: Model, begins: bool) -> None:
+    """Of a run with --critical, what its captions are judged by. A UserError where a run begins too weak for it."""
+    if not config.critical:
+        return
+    ids, bounds = data.train.ids, data.train.bounds
+    rows = [[*ids.ids[a:b].tolist(), END] for a, b in itertools.pairwise(ids.bounds)]
+    model.critic = Critic(rows[a:b] for a, b in itertools.pairwise(bounds))
+    if begins:
+        reached = evaluate(model, data.codec, data.dev, PROBED)["cider"]
+        floor = baselines(config, data)["one caption for all"]["cider"]
+        if reached < STRONG * floor:
+            raise UserError(
+                f"the net is too weak to learn from what it writes: {reached:.3f} CIDEr-D, one caption for all pictures "
+                f"{floor:.3f}; needed are {STRONG:g} times that",
+                fix="train without --critical first, then: --from RUN --critical",
+            )
+
+
+STRUCTURE = (
+    "cell", "hidden", "layers", "attention", "size", "stages", "width", "encoder", "backbone", "symbols", "embedding",
+)  # fmt: skip
 
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
     """The settings that weights taken from another run decide; another value asked for is a UserError."""
-    return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {"rate": base.rate / 4}
+    slower = 20 if given.get("critical") else 4
+    return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {"rate": base.rate / slower}
 
 
 PASSES = 40  # over the pictures at most: beyond, captions are learnt by heart (measured on 800 photographs)
@@ -596,7 +706,7 @@ def per_symbol(model: Model, part: Part) -> float:
     for rows in np.array_split(np.arange(len(part)), -(-len(part) // 64)):
         batch = batch_of(part, rows, part.seen(rows), None)
         batch = Batch(*(value if value is None else value.to(device) for value in batch))
-        (features, _), _ = model(batch, None)
+        (features, *_), _ = model(batch, None)
         places = inside(batch)
         total += float(F.cross_entropy(model.output(features[places]).float(), batch.following[places], reduction="sum"))
     return total / (len(part.ids.ids) + len(part.ids.lengths))
@@ -687,6 +797,70 @@ def look(run: Any, text: str) -> gaze_page.Gaze:
     written = [run.codec.text(i).strip() for i in ids]
     note = f"{run.folder}: {run.config.cell}, {run.config.attention} attention; score {best.score:.3f}"
     return gaze_page.Gaze(pictures.whole(Path(text), gaze_page.SIDE), [*written, gaze_page.END], weights, gates, note)
+
+
+# --- exporting
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """Two graphs: pixels (B, S, S, 3) of uint8 -> memory and keys (B, P, H), the decoder's first states; and beside it a step."""
+    model, (S, H) = run.model, (run.config.size, run.config.hidden)
+    P = math.prod(model.grid)
+    seen = seeing.places(builder, model.encoder, seeing.upright(builder, builder.pixels("pixels", ("batch", S, S, 3))), S)
+    memory = builder.linear(model.memory, seen)
+    builder.output("memory", memory, ("batch", P, H))
+    if model.attention.key is not None:
+        builder.output("keys", builder.linear(model.attention.key, memory), ("batch", P, H))
+    middle = builder.add("ReduceMean", [memory], {"axes": [1], "keepdims": 0})
+    for i, bridge in enumerate(model.bridge):
+        first = builder.linear(bridge, middle)
+        first = first if i % model.decoder.cells[0].states else builder.add("Tanh", [first])
+        builder.output(f"first_state_{i}", first, ("batch", H))
+    _step_graph(builder.beside("step"), model, P)
+    return {"": partial(_seen, model), "step": partial(_stepped, model)}
+
+
+def _step_graph(builder: Builder, model: Model, places: int) -> None:
+    """ids (B), memory and keys (B, P, H), states -> logits (B, V), where it looked (B, P), the states after it."""
+    V, H = len(model.output.weight), model.decoder.hidden_size
+    x, states = builder.embedded(model.embed, builder.ids("ids", ("batch",), V)), builder.states(model.decoder)
+    top, after = builder.recurrent(model.decoder, builder.add("Unsqueeze", [x, builder.numbers(1)]), None, states)
+    hidden, memory = builder.add("Squeeze", [top, builder.numbers(1)]), builder.real("memory", ("batch", places, H))
+    keys = memory if model.attention.key is None else builder.real("keys", ("batch", places, H))
+    context, weights = builder.attended(model.attention, hidden, memory, keys, None, None)
+    gate = builder.add("Sigmoid", [builder.linear(model.gate, hidden)])
+    features = builder.add("Concat", [builder.add("Mul", [gate, context]), hidden], {"axis": -1})
+    features = builder.add("Tanh", [builder.linear(model.combine, features)])
+    builder.output("logits", builder.linear(model.output, features), ("batch", V))
+    builder.output("weights", weights, ("batch", places))
+    for i, state in enumerate(after):
+        builder.output(f"after_state_{i}", state, ("batch", H))
+
+
+@torch.no_grad()
+def _seen(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the encoder's outputs have to be."""
+    memory, first = model.encode(augment.plain(given["pixels"]))
+    found = {"memory": memory} | {f"first_state_{i}": state for i, state in enumerate(first)}
+    if model.attention.key is not None:
+        found["keys"] = model.attention.keys(memory)
+    return {name: value.numpy() for name, value in found.items()}
+
+
+@torch.no_grad()
+def _stepped(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a step's outputs have to be."""
+    read = {name: torch.from_numpy(value) for name, value in given.items()}
+    hidden, after = model.step(read["ids"], tuple(read[f"state_{i}"] for i in range(len(model.bridge))))
+    features, weights, _ = model.combined(hidden.unsqueeze(1), read["memory"], read.get("keys", read["memory"]))
+    found = {"logits": model.output(features.squeeze(1)), "weights": weights.squeeze(1)}
+    found |= {f"after_state_{i}": state for i, state in enumerate(after)}
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graphs and codec."""
+    return {"size": run.config.size, "longest": run.model.longest}
 
 
 # --- evaluating

@@ -648,14 +648,20 @@ def _expected(codec: Codec, logits: np.ndarray, ids: np.ndarray) -> list[Expecte
 
 
 VIEW = unit_page
-UNITS = True  # look reads files, and takes a unit
 LOOKED_AT = 20_000  # symbols that fit on a page
 
 
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Options of looking inside."""
+
+    unit: int | None = option(None, "the unit shown, counted from 0 through all layers  [the one that follows something best]")
+
+
 @torch.no_grad()
-def look(run: Any, written: str, unit: int | None = None) -> unit_page.Units:
-    """What the hidden units, their gates and the output do as the net reads a text; `unit` counts through all layers."""
-    codec, model = run.codec, run.model.eval()
+def look(run: Any, written: str, options: Look | None = None) -> unit_page.Units:
+    """What the hidden units, their gates and the output do as the net reads a text."""
+    codec, model, unit = run.codec, run.model.eval(), (options or Look()).unit
     ids, pieces = codec.encode(written).tolist(), codec.pieces(written)
     if not ids or len(ids) > LOOKED_AT:
         said = f"the text has {len(ids):,} symbols; 1 to {LOOKED_AT:,} can be looked at"

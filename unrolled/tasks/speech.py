@@ -16,7 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import backoff, ctc, fit, formants, listener, logmel, sound_page, tables, unrolling, word_tables
+from .. import backoff, ctc, fit, formants, listener, logmel, sound_page, spelled, tables, unrolling, word_tables
 from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
@@ -37,6 +37,8 @@ from ..data.transcribed import SAMPLES, Clips, keep, open_clips
 from ..data.vocab import END, UNKNOWN, Codec
 from ..decode import log_softmax
 from ..errors import BAD_INPUT, UserError
+from ..export import hearing
+from ..export.builder import Builder, Computes
 from ..kernels.stepping import KINDS
 from ..layers import initialise
 from ..masks import masked
@@ -444,7 +446,7 @@ def evaluate(model: Model, codec: Codec, part: Clips, limit: int | None = None) 
 
 
 def _greedy(model: Model, codec: Codec, part: Clips) -> list[str]:
-    return [_written(codec, ctc.greedy(frames)[0]) for frames in heard(model, [part[i] for i in range(len(part))])]
+    return [_written(codec, spelled.greedy(frames)[0]) for frames in heard(model, [part[i] for i in range(len(part))])]
 
 
 @torch.no_grad()
@@ -537,7 +539,7 @@ def answers(model: Model, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
     return found
 
 
-def _answer(run: Any, best: list[ctc.Found], frames: np.ndarray) -> Answer:
+def _answer(run: Any, best: list[spelled.Found], frames: np.ndarray) -> Answer:
     guesses = [Guess(_written(run.codec, one.ids), round(one.score, 4), round(one.nats, 4)) for one in best]
     return Answer(guesses[0].text, round(math.exp(best[0].nats), 4), guesses, _words(run, best[0].ids, frames))
 
@@ -548,10 +550,7 @@ def _words(run: Any, ids: np.ndarray, frames: np.ndarray) -> list[Word]:
         return []
     begins, ends = ctc.align(frames, ids)
     model = run.model
-    if run.codec.kind == "words":
-        found = [ctc.Word(ids[i : i + 1], begins[i], ends[i]) for i in range(len(ids))]
-    else:
-        found = ctc.words(ids, begins, ends, _space(run.codec))
+    found = spelled.words(ids, begins, ends, _space(run.codec))
     step, middle = model.step / model.logmel.rate, _middle(model)
     seconds = [[round(float(answer * step + middle), 3) for answer in (word.begin, word.end - 1)] for word in found]
     return [Word(_written(run.codec, word.ids), *times) for word, times in zip(found, seconds, strict=True)]
@@ -596,8 +595,8 @@ def language(run: Any, name: str | None) -> tuple[backoff.Model | ctc.Net | None
         fix = "--lm none, or leave it out"
         raise UserError(f"`--lm {name}` is of words that characters spell; symbols of `{run.folder}` are words", fix=fix)
     model = arpa.read(Path(name))
-    spelled = [run.codec.encode(word) for word in model.words]
-    return model, [None if (ids == BLANK).any() else ids for ids in spelled]
+    spelling = [run.codec.encode(word) for word in model.words]
+    return model, [None if (ids == BLANK).any() else ids for ids in spelling]
 
 
 def others(options: Any) -> tuple[str, list[str]]:
@@ -634,7 +633,7 @@ ORDER = {"characters": 6, "words": 2}
 TRANSCRIPTS, COUNTED = "transcripts.txt", 2_000_000  # characters of them that n-grams are counted from
 
 
-def _of_transcripts(run: Any) -> backoff.Model | None:
+def _of_transcripts(run: Any) -> backoff.Model:
     """N-grams of the transcripts, alone and, where recordings were joined in training, one after another."""
     texts = _transcripts(run)
     if run.config.join:
@@ -667,6 +666,30 @@ def _hot(codec: Codec, phrase: str) -> np.ndarray:
         unknown = codec.pieces(recordings.spaced(phrase))[int((ids == BLANK).argmax())]
         raise UserError(f"`--hot {phrase}` has `{unknown}` in it, which no transcript had that was trained on")
     return ids
+
+
+# --- exporting
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """Two graphs: log-mel features (B, T, stride, bands), lengths (B) -> logits (B, T, V), and the states of a net that reads
+    forward; and beside it the n-grams of the transcripts, as arrays."""
+    builder.output("logits", hearing.listened(builder, run.model), ("batch", "time", run.codec.size))
+    model = _of_transcripts(run)
+    counted = dict(zip(AUTOMATON, (*model.automaton, np.array(model.start)), strict=True))
+    arrays = {name: part.astype(np.float32 if part.dtype.kind == "f" else np.int32) for name, part in counted.items()}
+    ngrams = builder.beside("ngrams")
+    for name, part in arrays.items():
+        ngrams.output(name, ngrams.weight(name, part), part.shape, str(part.dtype))
+    return {"": partial(hearing.computed, run.model), "ngrams": lambda given: arrays}
+
+
+AUTOMATON = ("begin", "symbol", "nats", "to", "price", "shorter", "start")  # of backoff.Model
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graphs and codec."""
+    return hearing.settings(run.model) | {"tail": run.model.tail}
 
 
 # --- files, streams
@@ -881,4 +904,4 @@ def glimpse(run: Any, seed: int) -> str:
         return f"word error rate {folders.read_json(run.folder / 'report.json')['dev']['word_error_rate']:.3f}"
     clips = open_clips(path.with_suffix(""), folders.read_config(run.folder)["data"]["dev"])
     i = seed % len(clips)
-    return f"{clips.texts[i]} → {_written(run.codec, ctc.greedy(heard(run.model, [clips[i]])[0])[0])}"
+    return f"{clips.texts[i]} → {_written(run.codec, spelled.greedy(heard(run.model, [clips[i]])[0])[0])}"

@@ -5,6 +5,7 @@ In:  recordings of the word, of other speech, of rooms and noise (folders of WAV
 Out: when it was said, from files, from streams, from the microphone.
 
     samples (B, N) -> log-mel (B, F, M) -> convolution over time, relu (B, T, C) -> recurrent layers, forward only (B, T, H)
+       or gated dilated convolutions
     -> logit of "the word ended within the last half second" (B, T)
 """
 
@@ -48,12 +49,18 @@ from ..data.clips import Clip, Clips
 from ..data.vocab import Codec
 from ..detection import Point, Rule
 from ..detector import Detector, Event
+from ..dilated import WaveNet
 from ..errors import UserError
+from ..export import hearing
+from ..export.builder import Builder, Computes
 from ..layers import initialise
+from ..masks import masked
 from ..recurrent import Recurrent, drop
 from ..rehearsal import Heard, Stream
 
-TONE, TONE_KNOTS = 8.0, 6  # decibels by which a tone is coloured where the word is spoken by programs alone; points of the curve
+WAVENET, DILATIONS = "wavenet", (1, 2, 4, 8, 16, 32)  # of a cycle: 64 steps, two seconds
+TONE, MASKS = 8.0, 2  # decibels by which a tone is coloured, and stretches hidden, where the word is spoken by programs alone
+TONE_KNOTS = 6  # points of the tone's curve
 RARE = -2.5  # the logit of one step in thirteen
 MEASURE = "missing"
 MEASURING = fit.Measuring("seconds_of_sound", probe=120, few=7200, many=1_000_000, warming=0)
@@ -77,10 +84,12 @@ class Config:
     talk: float = option(1.0, "hours of made-up talk to validate on, where a phrase is spoken", minimum=0, maximum=1000)
     minutes: float | None = option(None, "wall time of the whole command; becomes a number of steps", minimum=0.05, maximum=1e7)
     steps: int | None = option(None, "training steps, in place of minutes", minimum=1)
-    cell: str = option("gru", "the recurrent cell", choices=CELLS)
-    hidden: int = option(128, "units a layer", minimum=1, maximum=100_000)
-    layers: int = option(2, "recurrent layers", minimum=1, maximum=100)
-    channels: int = option(96, "of the convolution", minimum=1, maximum=100_000)
+    cell: str = option("gru", "the recurrent cell, or gated dilated convolutions", choices=(*CELLS, WAVENET))
+    hidden: int = option(
+        128, "units a layer; of wavenet the skip channels, the residual ones are half", minimum=2, maximum=100_000
+    )
+    layers: int = option(2, "recurrent layers; of wavenet cycles of dilations 1 to 32", minimum=1, maximum=100)
+    channels: int = option(96, "of the convolution; of wavenet its residual channels", minimum=1, maximum=100_000)
     frames: int = option(5, "that the convolution sees", minimum=1, maximum=1000)
     stride: int = option(3, "frames from one answer to the next", minimum=1, maximum=1000)
     hertz: int = option(16_000, "samples a second; other sound is resampled", minimum=4_000, maximum=192_000)
@@ -95,6 +104,8 @@ class Config:
     refractory: float = option(1.0, "seconds in which it does not fire a second time", minimum=0, maximum=3600)
     tone: float | None = option(None, "decibels by which examples' tone is coloured  [8 without recordings of the word, else 0]",
                                 minimum=0, maximum=40)  # fmt: skip
+    masks: int | None = option(None, "stretches of time, and of bands, hidden in each example  [2 without recordings, else 0]",
+                               minimum=0, maximum=100)  # fmt: skip
     dropout: float = option(0.2, "of what the layers and the output read", minimum=0, maximum=0.95)
     batch: int | None = option(None, "examples a step", minimum=1)
     rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
@@ -267,16 +278,22 @@ class Model(nn.Module):
 
     def __init__(self, config: Config, codec: Codec):
         super().__init__()
-        self.logmel, self.stride, self.dropout, self.tone = logmel.of(config), config.stride, config.dropout, config.tone or 0.0
+        self.logmel, self.stride, self.dropout = logmel.of(config), config.stride, config.dropout
+        self.tone, self.masks = config.tone or 0.0, config.masks or 0  # in training
         self.rule = Rule(0.5, config.release, config.refractory)
         self.budget = config.budget
         self.normalise = nn.BatchNorm1d(config.bands, affine=False)  # once trained, a fixed shift and scale of each band
-        self.convolution = nn.Conv1d(config.bands, config.channels, config.frames, config.stride)
-        self.recurrent = Recurrent(config.cell, config.channels, config.hidden, config.layers, dropout=config.dropout)
-        self.output = nn.Linear(config.hidden, 1)
+        self.gated = self.recurrent = None
+        channels = config.hidden // 2 if config.cell == WAVENET else config.channels
+        self.convolution = nn.Conv1d(config.bands, channels, config.frames, config.stride)
+        if config.cell == WAVENET:
+            self.gated = WaveNet(None, 1, channels, config.hidden, DILATIONS * config.layers)
+        else:
+            self.recurrent = Recurrent(config.cell, channels, config.hidden, config.layers, dropout=config.dropout)
+            self.output = nn.Linear(config.hidden, 1)
+            for part in (self.recurrent, self.output):
+                part.apply(initialise)
         self.register_buffer("threshold", torch.tensor(0.5))
-        for part in (self.recurrent, self.output):
-            part.apply(initialise)
 
     @property
     def step(self) -> int:
@@ -295,7 +312,11 @@ class Model(nn.Module):
             if self.training and self.tone:
                 features = features + self._coloured(len(features), features.shape[1]).to(features)
             features = self.normalise(features)
+            if self.training:
+                features = self._hidden(features)
         x = self.convolution(features).relu().transpose(1, 2)  # (B, T, C)
+        if self.gated is not None:
+            return self.gated(drop(x, self.dropout, self.training, variational=True)).squeeze(-1).float(), ()
         hidden, _ = self.recurrent(drop(x, self.dropout, self.training, variational=True))
         return self.output(drop(hidden, self.dropout, self.training, variational=True)).squeeze(-1).float(), ()
 
@@ -303,6 +324,11 @@ class Model(nn.Module):
         """Another colour of tone for each example (B, M, 1), in natural logarithms of power: a smooth curve over the bands."""
         knots = torch.randn(examples, 1, TONE_KNOTS) * (self.tone * math.log(10) / 10)
         return F.interpolate(knots, size=bands, mode="linear", align_corners=True).transpose(1, 2)
+
+    def _hidden(self, features: Tensor) -> Tensor:
+        """Features (B, M, F) with stretches of time and of bands set to their mean."""
+        frames, whole = (features.new_full(features.shape[:1], value) for value in (features.shape[2], 1.0))
+        return masked(features.transpose(1, 2), frames, self.masks, whole).transpose(1, 2)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean nats of the steps that are not masked."""
@@ -314,7 +340,8 @@ class Model(nn.Module):
 def detector(model: Model) -> Detector:
     """The model as it is now, packed for streams."""
     rule = model.rule._replace(threshold=float(model.threshold))
-    return Detector(listener.packed(model), rule, model.logmel.rate, model.step, model.lead)
+    net = listener.packed(model) if model.gated is None else listener.packed_dilated(model)
+    return Detector(net, rule, model.logmel.rate, model.step, model.lead)
 
 
 # --- choosing
@@ -324,7 +351,7 @@ def plan(config: Config, data: Data) -> Config:
     """The config with sizes chosen."""
     config = config if config.steps else fill(config, minutes=10.0)
     spoken = set(data.train["words"].origins) <= set(SPOKEN)
-    return fill(config, batch=16, rate=2e-3, tone=TONE if spoken else 0.0)
+    return fill(config, batch=16, rate=2e-3, tone=TONE if spoken else 0.0, masks=MASKS if spoken else 0)
 
 
 def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
@@ -335,7 +362,8 @@ def take_vectors(config: Config, codec: Codec, model: Model) -> list[str]:
 @torch.no_grad()
 def prime(model: Model, data: Data) -> None:
     """The net begins with the answer that the word is hardly ever said."""
-    model.output.bias.fill_(RARE)
+    last = model.output if model.gated is None else model.gated.output
+    last.bias.fill_(RARE)
 
 
 STRUCTURE = ("cell", "hidden", "layers", "channels", "frames", "stride", "hertz", "bands", "window", "hop")
@@ -442,10 +470,12 @@ def settings(config: Config, data: Data) -> fit.Settings:
     return fit.settings_of(config, measure, warmup=200, average=config.average)
 
 
-def picture(model: Model) -> unrolling.Net:
+def picture(model: Model) -> unrolling.Net | unrolling.Dilations:
     """The net over time, for the verb graph."""
-    layers = unrolling.recurrent(model.recurrent)
-    rows = (unrolling.dense("convolution", model.convolution), *layers, unrolling.dense("σ", model.output))
+    first = unrolling.dense("convolution", model.convolution)
+    if model.gated is not None:
+        return unrolling.gated(f"{unrolling.SAME}; {model.gated.field:,} steps in view", first, model.gated, "steps so far", "σ")
+    rows = (first, *unrolling.recurrent(model.recurrent), unrolling.dense("σ", model.output))
     note = f"a step is {1000 * model.step / model.logmel.rate:g} ms of the log-mel spectrogram"
     return unrolling.Net(unrolling.SAME, (unrolling.Part("", "x", rows, "ŷ"),), note=note)
 
@@ -458,10 +488,17 @@ def describe(config: Config, data: Data, model: Model) -> list[str]:
     weights = sum(p.numel() for p in model.parameters())
     made = f"{count['words']:,} clips of the word, {count['others']:,} of other speech, {count['backgrounds']:,} of rooms"
     every = f"an answer every {model.step / config.hertz * 1000:.0f} ms"
+    what = f"{config.layers} x {config.hidden} units"
+    if model.gated is not None:
+        seconds = model.gated.field * model.step / config.hertz
+        what = (
+            f"{config.layers} x dilations 1 to {DILATIONS[-1]}, {config.hidden // 2} residual and {config.hidden} skip channels, "
+        )
+        what += f"{seconds:.1f} s in view"
     return [
         *data.accounts["said"],
         f"to train on {made}; to validate on {words:,} of the word, {hours:.2f} hours in all",
-        f"model: {config.cell}, {config.layers} x {config.hidden} units, {every}; {weights:,} weights",
+        f"model: {config.cell}, {what}, {every}; {weights:,} weights",
     ]
 
 
@@ -632,6 +669,25 @@ def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
         yield told_of(event) | ({} if path is None else {"sound": str(path)})
     if start is not None:
         start.wait()
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """log-mel features (B, T, stride, bands), lengths (B), what a step leaves to the next -> logit (B, T), what is left."""
+    recurrent = run.model.gated is None
+    answers = (hearing.listened if recurrent else hearing.listened_dilated)(builder, run.model)
+    builder.output("logit", builder.add("Squeeze", [answers, builder.numbers(2)]), ("batch", "time"))
+    return {"": partial(_computed, run.model)}
+
+
+def _computed(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    found = (hearing.computed if model.gated is None else hearing.computed_dilated)(model, given)
+    return found | {"logit": found.pop("logits")[:, :, 0]}
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graph and codec."""
+    rule = run.model.rule
+    return hearing.settings(run.model) | rule._replace(threshold=float(run.model.threshold))._asdict()
 
 
 @dataclasses.dataclass(frozen=True)
