@@ -5,7 +5,7 @@ TORCH_INDEX ?=
 PIP = .venv/bin/pip --disable-pip-version-check install --quiet -c constraints.txt
 IN = .venv/bin
 
-.PHONY: demo test check bench chaos browser audit course docs clean
+.PHONY: demo test check bench chaos load browser audit locks course docs clean
 
 demo: .venv/ready
 	$(IN)/unrolled demo language
@@ -15,8 +15,8 @@ test: .venv/ready
 	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(IN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 check: .venv/ready
-	$(IN)/ruff check unrolled tests bench examples
-	$(IN)/ruff format --check unrolled tests bench examples
+	$(IN)/ruff check unrolled tests bench examples locks
+	$(IN)/ruff format --check unrolled tests bench examples locks
 
 bench: .venv/ready
 	$(PIP) -e '.[dev,bench]'
@@ -24,10 +24,20 @@ bench: .venv/ready
 
 chaos: .venv/ready
 	$(IN)/python -m pytest -m slow -rP -n auto --dist load tests/test_chaos.py tests/test_fuzz.py
+	$(MAKE) load
+
+# the server under load, alone, since what else runs is in the figures; MINUTES=60 is an hour of each that goes on for a time
+MINUTES ?= 1
+load: .venv/ready
+	UNROLLED_MINUTES=$(MINUTES) $(IN)/python -m pytest -m slow -rP tests/test_load.py
 
 audit: .venv/ready
 	$(PIP) pip-audit
 	$(IN)/pip-audit --local --skip-editable
+
+# hashes of all wheels, written anew after constraints.txt has changed
+locks: .venv/ready
+	$(IN)/python locks/make.py
 
 # needs the distribution's Chromium: apt-get install chromium
 browser: .venv/ready

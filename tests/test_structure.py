@@ -136,6 +136,31 @@ def test_every_package_imported_is_a_declared_dependency_and_pinned():
     assert declared - pinned == set()
 
 
+def locked(name: str) -> dict[str, tuple[str, list[str]]]:
+    """A lock's packages: version and hashes by name, as constraints.txt spells it."""
+    entries = re.split(r"\n(?=\w)", (ROOT / "locks" / name).read_text())[1:]
+    found = {}
+    for entry in entries:
+        package, version = re.match(r"([\w.-]+)==(\S+)", entry).groups()
+        found[package] = version, re.findall(r"--hash=sha256:([0-9a-f]{64})(?=\s|$)", entry)
+    return found
+
+
+def test_the_locks_hold_what_constraints_pin_with_hashes_and_name_no_place():
+    """`make locks` writes them anew where this fails."""
+    rows = [line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    pinned = {re.sub(r"[._-]+", "-", name).lower(): version for name, version in rows}
+    some, torch = locked("linux-x86_64.txt"), locked("torch.txt")
+    assert {name: version for name, (version, _) in (some | torch).items()} == {name: pinned[name] for name in some | torch}
+    assert all(hashes for _, hashes in (some | torch).values())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [line for name, lines in project["optional-dependencies"].items() if name not in ("dev", "bench") for line in lines]
+    declared = {re.match(r"[\w-]+", line)[0].lower() for line in [*project["dependencies"], *extras]}
+    assert declared - {"triton"} <= some.keys() | torch.keys() and torch.keys() == {"torch"}
+    text = "".join(path.read_text() for path in (ROOT / "locks").glob("*.txt"))
+    assert "://" not in text and "index" not in re.sub(r"#.*", "", text)
+
+
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
