@@ -31,7 +31,7 @@ audit: .venv/ready
 
 # needs the distribution's Chromium: apt-get install chromium
 browser: .venv/ready
-	$(IN)/python -m pytest -m browser tests/test_serve.py
+	$(IN)/python -m pytest -m browser tests/test_serve.py tests/test_export_page.py
 
 # every script of the course in an empty folder; -s shows how long each takes
 course: .venv/ready

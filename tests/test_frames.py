@@ -118,6 +118,18 @@ def test_limits_are_checked_before_anything_is_decoded(tmp_path, monkeypatch):
         frames.read(path, 16, frames.each(1))
 
 
+def test_a_film_of_too_large_frames_is_refused_by_its_header_and_by_its_pictures(tmp_path, monkeypatch):
+    path = film(tmp_path / "a.mp4", LEVELS)
+    about = frames.info(path)
+    size = f"{about.width} x {about.height}"
+    monkeypatch.setattr(pictures, "MOST_PIXELS", about.width * about.height - 1)
+    with pytest.raises(UserError, match=f"has frames of {size} pixels; allowed are"):
+        frames.read(path, 16, frames.each(1))
+    monkeypatch.setattr(frames, "_of_film", lambda path: frames.Info(len(LEVELS), 1, 1))  # a header that lies
+    with pytest.raises(UserError, match=r"the film `.*a.mp4` cannot be read"):
+        frames.read(path, 16, frames.each(1))
+
+
 def test_a_damaged_film_is_told(tmp_path):
     whole = film(tmp_path / "whole.mp4", LEVELS * 10).read_bytes()
     (tmp_path / "junk.mp4").write_bytes(b"junk" * 100)

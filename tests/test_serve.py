@@ -7,19 +7,18 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from chromium import PATIENCE, SHOWN, browser, chromium, opened, typed, until
 
 from unrolled import api, coloured_shapes, formants, serve, tasks
 from unrolled.config import build
@@ -37,7 +36,6 @@ from unrolled.serve import answers, pcm, record
 from unrolled.serve.worker import Work, Worker, one_by_one
 
 SOUND = {"cycles": 1, "layers": 5, "residual": 8, "skip": 8, "batch": 2, "length": 256}
-PATIENCE = 60  # seconds that a test waits for anything
 SECRET = "a-token-of-the-tests"
 
 
@@ -160,13 +158,6 @@ def serving(runs, **options):
         until(lambda: served.server.started)
         yield Caller("127.0.0.1", served.listening.getsockname()[1], served)
     assert [worker.close(PATIENCE) for worker in served.workers] == [True] * len(runs)
-
-
-def until(condition):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
@@ -307,6 +298,34 @@ def test_a_stream_ends_when_it_is_asked_to(reader):
         socket.send('{"length": 1, "seed": 1}')
         until_done = received(socket)
     assert "text" in json.loads(first) and len(until_done) < 4096
+
+
+def test_texts_that_are_streamed_side_by_side_are_multiplied_together_and_stay_themselves(texts):
+    run, sizes = texts["language"], []
+    asked = [{"prompt": "the ", "length": 40 + 9 * i, "seed": i, "temperature": 0.5 + i / 8} for i in range(4)]
+
+    def counted(run, going, number):
+        sizes.append(len(going))
+        time.sleep(0.01)  # the others are here by then
+        return run.task.write_on(run, going, number)
+
+    page = SimpleNamespace(**vars(run.task))
+    page.write_on = lambda _, going, number: counted(run, going, number)
+    found = [None] * len(asked)
+
+    def follow(caller, i):
+        with caller.stream("/book/stream") as socket:
+            socket.send(json.dumps(asked[i]))
+            found[i] = "".join(one["text"] for one in received(socket))
+
+    with serving({"book": run._replace(task=page)}) as caller:
+        threads = [threading.Thread(target=follow, args=(caller, i)) for i in range(len(asked))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert found == ["".join(run.task.sample(run, run.task.Sample(**one))) for one in asked]
+    assert max(sizes) > 1
 
 
 def test_a_sound_is_streamed_as_it_is_made_whole(seer, media):
@@ -819,7 +838,7 @@ def test_told_to_end_it_finishes_what_it_was_asked_and_exits_0(texts, number):
         began = time.monotonic()
         child.send_signal(number)
         assert child.wait(PATIENCE) == 0
-        assert time.monotonic() - began < 15  # 5 are promised; a machine that is busy with other tests is given more
+        assert time.monotonic() - began < 5
         thread.join(PATIENCE)
         assert [(answer.status, len(answer.data["texts"])) for answer in found] == [(200, 2)]
         assert {json.loads(line)["event"] for line in child.stderr.read().splitlines()} == {"ready", "request", "ended"}
@@ -833,68 +852,6 @@ def test_a_host_of_others_is_refused_by_the_command(texts):
 
 # --- the page, in the distribution's Chromium
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PICTURES = Path(os.environ.get("UNROLLED_PICTURES", "/nonexistent"))  # a folder for screenshots, to be looked at
-
-
-class Tab:
-    """A page in Chromium, over its DevTools protocol; what it complains of is kept."""
-
-    def __init__(self, socket):
-        self.socket, self.number, self.session, self.complaints = socket, 0, None, []
-
-    def call(self, method, **params):
-        self.number += 1
-        asked = {"id": self.number, "method": method, "params": params}
-        self.socket.send(json.dumps(asked | ({"sessionId": self.session} if self.session else {})))
-        while (answer := json.loads(self.socket.recv(timeout=PATIENCE))).get("id") != self.number:
-            said = answer.get("params", {})
-            if answer.get("method") == "Runtime.exceptionThrown" or said.get("entry", {}).get("level") == "error":
-                self.complaints.append(said)
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def run(self, script):
-        """What a script comes to, once it is there."""
-        found = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
-
-    def wait(self, script):
-        until(lambda: self.run(script))
-        return self.run(script)
-
-    def screenshot(self, name):
-        if PICTURES.is_dir():
-            shown = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
-            (PICTURES / f"{name}.png").write_bytes(base64.b64decode(shown))
-
-
-@contextmanager
-def chromium(folder, address, width=1100, dark=False):
-    flags = [
-        "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-port=0", "--mute-audio",
-        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required",
-        f"--user-data-dir={folder}",
-    ]  # fmt: skip
-    with subprocess.Popen([CHROMIUM, *flags], stderr=subprocess.PIPE, text=True) as child, ExitStack() as after:
-        after.callback(child.terminate)
-        found = next(filter(None, (re.match(r"DevTools listening on (\S+)", line) for line in child.stderr)))
-        tab = Tab(after.enter_context(connect(found[1], max_size=None)))
-        target = tab.call("Target.createTarget", url="about:blank")["targetId"]
-        tab.session = tab.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Runtime", "Log", "Page"):
-            tab.call(f"{domain}.enable")
-        tab.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        tab.call("Emulation.setEmulatedMedia", features=[scheme])
-        tab.call("Page.navigate", url=address)
-        tab.wait("document.querySelectorAll('[role=tab]').length > 0")
-        yield tab
-
-
-browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-SHOWN = "document.querySelector('[role=tabpanel]:not([hidden])')"
 DROPPED = """(async () => {
   const bytes = Uint8Array.from(atob("%s"), (c) => c.charCodeAt(0)), chosen = new DataTransfer();
   chosen.items.add(new File([bytes], "file", { type: "%s" }));
@@ -902,15 +859,6 @@ DROPPED = """(async () => {
   input.files = chosen.files;
   input.dispatchEvent(new Event("change"));
 })()"""
-
-
-def opened(tab, name):
-    tab.run(f"[...document.querySelectorAll('[role=tab]')].find((one) => one.firstChild.data === '{name}').click()")
-
-
-def typed(tab, text):
-    place = f"{SHOWN}.querySelector('textarea, input')"
-    tab.run(f"{{ const t = {place}; t.value = {json.dumps(text)}; t.dispatchEvent(new Event('input')) }}")
 
 
 @pytest.mark.browser
@@ -952,19 +900,20 @@ def test_the_page_of_what_reads_and_writes(texts, tmp_path, width, dark):
 
 @pytest.mark.browser
 @browser
-def test_the_page_of_what_sees_and_hears(media, words, tmp_path):
-    with serving(media) as caller, chromium(tmp_path, f"http://127.0.0.1:{caller.port}/") as tab:
+@pytest.mark.parametrize(("width", "dark"), [(1100, False), (380, True)])
+def test_the_page_of_what_sees_and_hears(media, words, tmp_path, width, dark):
+    with serving(media) as caller, chromium(tmp_path, f"http://127.0.0.1:{caller.port}/", width, dark) as tab:
         picture = pictures.png(coloured_shapes.draw(np.random.default_rng(5)).pixels)
         opened(tab, "caption")
         tab.run(DROPPED % (base64.b64encode(picture).decode(), "image/png"))
         tab.wait(f"{SHOWN}.querySelectorAll('.said button').length >= 1")
         tab.run(f"{SHOWN}.querySelector('.said button').focus()")
-        tab.screenshot("caption")
+        tab.screenshot(f"caption-{width}")
         opened(tab, "video")
         clip = (media["video"].folder.parent / "strips" / "3.png").read_bytes()
         tab.run(DROPPED % (base64.b64encode(clip).decode(), "image/png"))
         tab.wait(f"{SHOWN}.querySelectorAll('.bars li').length === 2")
-        tab.screenshot("video")
+        tab.screenshot(f"video-{width}")
         closed = f"{SHOWN}.querySelector('[role=alert]').hidden && {SHOWN}.querySelector('button').textContent === 'Microphone'"
         for name in ("trigger", "speech"):
             opened(tab, name)
@@ -973,7 +922,7 @@ def test_the_page_of_what_sees_and_hears(media, words, tmp_path):
                 f"{SHOWN}.querySelectorAll('.bars li').length + ({SHOWN}.querySelector('.out')?.textContent.length ?? 0) > 0"
             )
             tab.wait(closed)
-            tab.screenshot(name)
+            tab.screenshot(f"{name}-{width}")
             tab.run(f"{SHOWN}.querySelector('button').click()")  # the microphone
             tab.wait(f"{SHOWN}.querySelector('button').textContent === 'Stop'")
             time.sleep(1)
@@ -982,7 +931,8 @@ def test_the_page_of_what_sees_and_hears(media, words, tmp_path):
         opened(tab, "wavenet")
         tab.run(f"{{ {SHOWN}.querySelector('input').value = 1; {SHOWN}.querySelector('button').click() }}")
         tab.wait(f"{SHOWN}.textContent.includes('times as fast as it plays')")
-        tab.screenshot("wavenet")
+        tab.screenshot(f"wavenet-{width}")
+        assert tab.run("document.documentElement.scrollWidth <= innerWidth")
         assert tab.complaints == []
 
 

@@ -225,6 +225,17 @@ def start(unit: np.ndarray, seed: int) -> np.ndarray:
     return positions + np.random.default_rng(seed).normal(0, 1e-6, positions.shape)
 
 
+def places(vectors: Vectors, folder: Path, number: int) -> dict[str, Any]:
+    """Where the most frequent words stand on a run's map, and by what: t-SNE where a map was made, else the two main axes."""
+    kept = folder / "map.tsv"
+    if kept.exists():
+        rows = [line.split("\t") for line in kept.read_text(encoding="utf-8", errors="replace").splitlines()[1:]]
+        return {"by": "t-SNE", "points": [[row[0], float(row[1]), float(row[2])] for row in rows[:number]]}
+    found = choose(vectors, Options(words=number), Progress(quiet=True))
+    at = (1e4 * start(found.unit, 1)).round(3).tolist()
+    return {"by": "the two main axes", "points": [[word, *place] for word, place in zip(found.words, at, strict=True)]}
+
+
 # --- what the map kept
 
 

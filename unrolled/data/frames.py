@@ -117,6 +117,8 @@ def info(path: Path) -> Info:
 def _checked(path: Path, found: Info) -> Info:
     if not found.frames:
         raise UserError(f"the film `{path}` has no frame", str(path))
+    if found.height * found.width > pictures.MOST_PIXELS:
+        raise pictures.too_large(path, f"frames of {found.width} x {found.height}")
     if found.frames > MOST_FRAMES or found.frames * found.height * found.width > MOST_PIXELS:
         said = f"`{path}` has {found.frames:,} frames of {found.width} x {found.height} pixels"
         raise UserError(
@@ -203,7 +205,10 @@ class _film:
         if not self.container.streams.video:
             self.container.close()
             raise UserError(f"`{self.path}` has no pictures in it, sound at most", str(self.path))
-        return self.container, self.container.streams.video[0]
+        stream = self.container.streams.video[0]
+        if stream.codec_context is not None:  # what the pictures themselves say of their size, whatever the header says
+            stream.codec_context.options = {"max_pixels": str(pictures.MOST_PIXELS)}
+        return self.container, stream
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self.container.close()

@@ -66,7 +66,9 @@ def read(path: Path, height: int, width: int) -> np.ndarray:
 
 
 def stretched(array: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Pixels (H, W, 3) of uint8 at another size, as read() has them; of that size, as they are."""
+    """Pixels (H, W, 3) of uint8 at another size, as read() has them; of that size, as they are. UserError for others."""
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise UserError(f"a picture got {array.dtype} {array.shape}; needed is an array (height, width, 3) of uint8")
     if array.shape[:2] == (height, width):
         return array
     return np.array(resized(_pillow().fromarray(array), height, width))
@@ -104,14 +106,14 @@ def opened(path: Path) -> Iterator[Any]:
         try:
             image = Image.open(file, formats=FORMATS)
         except Image.DecompressionBombError:
-            raise _too_large(path, "far too many") from None
+            raise too_large(path, "far too many") from None
         except Image.UnidentifiedImageError:
             fix = f"read are {', '.join(FORMATS)}"
             raise UserError(f"`{path}` is not a picture that can be read", str(path), fix) from None
         except Exception as error:  # a decoder raises what it likes where a header is damaged
             raise _damaged(path, error) from None
         if image.width * image.height > MOST_PIXELS or max(image.size) > LONGEST_SIDE:
-            raise _too_large(path, f"{image.width:,} x {image.height:,}")
+            raise too_large(path, f"{image.width:,} x {image.height:,}")
         try:
             yield image
         except UserError:
@@ -148,7 +150,8 @@ def resized(image: Any, height: int, width: int) -> Any:
     return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _too_large(path: Path, size: str) -> UserError:
+def too_large(path: Path, size: str) -> UserError:
+    """What is said of a picture or a frame of `size` pixels, which is more than is decoded."""
     most = f"allowed are {MOST_PIXELS:,} in all, and sides of {LONGEST_SIDE:,}"
     return UserError(f"`{path}` has {size} pixels; {most}", str(path), "make it smaller")
 

@@ -94,6 +94,18 @@ def texts_by_folder(folder: Path) -> dict[str, list[Path]]:
     return {name: paths for name, paths in texts.items() if paths}
 
 
+def _unpacked_rows(path: Path, file: Any, columns: list[str] | None) -> Iterator[dict[str, Any]]:
+    """Few at a time: a cell that stands in the file once may stand in a million rows."""
+    groups = range(file.num_row_groups)
+    _check_unpacked(path, sum(file.metadata.row_group(i).total_byte_size for i in groups))
+    done = 0
+    for batch in file.iter_batches(columns=columns, batch_size=64):
+        rows = batch.to_pylist()
+        done += sum(len(cell) for row in rows for cell in row.values() if isinstance(cell, (str, bytes, list)))
+        _check_unpacked(path, done)
+        yield from rows
+
+
 def head(path: Path) -> bytes:
     """The first bytes of a file, decompressed."""
     with _open(path) as file:
@@ -109,7 +121,7 @@ def _open(path: Path) -> BinaryIO:
 
 def blocks(path: Path) -> Iterator[bytes]:
     """A file's bytes, decompressed, a block at a time."""
-    most, done = max(UNPACKED, path.stat().st_size * RATIO), 0
+    done = 0
     with _open(path) as file:
         while True:
             try:
@@ -121,10 +133,16 @@ def blocks(path: Path) -> Iterator[bytes]:
             if not block:
                 return
             done += len(block)
-            if done > most and path.suffix in OPENERS:
-                said = f"`{path}` unpacks to over {RATIO} times its size: one thing again and again, no text"
-                raise UserError(said, str(path), "unpack it yourself, if it is one")
+            if path.suffix in OPENERS:
+                _check_unpacked(path, done)
             yield block
+
+
+def _check_unpacked(path: Path, size: int) -> None:
+    """A UserError for a file that comes to far more bytes than it has."""
+    if size > max(UNPACKED, path.stat().st_size * RATIO):
+        said = f"`{path}` unpacks to over {RATIO} times its size: one thing again and again, no text"
+        raise UserError(said, str(path), "unpack it yourself, if it is one")
 
 
 def characters(path: Path, encoding: str) -> Iterator[str]:
@@ -316,7 +334,6 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dic
     try:
         with parquet.ParquetFile(path) as file:
             wanted = list(columns) if columns and set(columns) <= set(file.schema_arrow.names) else None
-            batches = (batch.to_pylist() for batch in file.iter_batches(columns=wanted, batch_size=1000))
-            yield from enumerate(chain.from_iterable(batches), 1)
+            yield from enumerate(_unpacked_rows(path, file, wanted), 1)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"`{path}` is damaged Parquet: {error}", str(path)) from None

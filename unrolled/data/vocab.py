@@ -65,9 +65,7 @@ class Codec:
             self.table = np.zeros(0x110000, np.int32)  # code point -> id; 0 is unknown
             self.table[[ord(symbol) for symbol in self.symbols]] = np.arange(len(self.symbols)) + FIRST
         if kind in PIECES:
-            from tokenizers import Tokenizer
-
-            self.tokenizer = Tokenizer.from_str(tokenizer)
+            self.tokenizer = _opened(tokenizer)
 
     @property
     def source(self) -> Codec:
@@ -190,6 +188,16 @@ class Codec:
         beside = cls.from_json(data["beside"]) if "beside" in data else None
         always = (data[name] for name in ("kind", "symbols", "labels", "tokenizer", "records"))
         return cls(*always, data.get("fixed", 0), beside)
+
+
+def _opened(tokenizer: str | None) -> Any:
+    """A tokenizer of its JSON; ValueError where that is none."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_str(tokenizer)
+    except Exception as error:  # the library raises nothing more particular
+        raise ValueError(f"no tokenizer: {error}") from None
 
 
 def whole(text: str, broken: str = r"[\ud800-\udfff]") -> str:

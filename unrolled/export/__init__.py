@@ -2,6 +2,7 @@
 
     NAME.onnx         the sequence model, batch and time free; with the codec, labels and settings as JSON in its metadata
     NAME.step.onnx    where one graph is not enough: the decoder's step, of a model that reads first and writes then
+    NAME.time.onnx    what goes over the frames of a clip, which NAME.onnx looks at one by one
     NAME.ngrams.onnx  what a speech run counted in its transcripts, as arrays
 
 A net that reads forward only takes its states in and gives them out: with one symbol a row it is its own step model.
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from .. import run as folders
 from ..errors import LIMIT, UserError
 from ..runtime.opened import FORMAT, KEY
+from . import page
 from .builder import Builder
 from .checking import check
 from .int8 import Smaller, smaller, told
@@ -33,6 +35,18 @@ class Exported(NamedTuple):
     int8: Smaller | None
 
 
+def check_asked(runs: int, to: str | None, page: str | None, int8: bool) -> None:
+    """A UserError unless it is clear what is to be written."""
+    if (to is None) == (page is None):
+        raise UserError(
+            "export writes a file of ONNX or a page: give `--to` or `--page`", fix="--to model.onnx, or --page folder"
+        )
+    if page is not None and int8:
+        raise UserError("`--int8` is of ONNX; a page has weights of 32 bits", fix="leave out --int8")
+    if to is not None and runs > 1:
+        raise UserError(f"`--to {to}` takes one run, not {runs}", fix="export each to a file of its own, or all with --page")
+
+
 def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
     """Write a run to `path`, and what stands beside it.
 
@@ -46,7 +60,7 @@ def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
     task = run.task.__name__.rpartition(".")[2]
     if not hasattr(run.task, "graph"):
         raise UserError(
-            f"a run of `{task}` cannot be exported yet: {WHY_NOT.get(task, 'its page draws no graph')}",
+            f"a run of `{task}` cannot be exported: {WHY_NOT[task]}",
             fix=f"run it in Python: unrolled.load('{run.folder}')",
         )
     need("onnx", "onnxruntime")
@@ -71,8 +85,6 @@ def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
 
 
 WHY_NOT = {
-    "video": "the picture's layers have no graph",
-    "wavenet": "a sample needs a queue for each of its layers, which a graph would have to carry",
     "embed": "word vectors are a table, no net, which `unrolled vectors convert` writes in word2vec's, GloVe's or numpy's form",
 }
 
@@ -107,4 +119,4 @@ def need(*names: str) -> None:
         )
 
 
-__all__ = ["Exported", "beside", "export", "told"]
+__all__ = ["Exported", "beside", "check_asked", "export", "page", "told"]

@@ -39,6 +39,7 @@ class Ears:
         self.logmel = LogMel(**self.logmel)
         self.rate, self.step = self.logmel.rate, self.stride * self.logmel.hop_samples
         self.lead = (self.frames - 1) * self.logmel.hop_samples + self.logmel.window_samples
+        self.inputs = {each.name for each in self.graph.session.get_inputs()}
         (shape,) = (each.shape for each in self.graph.session.get_outputs() if each.name == output)
         self.nothing = np.zeros((0, *shape[2:]), np.float32)
 
@@ -60,19 +61,24 @@ class Ears:
         if not n:
             return self.nothing, State(held, features, state.net)
         new = features[before : before + n * self.stride].reshape(1, n, self.stride, -1)
-        given = {"features": new, "lengths": np.array([n])} | ({"before": features[None, :before]} if before else {})
+        given = {"features": new, "lengths": np.array([n]), "before": features[None, :before]}
+        given = {name: value for name, value in given.items() if name in self.inputs}
         made = self.graph(given | {f"state_{i}": one for i, one in enumerate(state.net)})
         net = tuple(made[f"after_state_{i}"] for i in range(len(state.net)))
         return made[self.output][0], State(held, features[n * self.stride :], net)
 
     def blocks(self, heard: Sound) -> Iterator[np.ndarray]:
-        """A sound at `rate` in pieces. A file takes soundfile; soxr, where its rate is another."""
-        if isinstance(heard, tuple):
-            samples, rate = heard
-            size = max(1, round(SECONDS * rate))
-            pieces = (checked(samples)[i : i + size] for i in range(0, len(samples), size))
-            return sound.resampled(pieces, rate, self.rate)
-        return sound.blocks(Path(heard), self.rate, SECONDS)
+        """A sound at `rate`, in pieces."""
+        return pieces(heard, self.rate)
+
+
+def pieces(heard: Sound, rate: int) -> Iterator[np.ndarray]:
+    """A sound at `rate`, in pieces. A file takes soundfile; soxr, where its rate is another."""
+    if isinstance(heard, tuple):
+        samples, own = heard
+        size = max(1, round(SECONDS * own))
+        return sound.resampled((checked(samples)[i : i + size] for i in range(0, len(samples), size)), own, rate)
+    return sound.blocks(Path(heard), rate, SECONDS)
 
 
 def checked(samples: np.ndarray) -> np.ndarray:

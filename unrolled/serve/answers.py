@@ -342,7 +342,6 @@ MADE: dict[str, float | None] = {
 
 def embed(run: Any) -> list[Endpoint]:
     from .. import vectors, word_map
-    from ..progress import Progress
 
     opened = vectors.Vectors.open(run.folder)
     some = list(opened.words[:3])
@@ -363,13 +362,7 @@ def embed(run: Any) -> list[Endpoint]:
         return {"words": [a, b, c], "answers": opened.analogy(a, b, c, options.number, options.method, options.among)}
 
     def on_map(asked: Any) -> dict[str, Any]:
-        kept = run.folder / "map.tsv"
-        if kept.exists():
-            rows = [line.split("\t") for line in kept.read_text(encoding="utf-8", errors="replace").splitlines()[1:]]
-            return {"by": "t-SNE", "points": [[row[0], float(row[1]), float(row[2])] for row in rows[: asked.words]]}
-        found = word_map.choose(opened, word_map.Options(words=asked.words), Progress(quiet=True))
-        places = (1e4 * word_map.start(found.unit, 1)).round(3).tolist()
-        return {"by": "the two main axes", "points": [[name, *place] for name, place in zip(found.words, places, strict=True)]}
+        return word_map.places(opened, run.folder, asked.words)
 
     return [
         of_one("nearest", "The words most similar to a word.", near, nearest, {"word": some[0], "number": 3}),

@@ -2,10 +2,9 @@
 
 # annotations are not postponed here: FastAPI reads them, and some are made while the program runs
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import FastAPI, Query, Request, WebSocket
@@ -14,9 +13,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from .. import __version__
+from .. import __version__, runs_page
 from ..errors import UserError
-from ..template import PAGES
+from ..template import fragment
 from . import answers, guard, record, streams
 from .options import Serve
 from .worker import Full, Work, Worker
@@ -216,22 +215,19 @@ def _told(seat: Seat) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@cache
 def page_bytes() -> bytes:
-    return (PAGES / "serve.html").read_bytes()
+    return runs_page.page(fragment("server.js"))
 
 
 def policy() -> str:
     """What the page may load: itself alone, and the one script and the one style that stand in it."""
     page = page_bytes().decode()
-    script, style = (_digest(re.search(rf"<{tag}>(.*?)</{tag}>", page, re.S)[1]) for tag in ("script", "style"))
+    script, style = (re.search(rf"<{tag}>(.*?)</{tag}>", page, re.S)[1] for tag in ("script", "style"))
     return (
-        f"default-src 'none'; script-src '{script}'; style-src '{style}'; img-src 'self' blob: data:; media-src blob:; "
+        f"default-src 'none'; {runs_page.inside(script, style)}; img-src 'self' blob: data:; media-src blob:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 # --- what goes wrong

@@ -54,7 +54,7 @@ training_batch(run, names, spool)    a batch of these data as it is trained on (
 picture(model)                       an unrolling.Net: how it is drawn over time (the verb graph)
 remark(measures, floors)             a line for the user beside each evaluation
 Sample; sample, samples | compose    options of the verb sample; what it makes: text as it comes or whole, or sound as files
-watched, expected; pieces; Following  what a server tells as it comes: symbols with what was expected, sound, what is heard
+Watched, write_on, expected; pieces; Following  what a server tells as it comes: symbols, what was expected, sound, what is heard
 watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper
 compared(runs, texts)                runs on the same data, and whether they differ by chance (compare --data)
 others(options)                      the task and the folders of other runs that options name
@@ -64,7 +64,8 @@ exported(run)                        what a runtime needs to know beside graph a
 AT_ONCE                              items that `predict` is given at once; of 1, a file that cannot be read loses no other
 
 A page that can be looked into (the verb look):
-look(run, text)                      what is to be seen
+look(run, text)                      what is to be seen; of sound, pictures and clips `text` is the file's path. A page that has
+                                     options, `Look`, takes them as third
 VIEW                                 the module that shows it: ENDINGS {".html": to bytes, …}, table(…) for a person to
                                      read, whole(…) for programs; remark(…), a line beside the table, if it has one
 

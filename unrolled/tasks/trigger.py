@@ -673,15 +673,14 @@ def listen(run: Any, source: str, options: Listen) -> Iterator[dict[str, Any]]:
 
 def graph(builder: Builder, run: Any) -> Computes:
     """log-mel features (B, T, stride, bands), lengths (B), what a step leaves to the next -> logit (B, T), what is left."""
-    if run.model.gated is not None:
-        raise UserError("a detector with `--cell wavenet` cannot be exported yet", fix="train it with another cell, such as gru")
-    answers = hearing.listened(builder, run.model)
+    recurrent = run.model.gated is None
+    answers = (hearing.listened if recurrent else hearing.listened_dilated)(builder, run.model)
     builder.output("logit", builder.add("Squeeze", [answers, builder.numbers(2)]), ("batch", "time"))
     return {"": partial(_computed, run.model)}
 
 
 def _computed(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    found = hearing.computed(model, given)
+    found = (hearing.computed if model.gated is None else hearing.computed_dilated)(model, given)
     return found | {"logit": found.pop("logits")[:, :, 0]}
 
 

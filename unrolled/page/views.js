@@ -1,93 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>unrolled</title>
-<style>
-  :root {
-    color-scheme: light dark; --paper: #fff; --panel: #f6f7f9; --ink: #1f2430; --soft: #596173; --line: #d9dde5;
-    --for: 26 115 85; --against: 179 38 30; --bar: #9db8e8; --accent: #2456b3; --on: #fff;
-  }
-  @media (prefers-color-scheme: dark) {
-    :root {
-      --paper: #14161b; --panel: #1c1f26; --ink: #e6e8ee; --soft: #a0a7b8; --line: #343945;
-      --for: 90 200 160; --against: 255 138 128; --bar: #34518c; --accent: #9dbcff; --on: #14161b;
-    }
-  }
-  * { box-sizing: border-box; }
-  body { margin: 0 auto; max-width: 1100px; padding: 16px; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-  header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 16px; margin-bottom: 8px; }
-  h1 { margin: 0; font-size: 20px; }
-  h2 { margin: 16px 0 4px; font-size: 14px; color: var(--soft); font-weight: 600; }
-  p { margin: 0 0 8px; }
-  .soft { color: var(--soft); font-size: 14px; }
-  [hidden] { display: none !important; }
-  [role=tablist] { display: flex; gap: 2px; overflow-x: auto; border-bottom: 1px solid var(--line); margin-bottom: 16px; padding: 3px 3px 0; }
-  [role=tab] { flex: none; border: 0; border-bottom: 3px solid transparent; border-radius: 6px 6px 0 0; background: none; padding: 8px 12px; text-align: left; }
-  [role=tab][aria-selected=true] { border-bottom-color: var(--accent); background: var(--panel); }
-  [role=tab] small { display: block; color: var(--soft); font-size: 12px; }
-  button, input, textarea, select { font: inherit; font-size: 16px; color: var(--ink); }
-  button, .file { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: 6px 14px; cursor: pointer; }
-  button:hover, .file:hover { border-color: var(--soft); }
-  button.main { background: var(--accent); border-color: var(--accent); color: var(--on); }
-  button:disabled { opacity: .5; cursor: default; }
-  .file { position: relative; display: inline-block; }
-  .file input { position: absolute; inset: 0; opacity: 0; cursor: pointer; width: 100%; }
-  .file:focus-within { outline: 2px solid var(--accent); outline-offset: 1px; }
-  textarea { display: block; width: 100%; min-height: 84px; resize: vertical; padding: 8px 10px; background: var(--paper); border: 1px solid var(--line); border-radius: 6px; }
-  input[type=text], input[type=number], input[type=password], select { padding: 5px 8px; background: var(--paper); border: 1px solid var(--line); border-radius: 6px; max-width: 100%; }
-  input[type=number] { width: 92px; }
-  label { color: var(--soft); font-size: 14px; }
-  :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
-  .row { display: flex; flex-wrap: wrap; align-items: end; gap: 8px 12px; margin: 8px 0; }
-  .row label { display: flex; flex-direction: column; gap: 2px; }
-  .two { display: grid; grid-template-columns: minmax(0, 1fr) 260px; gap: 16px; }
-  @media (max-width: 720px) { body { padding: 12px; } .two { grid-template-columns: minmax(0, 1fr); } }
-  .out { background: var(--panel); border-radius: 6px; padding: 10px 12px; min-height: 52px; white-space: pre-wrap; overflow-wrap: anywhere; }
-  .mono { font-family: ui-monospace, monospace; font-size: 15px; }
-  .large { font-size: 20px; }
-  .out span.at { outline: 2px solid var(--accent); border-radius: 2px; }
-  .out .given { color: var(--soft); }
-  .bars { list-style: none; margin: 0; padding: 0; }
-  .bars li { position: relative; display: flex; justify-content: space-between; gap: 8px; padding: 1px 8px; margin-bottom: 2px; border-radius: 4px; overflow: hidden; }
-  .bars li i { position: absolute; inset: 0 auto 0 0; background: var(--bar); z-index: 0; border-radius: 4px; }
-  .bars li span { position: relative; z-index: 1; overflow-wrap: anywhere; white-space: pre; }
-  .bars li.best { font-weight: 650; }
-  mark { background: var(--bar); color: inherit; border-radius: 4px; padding: 1px 4px; }
-  mark small { color: var(--soft); margin-left: 4px; font-size: 12px; font-weight: 600; }
-  .word { border-bottom: 3px solid transparent; border-radius: 3px; padding: 0 1px; }
-  .word.for { border-bottom-style: solid; } .word.against { border-bottom-style: dotted; }
-  .grid { overflow: auto; max-height: 70vh; }
-  .grid table { border-collapse: collapse; font-size: 14px; }
-  .grid th { font-weight: 400; padding: 1px 3px; text-align: right; white-space: pre; }
-  .grid thead th { vertical-align: bottom; text-align: center; }
-  .grid thead th.long { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left; }
-  .grid td { min-width: 20px; height: 20px; border: 1px solid var(--line); padding: 0; }
-  .grid tr:hover th, .grid tr:focus-within th { font-weight: 650; }
-  canvas { display: block; width: 100%; background: var(--panel); border-radius: 6px; }
-  .map { height: 480px; touch-action: none; cursor: grab; }
-  .curve { height: 200px; } .wave { height: 120px; }
-  .drop { border: 2px dashed var(--line); border-radius: 8px; padding: 16px; text-align: center; }
-  .drop.over { border-color: var(--accent); }
-  .seen { position: relative; display: inline-block; max-width: 100%; margin-top: 8px; }
-  .seen img { display: block; min-width: 240px; max-width: 100%; max-height: 420px; border-radius: 6px; }
-  .seen canvas { position: absolute; inset: 0; height: 100%; background: none; }
-  .said button { padding: 2px 6px; border-color: transparent; font-size: 20px; }
-  .said button.at { border-color: var(--accent); }
-  .wrong { border-left: 4px solid rgb(var(--against)); padding: 4px 10px; background: var(--panel); }
-  @media (prefers-reduced-motion: no-preference) { .bars li i { transition: width .12s; } }
-</style>
-</head>
-<body>
-<header><h1>unrolled</h1><span class="soft" id="state" role="status">looking for runs …</span></header>
-<form id="ask" class="row" hidden>
-  <label>This server asks for a token <input type="password" id="token" autocomplete="off"></label><button class="main">Go on</button>
-</form>
-<div role="tablist" id="tabs" aria-label="runs"></div>
-<main id="panels"></main>
-<script>
 "use strict";
 
 // --- small things
@@ -124,34 +34,6 @@ function bars(list, best = null, told = percent) {
   }));
 }
 const tint = (kind, strength) => `rgb(var(--${kind}) / ${Math.min(0.75, strength).toFixed(3)})`;
-
-// --- the server
-
-const secret = () => sessionStorage.getItem("token") ?? "";
-if (location.hash.startsWith("#token=")) {
-  sessionStorage.setItem("token", decodeURIComponent(location.hash.slice(7)));
-  history.replaceState(null, "", location.pathname);
-}
-class Refused extends Error {
-  constructor(status, message) { super(message); this.status = status; }
-}
-async function fetched(path, body, type = "application/json") {
-  const headers = secret() ? { authorization: `Bearer ${secret()}` } : {};
-  if (body !== undefined) headers["content-type"] = type;
-  const sent = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
-  const answer = await fetch(path, { method: body === undefined ? "GET" : "POST", headers, body: sent });
-  if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({ error: { message: answer.statusText } }));
-  throw new Refused(answer.status, said.error.message + (said.error.next ? ` — ${said.error.next}` : ""));
-}
-const asked = async (path, body, type) => (await fetched(path, body, type)).json();
-function socket(path, hear, ended) {
-  const opened = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`, secret() ? ["unrolled", `token.${secret()}`] : ["unrolled"]);
-  opened.binaryType = "arraybuffer";
-  opened.onmessage = (event) => hear(typeof event.data === "string" ? JSON.parse(event.data) : event.data);
-  opened.onclose = (event) => ended(event.code === 1000 || event.code === 1005 ? "" : event.reason || "the connection is closed");
-  return opened;
-}
 
 // A panel's own place for what went wrong, and a wrapper that fills it. Of several questions under way, the last one counts.
 function trouble(panel) {
@@ -235,14 +117,14 @@ const views = {
         for (const one of found.symbols) add(one, true);
         tell("expected next", found.next);
       });
-    const ended = () => { clearInterval(timer); timer = 0; go.textContent = "Write"; };
+    const ended = () => { clearInterval(timer); timer = 0; go.textContent = "Write"; side.ariaLive = "polite"; };
     const write = () => {
       symbols.length = text.value ? symbols.length : 0;
       const wanted = { prompt: text.value, length: +length.value, temperature: +temperature.value };
       if (topP.value) wanted.top_p = +topP.value;
       if (seed.value) wanted.seed = +seed.value;
       if (label) wanted.label = label.value;
-      waiting = []; go.textContent = "Stop";
+      waiting = []; go.textContent = "Stop"; side.ariaLive = "off";  // a symbol is gone before it could be read aloud
       let last = false;
       opened = socket(`/${run.name}/stream`, (one) => {
         if (one.error) wrong.say(one.error.message);
@@ -278,23 +160,35 @@ const views = {
   classify(run, panel) {
     const wrong = trouble(panel), text = make("textarea", { value: run.examples.predict.texts[0] });
     const out = make("div", { className: "out large" }), side = make("div", { "aria-live": "polite" });
-    const read = () => wrong.latest(() => asked(`/${run.name}/predict`, { texts: [text.value], evidence: true }), ({ answers: [one] }) => {
-      out.replaceChildren(); side.replaceChildren();
-      if (one.label === null) return;
+    const ask = (evidence) => asked(`/${run.name}/predict`, { texts: [text.value], evidence });
+    const answer = (one) => {
       const middle = one.likeliest === one.label ? "" : ", the middle of what is probable";
-      side.append(make("h2", {}, `answer: ${one.label}${middle}`), bars(Object.entries(one.probabilities), one.label));
+      side.replaceChildren();
+      out.ariaBusy = one.label !== null;  // what stands there is of the last text
+      if (one.label === null) out.replaceChildren();
+      else side.append(make("h2", {}, `answer: ${one.label}${middle}`), bars(Object.entries(one.probabilities), one.label));
+    };
+    const explain = (one) => {
+      out.ariaBusy = false;
       const strongest = Math.max(0.5, ...one.evidence.map(Math.abs));
-      one.words.forEach((word, i) => {
-        const nats = one.evidence[i], kind = nats >= 0 ? "for" : "against", strength = Math.abs(nats) / strongest;
-        const place = make("span", { className: `word ${strength > 0.1 ? kind : ""}`, title: one.unknown[i] ? "never seen in training" : `${nats >= 0 ? "+" : ""}${nats.toFixed(2)} nats` }, word);
+      out.replaceChildren(...one.words.flatMap((word, i) => {
+        const nats = one.evidence[i] ?? 0, kind = nats >= 0 ? "for" : "against", strength = Math.abs(nats) / strongest;
+        const did = one.evidence[i] === null ? "not looked at" : `${nats >= 0 ? "+" : ""}${nats.toFixed(2)} nats`;
+        const place = make("span", { className: `word ${strength > 0.1 ? kind : ""}`, title: one.unknown[i] ? "never seen in training" : did }, word);
         place.style.background = tint(kind, 0.5 * strength);
         place.style.borderBottomColor = strength > 0.1 ? tint(kind, 0.75) : "transparent";
-        out.append(place, run.symbols === "characters" ? "" : " ");
-      });
+        return [place, run.symbols === "characters" ? "" : " "];
+      }));
+    };
+    // The answer comes first, what each word did when it is known.
+    const read = () => wrong.latest(() => ask(false), ({ answers: [one] }) => {
+      answer(one);
+      if (one.label !== null) wrong.latest(() => ask(true), ({ answers: [more] }) => explain(more));
     });
     text.addEventListener("input", soon(read, 250));
+    const told = run.evidence ?? "How far each word moves the answer's log-probability, by integrated gradients.";
     panel.append(field("a text", text), make("div", { className: "two" },
-      make("div", {}, make("h2", {}, "what each word did"), out, make("p", { className: "soft" }, "Underlined: for the answer. Dotted: against it.")), side));
+      make("div", {}, make("h2", {}, "what each word did"), out, make("p", { className: "soft" }, `Underlined: for the answer. Dotted: against it. ${told}`)), side));
     read();
   },
 
@@ -318,7 +212,8 @@ const views = {
 
   translate(run, panel) {
     const wrong = trouble(panel), text = make("textarea", { value: run.examples.predict.texts[0] });
-    const out = make("div", { className: "out large", "aria-live": "polite" }), grid = make("div", { className: "grid" });
+    const out = make("div", { className: "out large", "aria-live": "polite" }), grid = make("div", { className: "grid", role: "region", tabIndex: 0 });
+    grid.setAttribute("aria-label", "where the net looked");
     const looks = run.verbs.includes("look");
     const both = () => Promise.all([
       asked(`/${run.name}/predict`, { texts: [text.value] }),
@@ -505,19 +400,20 @@ const views = {
       for (const one of points) if (!marked.has(one[0])) put(one, false);
     };
     const go = (x, y) => { left = x; top = y; draw(); };
+    const seen = ([, x, y]) => Math.abs(x - left) * scale < 0.45 * canvas.clientWidth && Math.abs(y - top) * scale < 0.47 * canvas.clientHeight;
     const find = () => wrong.latest(() => asked(`/${run.name}/nearest`, { word: word.value, number: 10 }), (found) => {
       near.replaceChildren(shown(found.nearest));
       marked = new Set([found.word, ...found.nearest.map((one) => one.word)]);
       const at = points.find((one) => one[0] === found.word);
-      if (at) go(at[1], at[2]); else draw();
+      if (at && !seen(at)) go(at[1], at[2]); else draw();
     });
     const solve = () => wrong.latest(() => asked(`/${run.name}/analogy`, Object.fromEntries(["a", "b", "c"].map((name, i) => [name, three[i].value]).concat([["number", 5]]))),
       (found) => { like.replaceChildren(shown(found.answers)); marked = new Set([...found.words, found.answers[0]?.word]); draw(); });
     const reach = () => {
       const xs = points.map((one) => one[1]), ys = points.map((one) => one[2]), box = canvas.getBoundingClientRect();
       const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-      scale = 0.9 * Math.min(box.width / Math.max(1e-9, x1 - x0), box.height / Math.max(1e-9, y1 - y0));
-      go((x0 + x1) / 2, (y0 + y1) / 2);
+      scale = 0.8 * Math.min(box.width / Math.max(1e-9, x1 - x0), box.height / Math.max(1e-9, y1 - y0));
+      go((x0 + x1) / 2 + 24 / scale, (y0 + y1) / 2);  // names stand to the right of their places
     };
     let held = null;
     canvas.addEventListener("pointerdown", (event) => { held = [event.clientX, event.clientY]; canvas.setPointerCapture(event.pointerId); });
@@ -616,19 +512,12 @@ function chosen(i, focus) {
     tab.tabIndex = i === j ? 0 : -1;
     byId(`panel${j}`).hidden = i !== j;
     if (i === j && !tab.begun) { tab.begun = true; tab.begin(); }
+    if (i === j) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
     if (i === j && focus) tab.focus();
   });
 }
-async function begin() {
-  let found;
-  try { found = (await asked("/runs")).runs; } catch (error) {
-    byId("ask").hidden = error.status !== 401;
-    byId("state").textContent = error.message;
-    return;
-  }
-  byId("ask").hidden = true;
-  byId("state").textContent = `${found.length} run${found.length === 1 ? "" : "s"} served here; what they are asked by: `;
-  byId("state").append(secret() ? "openapi.json" : make("a", { href: "/openapi.json" }, "openapi.json"));
+// A tab for each of the runs: { name, task, labels, examples, … }, as GET /runs tells of them.
+function showTabs(found) {
   const order = Object.keys(views);
   found = found.filter((run) => run.task in views).sort((a, b) => order.indexOf(a.task) - order.indexOf(b.task));
   found.forEach((run, i) => {
@@ -648,12 +537,3 @@ async function begin() {
   const wanted = found.findIndex((run) => location.hash === `#${run.name}`);
   if (found.length) chosen(Math.max(0, wanted));
 }
-byId("ask").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem("token", byId("token").value.trim());
-  begin();
-});
-begin();
-</script>
-</body>
-</html>
