@@ -1,5 +1,6 @@
 """The caption task: the contract of every task, and what is special to an answer that rests on places of a picture."""
 
+import copy
 import dataclasses
 import io
 import json
@@ -10,6 +11,8 @@ import torch
 from PIL import Image
 
 from unrolled import api, captioner, cli, coloured_shapes, gaze_page, pointing
+from unrolled.caption_scores import Texts, cider
+from unrolled.critic import Critic
 from unrolled.data import augment, pictures
 from unrolled.data.vocab import END, UNKNOWN
 from unrolled.decode import Beam
@@ -136,7 +139,7 @@ def test_the_step_of_the_search_says_what_training_sees(young):
     model = young.model.eval()
     given = batch(model)
     with torch.no_grad():
-        (features, _), _ = model(given, None)
+        (features, *_), _ = model(given, None)
         step, state = writing(captioner.decoder(model), *captioner.read(model, given.pictures))
         for t in range(3):
             logits, state = step(given.target[:, 0, t].numpy(), state)
@@ -164,10 +167,71 @@ def test_the_term_of_places_unseen_is_none_for_even_looks_and_large_for_one_plac
     features, places = torch.zeros(2, 2, 4, 32), 64
     even = torch.full((2, 2, 4, places), 1 / places)
     single = torch.zeros(2, 2, 4, places).index_fill_(3, torch.tensor(5), 1.0)
-    apart = model.loss((features, single), given) - model.loss((features, even), given)
+    apart = model.loss((features, single, None), given) - model.loss((features, even, None), given)
     model.everywhere = 0.0
     torch.testing.assert_close(apart, torch.tensor(2.0 * (63**2 + 63) / 64))
-    torch.testing.assert_close(model.loss((features, single), given), model.loss((features, even), given))
+    torch.testing.assert_close(model.loss((features, single, None), given), model.loss((features, even, None), given))
+
+
+# --- learning from what it writes
+
+
+def test_the_critic_measures_as_the_scores_do():
+    random = np.random.default_rng(2)
+    references = [[list(random.integers(3, 9, random.integers(1, 7))) for _ in range(random.integers(1, 4))] for _ in range(12)]
+    captions = [list(random.integers(3, 11, size)) for size in (0, 1, 2, 3, 4, 5, 6, 7, 3, 3, 4, 2)]
+    said = [[str(i) for i in ids] for ids in captions]
+    texts = Texts.of(said, [[[str(i) for i in ids] for ids in some] for some in references])
+    judge = Critic(references)
+    got = [float(judge([own], some)[0]) for own, some in zip(captions, references, strict=True)]
+    np.testing.assert_allclose(got, cider(texts), atol=1e-9)
+    assert max(got) > 0.5
+
+
+def test_captions_that_earn_more_become_likelier(young):
+    model = copy.deepcopy(young.model).eval()
+    given = batch(model, pictures=1)
+    following = torch.tensor([[[5, 6, END], [7, END, END]]])
+    tried = caption.Tried(torch.tensor([[[END, 5, 6], [END, 7, END]]]), following, torch.tensor([[2.0, 0.5]]))
+
+    def nats() -> torch.Tensor:
+        features = model.read(tried.target, *model.encode(given.pictures))[0]
+        each = torch.nn.functional.cross_entropy(model.output(features)[0].mT, following[0], reduction="none")
+        return torch.stack((each[0].sum(), each[1, :2].sum())), features
+
+    before, features = nats()
+    loss = model._criticised(features, tried)
+    assert float(loss.detach()) == pytest.approx(10 - 1.25)
+    loss.backward()
+    with torch.no_grad():
+        for p in model.parameters():
+            p -= 0.001 * (torch.zeros(()) if p.grad is None else p.grad)
+        better, worse = (nats()[0] - before).tolist()
+    assert better < 0 < worse
+
+
+def test_what_is_tried_ends_is_scored_and_has_no_unknown_word(colours):
+    model = copy.deepcopy(colours.model).train()
+    model.critic = Critic([[[5, 6, END]], [[7, END]]])
+    tried = model._tried(given := batch(model, pictures=3), *model.encode(given.pictures))
+    assert tried.following.shape[:2] == tried.earned.shape == (3, caption.TRIES)
+    assert not (tried.following == UNKNOWN).any() and torch.equal(tried.target[:, :, 1:], tried.following[:, :, :-1])
+    for own, earned in zip(tried.following.flatten(0, 1).tolist(), tried.earned.flatten().tolist(), strict=True):
+        said = own[: (*own, END).index(END) + 1]
+        assert set(own[len(said) :]) <= {END}
+        assert earned == pytest.approx(float(model.critic([said], [[5, 6, END], [7, END]])[0]), abs=1e-5)
+
+
+def test_a_run_goes_on_by_what_it_writes_and_a_weak_one_is_refused(colours, young, tmp_path):
+    data = draw(tmp_path / "data", captions=3)
+    found = train(data, tmp_path / "run", start_from=colours.folder, critical=True, steps=6)
+    assert report(found)["dev"]["cider"] >= 0.9 * report(colours)["dev"]["cider"] > 0
+    logged = [json.loads(line) for line in (found.folder / "log.jsonl").read_text().splitlines()]
+    assert all(0 < row["train"] < 10 for row in logged if "train" in row)
+    for weak in ({"start_from": young.folder}, {}):
+        with pytest.raises(UserError, match="the net is too weak to learn from what it writes"):
+            train(draw(tmp_path / "other", 24), tmp_path / "weak", critical=True, **weak)
+        assert not (tmp_path / "weak").exists()
 
 
 def test_a_closed_gate_leaves_the_picture_out(young):

@@ -1,5 +1,8 @@
-"""Killed at any moment, a run has its last saved step whole, goes on from it, and ends as the run that was never killed."""
+"""Killed or failed at any moment, a run has its last saved step whole, goes on from it, and ends as the one that never was."""
 
+import contextlib
+import errno
+import io
 import itertools
 import json
 import multiprocessing
@@ -13,7 +16,7 @@ import time
 import pytest
 import torch
 
-from unrolled import api
+from unrolled import api, cli
 from unrolled import run as folders
 from unrolled.run import Step, load_step, save_step
 from unrolled.tasks import language
@@ -120,6 +123,64 @@ def test_a_training_killed_again_and_again_ends_as_the_unbroken_one_bit_for_bit(
     assert ended(start(resume, folder)) == 0
     assert facts(folder) == facts(unbroken)
     assert leftovers(folder) == []
+
+
+# --- a disk that is full or broken, a machine without memory
+
+
+FAULTS = {
+    "a full disk": (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 4, "no room left while "),
+    "a broken disk": (OSError(errno.EIO, os.strerror(errno.EIO)), 2, "cannot go on "),
+    "no memory": (MemoryError(), 4, "out of memory"),
+}
+POINTS = [pytest.param(6, id="6"), pytest.param(50, id="50", marks=pytest.mark.slow)]
+WRITING = os.O_WRONLY | os.O_RDWR
+
+
+def fail_at(point: int, folder, error: Exception) -> None:
+    """Let the `point`-th try from now to write in a folder fail, and if it is a disk that fails, all after it."""
+    points = itertools.count(1)
+
+    def watch(event: str, arguments: tuple) -> None:
+        changes = event in ("os.mkdir", "os.rename") or (event == "open" and arguments[2] & WRITING)
+        if changes and str(arguments[0]).startswith(str(folder)):
+            at = next(points)
+            if at == point or (at > point and isinstance(error, OSError)):
+                raise error
+
+    sys.addaudithook(watch)
+
+
+def resume_and_fail(folder, point: int, fault: str, told) -> None:
+    """In a child: the command line goes on with a run, and something fails it on the way."""
+    language.glimpse = lambda run, seed: "a sample"
+    with open(told, "w") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(io.StringIO()):
+        fail_at(point, folder, FAULTS[fault][0])
+        code = cli.run(["train", "--resume", str(folder)])
+    sys.exit(code)
+
+
+@pytest.mark.parametrize("points", POINTS)
+def test_a_training_that_cannot_write_says_so_once_and_goes_on_when_it_can(prepare, tmp_path, points):
+    """ENOSPC, EIO and out of memory where a training opens, makes or renames a file: log, weights, pointers, samples, reports."""
+    folder, chance, failed = prepare(5 * points), random.Random(points), 0
+    unbroken = shutil.copytree(folder, tmp_path / "unbroken")
+    assert ended(start(resume, unbroken)) == 0
+    for number in range(points):
+        fault = list(FAULTS)[number % len(FAULTS)]
+        _, code, said = FAULTS[fault]
+        before = folders.pointer(folder, "last")
+        found = ended(start(resume_and_fail, folder, 1 + chance.randrange(40), fault, tmp_path / "told"))
+        told = (tmp_path / "told").read_text()
+        assert found == code, told
+        assert f"error: {said}" in told and told.count("error: ") == 1 and "Traceback" not in told, told
+        assert load_step(folder, "last", with_state=True).number >= before
+        api.load(folder)  # the best one
+        failed += 1
+    assert ended(start(resume, folder)) == 0
+    assert facts(folder) == facts(unbroken)
+    assert leftovers(folder) == []
+    print(f"{failed} failures to write, of {', '.join(FAULTS)}: each one message, the step before whole, the end as unbroken")
 
 
 # --- saving

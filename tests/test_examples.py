@@ -47,7 +47,7 @@ NUMBERS = {
     "attention": [Number(r"looking: (\S+) bleu", 30, 100)],
     "video": [Number(r"moves: (\S+) % right", 50, 100)],
     "speech": [Number(r"heard: .* (\S+) word_error_rate", 0, 0.25)],
-    "trigger": [Number(r"word: (\S+) % missed", 0, 100)],
+    "trigger": [Number(r"trigger: (\S+) % missed", 0, 60)],
     "wavenet": [Number(r"strings: (\S+) nats_per_sample", 3, 4.2)],
 }
 

@@ -19,7 +19,7 @@ from unrolled.export import builder as building
 from unrolled.export import checking
 from unrolled.export.builder import Builder
 from unrolled.recurrent import Recurrent
-from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger
+from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger, video, wavenet
 
 LETTERS = "abcdefghijklmnop \n"
 
@@ -83,6 +83,45 @@ def captioner(**settings) -> api.Run:
     return run
 
 
+def watcher(**settings) -> api.Run:
+    """A net that sees something else in each clip."""
+    sizes = {"size": 16, "channels": 16, "features": 7, "hidden": 8, "frames": 5, "per": "clip", "pooling": "last"}
+    run = run_of(video, Codec("words", [], ["falls", "jumps", "rests"]), **(sizes | settings))
+    run.model.sharpness.fill_(1.5)
+    for layer in (run.model.place, run.model.output):
+        torch.nn.init.normal_(layer.weight, std=0.7)
+    return run
+
+
+def maker(**settings) -> api.Run:
+    """A net that makes sound of its own."""
+    sizes = {"hertz": 4000, "cycles": 2, "layers": 4, "residual": 6, "skip": 10, "hidden": 8}
+    labels = ["flute", "harp"] if settings.get("labels") else []
+    run = run_of(wavenet, Codec("words", (), labels), **(sizes | settings))
+    run.model.net.output.weight.data.mul_(30)
+    return run
+
+
+MAKERS = [
+    {},
+    {"head": "16-bit", "kernel": 3},
+    {"labels": True, "guide_by": "notes", "layers": 1, "cycles": 1},
+    {"cell": "gru", "layers": 2, "labels": True},
+    {"cell": "lstm", "head": "16-bit", "guide_by": "notes", "layers": 1},
+]
+WATCHERS = [
+    {},
+    {"cell": "lstm", "pooling": "mean", "layers": 2},
+    {"pooling": "max", "size": 32},
+    {"direction": "both", "cell": "rnn"},
+    {"cell": "none", "pooling": "mean"},
+    {"cell": "middle", "pooling": "mean"},
+    {"per": "frame", "cell": "gru_after", "every": 2},
+    {"per": "frame", "direction": "both", "cell": "lstm"},
+    {"per": "frame", "cell": "none", "pooling": "mean"},
+    {"per": "frame", "cell": "none", "pooling": "mean", "direction": "both"},
+    {"per": "frame", "cell": "middle", "pooling": "mean"},
+]
 CAPTIONERS = [
     {},
     {"cell": "lstm", "attention": "general", "layers": 2, "size": 19},
@@ -227,6 +266,19 @@ def test_a_captioner_becomes_what_looks_and_a_step(settings, tmp_path):
     assert all(file.difference < 1e-5 for file in files)
 
 
+@pytest.mark.parametrize("settings", WATCHERS, ids=str)
+def test_a_net_that_watches_becomes_what_looks_and_what_goes_over_time(settings, tmp_path):
+    files = export.export(watcher(**settings), tmp_path / "made.onnx")
+    assert [Path(file.path).name for file in files] == ["made.onnx", "made.time.onnx"]
+    assert all(file.difference < 1e-5 for file in files)
+
+
+@pytest.mark.parametrize("settings", MAKERS, ids=str)
+def test_a_net_that_makes_sound_is_one_file_with_what_it_looks_back_at(settings, tmp_path):
+    (file,) = export.export(maker(**settings), tmp_path / "made.onnx")
+    assert file.difference < 1e-5
+
+
 @pytest.mark.parametrize("wider", [1, 4])
 def test_a_residual_net_looks_the_same(wider, monkeypatch, tmp_path):
     monkeypatch.setitem(resnet.SHAPES, "resnet18", resnet.Shape((1, 2, 1, 1), wider))
@@ -301,8 +353,8 @@ def test_neither_file_is_written_where_one_differs(monkeypatch, tmp_path):
 
 
 def test_a_task_without_a_graph_is_refused_with_the_reason(tmp_path):
-    run = writer()._replace(task=api.tasks.load("wavenet"))
-    with pytest.raises(UserError, match="a run of `wavenet` cannot be exported yet: a sample needs a queue"):
+    run = writer()._replace(task=api.tasks.load("embed"))
+    with pytest.raises(UserError, match="a run of `embed` cannot be exported: word vectors are a table"):
         export.export(run, tmp_path / "made.onnx")
 
 
@@ -340,6 +392,12 @@ def test_an_lstm_becomes_smaller_and_answers_nearly_the_same(tmp_path):
     assert 0 < file.int8.difference < 1 and file.int8.same > 0.5  # of fresh weights: the likeliest is hardly likelier
     about = {entry.key: json.loads(entry.value) for entry in onnx.load(tmp_path / "made.onnx").metadata_props}
     assert about.keys() == {"unrolled"} and about["unrolled"]["task"] == "language"
+
+
+def test_convolutions_become_smaller_and_norms_are_no_weights(tmp_path):
+    looks, steps = export.export(captioner(), tmp_path / "made.onnx", int8=True)
+    assert looks.int8.rounded == {"Conv": 3, "MatMul": 3} and looks.int8.left == {}
+    assert steps.int8.left == {"GRU": 1}
 
 
 # --- the command line

@@ -71,7 +71,7 @@ def test_too_little_agrees_with_nothing():
 def test_log_odds_of_a_label_are_those_of_its_probability():
     logits = numbers(5, 4)[0]
     p = logits.softmax(-1)[:, 2]
-    assert classify.log_odds(logits, 2).numpy() == pytest.approx(torch.logit(p).numpy())
+    assert influence.log_odds(logits, 2).numpy() == pytest.approx(torch.logit(p).numpy())
 
 
 def test_log_odds_of_a_tag_are_those_of_its_marginal():
@@ -97,15 +97,16 @@ def test_the_word_that_decides_a_label_is_found_both_ways(reviews):
 
 
 def test_what_follows_a_name_decides_its_tag(names):
-    found = tag.look(names, "He said , Teddy bears are on sale !", 4).decision
+    found = tag.look(names, "He said , Teddy bears are on sale !", tag.Look(word=4)).decision
     assert found.words[found.asked] == "Teddy" and found.answer == "no name"
     assert found.falls[3] < 0 < found.falls[4]  # Teddy is like a name; bears is no person's doing
-    assert tag.look(names, "He said , Teddy was a great president !", 4).decision.answer == "person (a name of one word)"
+    found = tag.look(names, "He said , Teddy was a great president !", tag.Look(word=4))
+    assert found.decision.answer == "person (a name of one word)"
 
 
 def test_the_least_certain_tag_is_explained(names):
     belief = tag.look(names, "Teddy bears are on sale !")
-    every = [tag.look(names, "Teddy bears are on sale !", n).decision.probability for n in range(1, 7)]
+    every = [tag.look(names, "Teddy bears are on sale !", tag.Look(word=n)).decision.probability for n in range(1, 7)]
     assert belief.decision.probability == min(every) and every[belief.decision.asked] == min(every)
 
 
@@ -124,7 +125,7 @@ def test_the_command_tells_numbers_and_their_correlation(reviews, names, tmp_pat
     assert cli.run(["look", str(names.folder), "Rose is on her way .", "--word", "1", "--out", str(tmp_path / "a.png")]) == 0
     assert "“Rose”: " in capsys.readouterr().err and (tmp_path / "a.png").stat().st_size > 1000
     assert cli.run(["look", str(reviews.folder), "cold", "--word", "1"]) == 2
-    assert "`--word` asks what decided a word's tag" in capsys.readouterr().err
+    assert "`--word` is for runs of `tag`; " in capsys.readouterr().err
 
 
 def test_words_are_text_and_every_sign_has_its_shape(reviews):
@@ -146,4 +147,4 @@ def test_what_cannot_be_looked_at_is_told(reviews, names):
     with pytest.raises(UserError, match="the text has 5,001 tokens; 1 to 5,000 can be looked at"):
         classify.look(reviews, "cold " * 5001)
     with pytest.raises(UserError, match="`--word 7` is none of the sentence's 6 words"):
-        tag.look(names, "Teddy bears are on sale !", 7)
+        tag.look(names, "Teddy bears are on sale !", tag.Look(word=7))

@@ -556,6 +556,45 @@ def test_options_of_writing_are_checked_in_python_too():
         language.Sample(top_k=0)
 
 
+def texts_of(run, options, net, number):
+    """Texts that are written together, each to its end."""
+    going, found = [language.Watched(run, one, net) for one in options], [[] for _ in options]
+    left = list(range(len(going)))
+    while left:
+        turns = language.write_on(run, [going[i] for i in left], number)
+        for i, (symbols, _) in zip(left, turns, strict=True):
+            found[i] += symbols
+        left = [i for i, (_, over) in zip(left, turns, strict=True) if not over]
+    return found
+
+
+OPTIONS = [
+    Sample(prompt="the ", length=30, seed=1, temperature=0.8, repetition_penalty=1.3),
+    Sample(prompt="the rat", length=11, seed=2, top_k=3),
+    Sample(length=40, seed=3, temperature=0),
+    Sample(prompt="a", length=23, seed=4, top_p=0.7, min_p=0.05),
+]
+
+
+def test_texts_written_together_are_those_written_alone_to_the_last_bit(song):
+    net = language.packed(song.model, None)
+    together = texts_of(song, OPTIONS, net, 8)
+    assert together == [texts_of(song, [one], net, 5)[0] for one in OPTIONS]
+    assert ["".join(one.text for one in symbols) for symbols in together] == [text_of(song, **vars(one)) for one in OPTIONS]
+    by_torch = texts_of(song, OPTIONS, None, 8)  # as of a cell of one's own
+    assert [[one.text for one in symbols] for symbols in by_torch] == [[one.text for one in symbols] for symbols in together]
+
+
+def test_a_text_whose_numbers_are_broken_takes_no_other_with_it(song):
+    net = language.packed(song.model, None)
+    good, bad = (language.Watched(song, one, net) for one in OPTIONS[:2])
+    bad.state[:] = np.nan
+    bad.logits[:] = np.nan
+    (symbols, over), error = language.write_on(song, [good, bad], 8)
+    assert [one.text for one in symbols] == list(text_of(song, **vars(OPTIONS[0]))[:8]) and not over
+    assert "the model's probabilities are no numbers" in error.what
+
+
 def test_a_model_of_no_numbers_does_not_write(song):
     broken = copy.deepcopy(song.model)
     with torch.no_grad():

@@ -8,7 +8,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_export import CAPTIONERS, TRANSLATORS, captioner, hearer, reader, tagger, talker, translator, writer
+from test_export import (
+    CAPTIONERS,
+    MAKERS,
+    TRANSLATORS,
+    WATCHERS,
+    captioner,
+    hearer,
+    maker,
+    reader,
+    tagger,
+    talker,
+    translator,
+    watcher,
+    writer,
+)
 
 from unrolled import backoff, ctc, detection, export, hot_words, runtime
 from unrolled.crf import CRF
@@ -20,7 +34,8 @@ from unrolled.runtime import caption as captioning
 from unrolled.runtime import speech as writing_down
 from unrolled.runtime import translate as translating
 from unrolled.runtime import trigger as triggering
-from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger
+from unrolled.runtime import wavenet as making
+from unrolled.tasks import caption, classify, language, speech, tag, translate, trigger, video, wavenet
 
 
 @pytest.fixture
@@ -306,8 +321,80 @@ def test_pixels_are_stretched_as_files_are_and_others_refused(opened, tmp_path):
     file, array = model.predict([tmp_path / "large.png", pixels])
     assert file == array
     assert model.predict([]) == []
-    with pytest.raises(UserError, match=r"a picture got float64 \(9, 9, 3\); needed is an array"):
+    with pytest.raises(UserError, match=r"a picture got float64 \(9, 9, 3\); needed is an array \(height, width, 3\) of uint8"):
         model.predict([np.zeros((9, 9, 3))])
+
+
+# --- watching
+
+
+@pytest.mark.parametrize("settings", WATCHERS, ids=str)
+def test_the_same_is_seen_in_clips_and_their_frames(opened, settings, tmp_path):
+    run, random = watcher(**settings), np.random.default_rng(1)
+    clips = random.integers(0, 256, (3, 9, 20, 20, 3), np.uint8) // np.array([1, 2, 4], np.uint8)[:, None, None, None, None]
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for path, clip in zip(paths, clips, strict=True):
+        Image.fromarray(np.concatenate(list(clip), 1)).save(path)  # a strip
+    model = opened(run)
+    for each in (False, True):
+        if each and not model.streams:
+            for ask in (lambda: model.predict(paths, each=True), model.stream):
+                with pytest.raises(UserError, match="this net answers to whole clips alone, not frame by frame"):
+                    ask()
+            continue
+        wanted = video.predict(run, [video.opened(run, path) for path in paths], video.Predict(each=each))
+        for asked in (paths, clips):
+            found = model.predict(list(asked), each=each)
+            for one, other in zip(found, wanted, strict=True):
+                assert one.label == other.label and one.probabilities == close(other.probabilities)
+                assert [strip(frame) for frame in one.frames or ()] == [strip(frame) for frame in other.frames or ()]
+                assert [f["probability"] for f in one.frames or ()] == close([f["probability"] for f in other.frames or ()])
+
+
+def close(values):
+    return values and pytest.approx(values, abs=1e-6)
+
+
+def strip(frame: dict) -> dict:
+    return {name: value for name, value in frame.items() if name != "probability"}
+
+
+def test_a_stream_of_frames_begins_anew(opened):
+    model, random = opened(watcher(pooling="mean")), np.random.default_rng(1)
+    stream, frames = model.stream(), random.integers(0, 256, (5, 16, 16, 3), np.uint8)
+    first = [stream.push(frame) for frame in frames]
+    stream.reset()
+    assert [stream.push(frame) for frame in frames] == first and first[0] != first[1]
+    assert first[-1] == pytest.approx(model.predict([frames])[0].probabilities, abs=1e-6)
+    with pytest.raises(UserError, match=r"a clip got the shape \(16, 16, 3\); needed are pixels \(frames, height, width, 3\)"):
+        model.predict([frames[0]])
+
+
+# --- making sound
+
+
+@pytest.mark.parametrize("settings", MAKERS, ids=str)
+def test_the_same_sound_is_made(opened, settings, tmp_path):
+    run, prompt = maker(**settings), noise(0.05, 4000)
+    (tmp_path / "notes.tsv").write_text("0\t0.02\t60\n0.03\t1\t64\n")
+    led = {"label": "harp"} if settings.get("labels") else {}
+    led |= {"guide": str(tmp_path / "notes.tsv")} if "guide_by" in settings else {}
+    model = opened(run)
+    for options in ({"seed": 3}, {"seed": 4, "streams": 2, "temperature": 0.7, "top_p": 0.8}, {"temperature": 0.0}):
+        given = led | options | {"seconds": 0.08}
+        wanted = wavenet.generate(run, wavenet.Sample(**given), prompt)
+        found = model.sample(making.Sample(**given), (prompt, 4000))
+        assert found.shape == wanted.shape == (options.get("streams", 1), 520)
+        assert np.abs(found - wanted).max() < 1e-4
+        assert len(np.unique(found[:, 200:])) > 9 or options == {"temperature": 0.0}
+    first = [next(stream) for stream in [model.stream(making.Sample(**given), (prompt, 4000))]]
+    assert first[0][0] == found[0, 200]
+    if led:
+        with pytest.raises(UserError, match=r"this run (makes sound for a label|is led by notes)"):
+            model.sample(making.Sample())
+    else:
+        with pytest.raises(UserError, match="this run was trained without a guide"):
+            model.sample(making.Sample(guide="notes.tsv"))
 
 
 # --- what is needed
@@ -321,18 +408,21 @@ began = time.process_time()  # of this process alone, however busy the machine i
 from unrolled import runtime
 print(time.process_time() - began)
 model = runtime.load(sys.argv[1])
-if hasattr(model, "sample"):
+if hasattr(model, "levels"):
+    print(model.sample(runtime.wavenet.Sample(seconds=0.01, seed=1)).sum())
+elif hasattr(model, "sample"):
     print(repr(model.sample(runtime.Sample(temperature=0, length=20))[0]))
 else:
     tone, grey = (numpy.sin(numpy.arange(8000.0)), 8000), numpy.full((20, 20, 3), 99, numpy.uint8)
+    grey = grey[None] if hasattr(model, "over") else grey
     print(model.predict([tone if hasattr(model, "rate") else grey if hasattr(model, "size") else "he said"]))
 """
 
 
 @pytest.mark.parametrize(
     "run",
-    [writer(), reader(), tagger(), translator(), hearer(), None, captioner()],
-    ids=["language", "classify", "tag", "translate", "trigger", "speech", "caption"],
+    [writer(), reader(), tagger(), translator(), hearer(), None, captioner(), watcher(), maker()],
+    ids=["language", "classify", "tag", "translate", "trigger", "speech", "caption", "video", "wavenet"],
 )
 def test_neither_torch_nor_numba_is_needed(run, tmp_path):
     run = run or talker(tmp_path)
@@ -344,10 +434,13 @@ def test_neither_torch_nor_numba_is_needed(run, tmp_path):
     seconds, answer = done.stdout.splitlines()
     assert float(seconds) < 0.5
     model = runtime.load(tmp_path / "made.onnx")
-    if hasattr(model, "sample"):
+    if hasattr(model, "levels"):
+        assert answer == str(model.sample(making.Sample(seconds=0.01, seed=1)).sum())
+    elif hasattr(model, "sample"):
         assert answer == repr(model.sample(Sample(temperature=0, length=20))[0])
     else:
         tone, grey = (np.sin(np.arange(8000.0)), 8000), np.full((20, 20, 3), 99, np.uint8)
+        grey = grey[None] if hasattr(model, "over") else grey
         asked = tone if hasattr(model, "rate") else grey if hasattr(model, "size") else "he said"
         assert answer == str(model.predict([asked]))
 

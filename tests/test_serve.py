@@ -300,6 +300,34 @@ def test_a_stream_ends_when_it_is_asked_to(reader):
     assert "text" in json.loads(first) and len(until_done) < 4096
 
 
+def test_texts_that_are_streamed_side_by_side_are_multiplied_together_and_stay_themselves(texts):
+    run, sizes = texts["language"], []
+    asked = [{"prompt": "the ", "length": 40 + 9 * i, "seed": i, "temperature": 0.5 + i / 8} for i in range(4)]
+
+    def counted(run, going, number):
+        sizes.append(len(going))
+        time.sleep(0.01)  # the others are here by then
+        return run.task.write_on(run, going, number)
+
+    page = SimpleNamespace(**vars(run.task))
+    page.write_on = lambda _, going, number: counted(run, going, number)
+    found = [None] * len(asked)
+
+    def follow(caller, i):
+        with caller.stream("/book/stream") as socket:
+            socket.send(json.dumps(asked[i]))
+            found[i] = "".join(one["text"] for one in received(socket))
+
+    with serving({"book": run._replace(task=page)}) as caller:
+        threads = [threading.Thread(target=follow, args=(caller, i)) for i in range(len(asked))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert found == ["".join(run.task.sample(run, run.task.Sample(**one))) for one in asked]
+    assert max(sizes) > 1
+
+
 def test_a_sound_is_streamed_as_it_is_made_whole(seer, media):
     run = media["wavenet"]
     with seer.stream("/wavenet/stream") as socket:
@@ -810,7 +838,7 @@ def test_told_to_end_it_finishes_what_it_was_asked_and_exits_0(texts, number):
         began = time.monotonic()
         child.send_signal(number)
         assert child.wait(PATIENCE) == 0
-        assert time.monotonic() - began < 15  # 5 are promised; a machine that is busy with other tests is given more
+        assert time.monotonic() - began < 5
         thread.join(PATIENCE)
         assert [(answer.status, len(answer.data["texts"])) for answer in found] == [(200, 2)]
         assert {json.loads(line)["event"] for line in child.stderr.read().splitlines()} == {"ready", "request", "ended"}

@@ -63,7 +63,7 @@ def test_only_a_net_that_reads_both_ways_knows_the_future(both, forward):
 
 def test_what_the_future_adds_is_shown(both, capsys):
     assert cli.run(["look", str(both.folder), "He said", "--unit", "1"]) == 2
-    assert "`--unit` colours a text by a unit of a language model" in capsys.readouterr().err
+    assert "`--unit` is for runs of `language`; " in capsys.readouterr().err
     assert cli.run(["look", str(both.folder), "He said, Teddy bears are on sale!", "--json"]) == 0
     teddy = [json.loads(line) for line in capsys.readouterr().out.splitlines()][3]
     assert teddy["word"] == "Teddy" and teddy["forward_only"] > 5 * teddy["one_word_later"] > 0 and teddy["both_ways"] < 0.05

@@ -486,10 +486,12 @@ def test_what_is_measured_is_what_predict_writes(tmp_path):
     assert found["chrf"] == overlap.scores(answers, [target for _, target in texts]).chrf
 
 
-def test_look_takes_a_sentence_and_no_file(dates, tmp_path, capsys):
+def test_look_reads_a_sentence_from_a_file(dates, tmp_path, capsys):
     (tmp_path / "some.txt").write_text("9 May 1999\n")
-    assert cli.run(["look", str(dates.folder), f"@{tmp_path / 'some.txt'}"]) == 2
-    assert "is a file; `look` takes one sentence" in capsys.readouterr().err
+    assert cli.run(["look", str(dates.folder), f"@{tmp_path / 'some.txt'}", "--json"]) == 0
+    told = capsys.readouterr().out
+    assert cli.run(["look", str(dates.folder), "9 May 1999", "--json"]) == 0
+    assert capsys.readouterr().out == told
 
 
 def test_an_evaluation_costs_what_was_reckoned(tmp_path, monkeypatch):

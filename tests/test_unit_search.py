@@ -102,7 +102,7 @@ def test_what_cannot_be_looked_at_is_told(run, capsys):
     with pytest.raises(UserError, match="the text has 0 symbols; 1 to 20,000"):
         language.look(run, "")
     with pytest.raises(UserError, match="`--unit 24` is none of the 24 units"):
-        language.look(run, "abc", 24)
+        language.look(run, "abc", language.Look(unit=24))
 
 
 def test_a_unit_that_follows_nothing_beyond_chance_is_not_said_to(run):

@@ -402,3 +402,57 @@ def test_a_run_goes_on_from_another_with_more_labels(run, clips, tmp_path):
     found = api.train("video", data, out=tmp_path / "run", start_from=run.folder, label="way", steps=1, evaluations=1, quiet=True)
     assert found.codec.labels == ["brighter", "darker", "dimmer"] and found.config.features == 64
     assert dataclasses.replace(found.config, frames=4).hidden == 32
+
+
+# --- looking
+
+
+def test_what_is_believed_as_frames_come_ends_with_the_answer(run, clips):
+    path = clips / "clips" / "3.png"
+    found, (answer,) = video.look(run, str(path)), video.predict(run, [video.opened(run, path)], video.Predict(each=True))
+    assert (found.answer, found.asked) == (answer.label, None) and found.probability == pytest.approx(answer.probability)
+    assert found.shares[-1] == pytest.approx(list(answer.probabilities.values()), abs=1e-5)
+    assert found.shares.max(1) == pytest.approx([each["probability"] for each in answer.frames], abs=1e-5)
+    assert found.numbers.tolist() == [each["frame"] for each in answer.frames]
+
+
+def test_the_frame_that_is_bright_itself_moved_its_label(run_of_frames, marked):
+    found = video.look(run_of_frames, str(marked / "0.png"))
+    bright = found.frames.mean((1, 2, 3)) > 100
+    at = int(np.flatnonzero(bright)[0])
+    asked = video.look(run_of_frames, str(marked / "0.png"), video.Look(frame=at))
+    assert asked.asked == at and asked.answer == "bright" and int(asked.falls.argmax()) == at
+    assert np.abs(asked.falls[at + 1 :]).max(initial=0) < 1e-5  # read forward, what comes later moves nothing
+    assert found.asked == found.shares.max(1).argmin()
+
+
+def test_of_a_net_that_sees_one_frame_the_others_move_nothing(clips, tmp_path):
+    data = [clips / "clips", clips / "labels.tsv"]
+    made = api.train("video", data, label="way", out=tmp_path / "run", steps=2, cell="middle", evaluations=1, quiet=True, **SMALL)
+    found = video.look(made, str(clips / "clips" / "3.png"))
+    others = np.arange(len(found.falls)) != len(found.falls) // 2
+    assert np.abs(found.falls[others]).max() < 1e-6 < np.abs(found.falls[~others]).max()
+    assert np.abs(found.slopes[others]).max() < 1e-6 < np.abs(found.slopes[~others]).max()
+
+
+def test_a_look_at_a_clip_is_written_as_page_picture_and_arrays(run, run_of_frames, clips, marked, tmp_path, capsys):
+    path = str(clips / "clips" / "3.png")
+    for name, begins in (("a.html", b"<!doctype"), ("a.png", b"\x89PNG"), ("a.svg", b"<?xml")):
+        assert cli.run(["look", str(run.folder), path, "--out", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).read_bytes().startswith(begins)
+    said = capsys.readouterr()
+    assert "gradient_times_input" in said.out and "correlation of gradient × input with occlusion" in said.err
+    page, found = (tmp_path / "a.html").read_text(), video.look(run, path)
+    assert page.count("<figure") == len(found.frames) == page.count("data:image/png") and "default-src 'none'" in page
+    assert cli.run(["look", str(run_of_frames.folder), str(marked / "0.png"), "--json", "--frame", "5"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["asked"] == 5 and np.array(told["probabilities"]).shape == (12, 2) and len(told["occlusion"]) == 12
+    assert told["probability"] == pytest.approx(max(told["probabilities"][5]), abs=1e-4)
+
+
+def test_a_clip_that_cannot_be_looked_at_is_told(run_of_frames, marked, tmp_path):
+    with pytest.raises(UserError, match="`--frame 99` is none of the frames that are read"):
+        video.look(run_of_frames, str(marked / "0.png"), video.Look(frame=99))
+    long = strip(tmp_path / "long.png", lights([30] * 70))
+    with pytest.raises(UserError, match="` has 70 frames that are read; 64 fit on a page"):
+        video.look(run_of_frames, str(long))

@@ -118,6 +118,8 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
     about = folders.read_config(folder)
     data = run.task.reopen(run.codec, about["data"], folder / "tokens")
     settings = run.task.settings(run.config, data)
+    if hasattr(run.task, "equip"):
+        run.task.equip(run.config, data, run.model, begins=False)
     limit = about["evaluate"]["while_training"]
 
     def evaluate(model: torch.nn.Module) -> dict[str, float]:
@@ -192,6 +194,8 @@ def _prepare(
             progress.say(line)
         floors = page.baselines(config, data)
         _say_floors(floors, progress)
+        if hasattr(page, "equip"):
+            page.equip(config, data, model, begins=True)
         config, evaluation = _schedule(page, config, data, model, began, progress)
         config = page.settle(config, data) if hasattr(page, "settle") else config
         shutil.rmtree(staging / "tokens" / "spool", ignore_errors=True)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import json
 import os
@@ -27,7 +29,10 @@ BEGAN = time.monotonic()  # `--minutes` counts from here
 
 def main() -> None:
     """Run the command line; a mistake becomes one message and an exit code, never a traceback."""
-    sys.exit(run(sys.argv[1:]))
+    gc.set_threshold(100_000)  # torch brings half a million objects that stay: to search them again and again takes a tenth
+    code = run(sys.argv[1:])
+    gc.freeze()  # nor are they searched at the end
+    sys.exit(code)
 
 
 class ReaderLeft(Exception):
@@ -217,20 +222,60 @@ class Spread(click.Command):
         return super().parse_args(context, spread)
 
 
-def sample() -> click.Command:
-    pages = _pages_with("Sample")
+class OfRun(click.Command):
+    """A verb with the flags of its run's task; of all tasks, where the arguments name no run or that one has not the flag.
 
+    kind  the dataclass of a page that the flags are made from; they stand before the last of the params
+    """
+
+    def __init__(self, name: str, kind: str, **rest: Any):
+        super().__init__(name, **rest)
+        self.kind = kind
+
+    def get_params(self, context: click.Context) -> list[click.Parameter]:
+        if "flags" not in context.meta:
+            context.meta["flags"] = _flags_of(_pages_with(self.kind), self.kind)
+        *before, last, help = super().get_params(context)
+        return [*before, *context.meta["flags"], last, help]
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        named = _page_named(arguments)
+        if named:
+            with contextlib.suppress(click.NoSuchOption):
+                return self._parsed(context, list(arguments), named)
+        return self._parsed(context, arguments, _pages_with(self.kind))
+
+    def _parsed(self, context: click.Context, arguments: list[str], pages: dict[str, Any]) -> list[str]:
+        context.meta["flags"] = _flags_of(pages, self.kind)
+        left = super().parse_args(context, arguments)
+        _check(pages, self.kind, given(context.params))
+        return left
+
+
+def _page_named(arguments: list[str]) -> dict[str, Any]:
+    """The page of the first run that is named, so that no other need be imported."""
+    from . import tasks
+
+    for folder in arguments:
+        if os.path.isfile(os.path.join(folder, "config.json")):
+            from .run import read_config
+
+            task = read_config(Path(folder))["task"]
+            return {task: tasks.load(task)}
+    return {}
+
+
+def sample() -> click.Command:
     def go(run: str, as_json: bool, **values: Any) -> None:
         from . import api
 
-        _check(pages, "Sample", given(values))
-        model = _of_task(tuple(pages), api.load(run))
-        options = _options_of(model, "Sample", pages, given(values))
+        model = _able(api.load(run), "Sample")
+        options = _options_of(model, "Sample", given(values))
         (_make if hasattr(model.task, "compose") else _write)(model, options, as_json)
 
-    params = [_run_argument(), *_flags_of(pages, "Sample"), _json_flag()]
+    params = [_run_argument(), _json_flag()]
     help = "Let a run make something new: of a language, text, as a stream; of a wavenet, sound."
-    return click.Command("sample", callback=go, params=params, help=help)
+    return OfRun("sample", "Sample", callback=go, params=params, help=help)
 
 
 def _write(model: Any, options: Any, as_json: bool) -> None:
@@ -273,6 +318,11 @@ def _of_task(tasks: tuple[str, ...], run: Any) -> Any:
     return run
 
 
+def _able(run: Any, name: str) -> Any:
+    """The run, whose page must have what a verb needs."""
+    return run if hasattr(run.task, name) else _of_task(tuple(_pages_with(name)), run)
+
+
 # The verbs that not every run takes, and what the page of one that does has.
 ANSWERING = {
     "predict": "Predict", "evaluate": "Evaluate", "sample": "Sample", "score": "Score", "look": "look", "listen": "Listen",
@@ -299,13 +349,11 @@ def _warn_unseen(run: Any, text: str) -> None:
 
 
 def score() -> click.Command:
-    pages = _pages_with("Score")
-
     def go(run: str, file: tuple[str, ...], as_json: bool, **values: Any) -> None:
         from . import api
 
-        model = _of_task(tuple(pages), api.load(run))
-        options = _options_of(model, "Score", pages, given(values))
+        model = _able(api.load(run), "Score")
+        options = _options_of(model, "Score", given(values))
         with tempfile.TemporaryDirectory() as spool:
             to_score = model.task.read_to_score(model, list(file), Path(spool))
         began = time.monotonic()
@@ -321,24 +369,21 @@ def score() -> click.Command:
     params = [
         _run_argument(),
         click.Argument(["file"], nargs=-1, required=True, metavar="FILE…"),
-        *_flags_of(pages, "Score"),
         _json_flag("print the surprise of every symbol (of a translator: of every pair), then the measures"),
     ]
     help = "How surprised a run is by a text, or a translator by others' translations: nats, bits per character, perplexity."
-    return click.Command("score", callback=go, params=params, help=help)
+    return OfRun("score", "Score", callback=go, params=params, help=help)
 
 
 AT_ONCE = 256  # texts answered together
 
 
 def predict() -> click.Command:
-    pages = _pages_with("Predict")
-
     def go(run: str, input: tuple[str, ...], as_json: bool, **values: Any) -> None:
         from . import api
 
-        model = _of_task(tuple(pages), api.load(run))
-        options = _options_of(model, "Predict", pages, given(values))
+        model = _able(api.load(run), "Predict")
+        options = _options_of(model, "Predict", given(values))
         model = _with_others(model, options)
         coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         with tempfile.TemporaryDirectory() as spool:
@@ -361,11 +406,10 @@ def predict() -> click.Command:
     params = [
         _run_argument(),
         click.Argument(["input"], nargs=-1, required=True, metavar="TEXT|@FILE|-…"),
-        *_flags_of(pages, "Predict"),
         _json_flag(),
     ]
     help = "Answer texts: as they stand, from files (@reviews.csv), or from standard input (-), a line each."
-    return click.Command("predict", callback=go, params=params, help=help)
+    return OfRun("predict", "Predict", callback=go, params=params, help=help)
 
 
 def _items(run: Any, inputs: tuple[str, ...], options: Any, spool: Path) -> Iterator[tuple[str | None, Any]]:
@@ -421,13 +465,18 @@ def _of_file(where: str | None, shown: str) -> str:
 
 def _flags_of(pages: dict[str, Any], kind: str) -> list[click.Option]:
     """One flag for each option that a page's dataclass of this name has; where it means different things, with all of them."""
-    from .config import options
-
     meanings: dict[str, dict[str, Any]] = {}
     for task, page in pages.items():
-        for o in options(getattr(page, kind)):
-            meanings.setdefault(o.name, {})[task] = o
+        for name, o in _options_in(page, kind).items():
+            meanings.setdefault(name, {})[task] = o
     return [_flag(_of_several(theirs)) for theirs in meanings.values()]
+
+
+def _options_in(page: Any, kind: str) -> dict[str, Any]:
+    """The options of a page's dataclass of this name, if it has one."""
+    from .config import options
+
+    return {o.name: o for o in options(getattr(page, kind))} if hasattr(page, kind) else {}
 
 
 def _of_several(theirs: dict[str, Any]) -> Any:
@@ -440,41 +489,39 @@ def _of_several(theirs: dict[str, Any]) -> Any:
 
 def _check(pages: dict[str, Any], kind: str, values: dict[str, Any]) -> None:
     """What no task takes is told before a run is read."""
-    from .config import build, options
+    from .config import build
 
     for name, value in values.items():
         refused = []
-        having = [page for page in pages.values() if any(o.name == name for o in options(getattr(page, kind)))]
+        having = [page for page in pages.values() if name in _options_in(page, kind)]
         for page in having:
             try:
                 build(getattr(page, kind), {name: value})
             except UserError as error:
                 refused.append(error)
-        if len(refused) == len(having):
+        if refused and len(refused) == len(having):
             raise refused[0]
 
 
-def _options_of(run: Any, kind: str, pages: dict[str, Any], values: dict[str, Any]) -> Any:
-    """The options of the run's task; a flag that is another task's is a UserError."""
-    from .config import build, options
+def _options_of(run: Any, kind: str, values: dict[str, Any]) -> Any:
+    """The options of the run's task, None where it has none; a flag that is another task's is a UserError."""
+    from .config import build
 
-    theirs = {task: {o.name: o for o in options(getattr(page, kind))} for task, page in pages.items()}
-    task = _task_of(run)
+    task, theirs = _task_of(run), _options_in(run.task, kind)
     for name in values:
-        if name not in theirs[task]:
-            owner, flag = next((owner, known[name].flag) for owner, known in theirs.items() if name in known)
+        if name not in theirs:
+            having = {owner: _options_in(page, kind) for owner, page in _pages_with(kind).items()}
+            owner, flag = next((owner, known[name].flag) for owner, known in having.items() if name in known)
             raise UserError(f"`{flag}` is for runs of `{owner}`; `{run.folder}` is a run of `{task}`", fix=f"leave `{flag}` out")
-    return build(getattr(run.task, kind), values)
+    return build(getattr(run.task, kind), values) if theirs else None
 
 
 def evaluate() -> click.Command:
-    pages = _pages_with("Evaluate")
-
     def go(run: str, data: tuple[str, ...], as_json: bool, **values: Any) -> None:
         from . import api
 
-        model = _of_task(tuple(pages), api.load(run))
-        options = _options_of(model, "Evaluate", pages, given(values))
+        model = _able(api.load(run), "Evaluate")
+        options = _options_of(model, "Evaluate", given(values))
         if not data and getattr(model.task, "NEEDS_DATA", True):
             raise UserError("there is no data to evaluate on", fix=f"unrolled evaluate {run} DATA…")
         model = _with_others(model, options)
@@ -486,19 +533,17 @@ def evaluate() -> click.Command:
         _sections({title: rows for title, rows in found.items() if rows})
 
     data = click.Argument(["data"], nargs=-1, metavar="DATA…")
-    params = [_run_argument(), data, *_flags_of(pages, "Evaluate"), _json_flag()]
+    params = [_run_argument(), data, _json_flag()]
     help = "How well a run does on other data: measures with 95 % intervals, each label's, and what is taken for what."
-    return click.Command("evaluate", callback=go, params=params, help=help)
+    return OfRun("evaluate", "Evaluate", callback=go, params=params, help=help)
 
 
 def listen() -> click.Command:
-    pages = _pages_with("Listen")
-
     def go(run: str, sound: str, as_json: bool, **values: Any) -> None:
         from . import api
 
-        model = _of_task(tuple(pages), api.load(run))
-        options = _options_of(model, "Listen", pages, given(values))
+        model = _able(api.load(run), "Listen")
+        options = _options_of(model, "Listen", given(values))
         model = _with_others(model, options)
         for event in model.task.listen(model, sound, options):
             told = getattr(model.task, "told", lambda event: "  ".join(str(tables.number(value)) for value in event.values()))
@@ -508,11 +553,10 @@ def listen() -> click.Command:
     params = [
         _run_argument(),
         click.Argument(["sound"], metavar="FILE|-|mic"),
-        *_flags_of(pages, "Listen"),
         _json_flag(),
     ]
     help = "Listen for a run's word: in a file, in raw sound through standard input (-), at the microphone (mic)."
-    return click.Command("listen", callback=go, params=params, help=help)
+    return OfRun("listen", "Listen", callback=go, params=params, help=help)
 
 
 def record() -> click.Command:
@@ -543,30 +587,17 @@ def _until_interrupted(blocks: Iterator[Any]) -> Iterator[Any]:
 
 
 def look() -> click.Command:
-    def go(run: str, text: str, unit: int | None, word: int | None, out: str | None, as_json: bool) -> None:
+    def go(run: str, input: str, out: str | None, as_json: bool, **values: Any) -> None:
         from . import api
         from .run import write_bytes
 
-        model = _of_task(tuple(_pages_with("look")), api.load(run))
-        units = getattr(model.task, "UNITS", False)
-        if unit is not None and not units:
-            raise UserError(f"`--unit` colours a text by a unit of a language model; `{run}` is none", fix="leave it out")
-        if word is not None and not getattr(model.task, "WORDS", False):
-            raise UserError(f"`--word` asks what decided a word's tag; `{run}` is no tagger", fix="leave it out")
-        asked = {name: value for name, value in (("unit", unit), ("word", word)) if value is not None}
+        model = _able(api.load(run), "look")
+        options = _options_of(model, "Look", given(values))
         view, path = model.task.VIEW, Path(out) if out else model.folder / "look.html"
         if path.suffix.lower() not in view.ENDINGS:
-            allowed = " or ".join(view.ENDINGS)
-            raise UserError(
-                f"`--out {path}` does not say what to write; of this run it may end in {allowed}", fix="--out look.html"
-            )
-        if text.startswith("@") and os.path.exists(text[1:]):
-            if not units:
-                raise UserError(f"`{text}` is a file; `look` takes one sentence", fix="put the sentence in quotation marks")
-            from .data.text import characters
-
-            text = "".join(characters(Path(text[1:]), model.config.encoding))
-        found = model.task.look(model, text, **asked)
+            said = f"`--out {path}` does not say what to write; of this run it may end in {' or '.join(view.ENDINGS)}"
+            raise UserError(said, fix="--out look.html")
+        found = model.task.look(model, _text_of(model, input), *(() if options is None else (options,)))
         write_bytes(path, view.ENDINGS[path.suffix.lower()](found))
         _records(view.whole(found) if as_json else view.table(found), as_json)
         if hasattr(view, "remark"):
@@ -575,18 +606,25 @@ def look() -> click.Command:
 
     params = [
         _run_argument(),
-        click.Argument(["text"], metavar="TEXT|@FILE|SOUND"),
-        click.Option(["--unit"], type=int, help="of a language model: the unit shown, counted through all layers  [the best]"),
-        click.Option(["--word"], type=int, help="of a tagger: the word, from 1, whose tag is explained  [the least certain]"),
+        click.Argument(["input"], metavar="TEXT|@FILE|SOUND|PICTURE|CLIP"),
         click.Option(["--out"], metavar="FILE", help="a .html; of most also .png or .svg  [look.html in the run's folder]"),
         _json_flag(),
     ]
     help = (
-        "Look inside: what a tagger believes of each word as the sentence goes on, which words moved a label or a tag, "
-        "where a translator looks as it writes, what "
-        "is heard second by second in a sound file."
+        "Look inside: what a language model's units follow, what a tagger believes of each word as the sentence goes on, which "
+        "words moved a label or a tag, where a translator or a captioner looks as it writes, what is heard second by second in "
+        "a sound, which samples the next one rests on, which frames of a clip decided."
     )
-    return click.Command("look", callback=go, params=params, help=help)
+    return OfRun("look", "Look", callback=go, params=params, help=help)
+
+
+def _text_of(run: Any, input: str) -> str:
+    """What is looked at: of a text's task what an @file holds."""
+    if _takes_files(run) or not (input.startswith("@") and os.path.isfile(input[1:])):
+        return input
+    from .data.text import characters
+
+    return "".join(characters(Path(input[1:]), run.config.encoding))
 
 
 def graph() -> click.Command:
@@ -594,7 +632,7 @@ def graph() -> click.Command:
         from . import api, unrolling
         from .run import write_bytes
 
-        model = _of_task(tuple(_pages_with("picture")), api.load(run))
+        model = _able(api.load(run), "picture")
         path = Path(out) if out else model.folder / "graph.svg"
         if path.suffix.lower() != ".svg":
             raise UserError(f"`--out {path}` does not say what to write; a graph may end in .svg", fix="--out graph.svg")
@@ -651,7 +689,7 @@ def _compare_cells(values: dict[str, Any], folder: Path | None, as_json: bool) -
 def _diagnose_run(run: str, names: list[str], folder: Path | None, as_json: bool) -> None:
     from . import api, diagnosis, diagnosis_page
 
-    model = _of_task(tuple(_pages_with("training_batch")), api.load(run))
+    model = _able(api.load(run), "training_batch")
     with tempfile.TemporaryDirectory() as spool:
         batch = model.task.training_batch(model, names or diagnosis.own_data(model), Path(spool))
     found = diagnosis.diagnose(model, batch)
@@ -714,7 +752,7 @@ def _on_data(names: tuple[str, ...], data: list[str]) -> list[dict[str, Any]]:
 
     if len(names) < 2:
         raise UserError(f"`compare` got {len(names)} run; it takes two or more")
-    runs = [_of_task(tuple(_pages_with("compared")), api.load(name)) for name in names]
+    runs = [_able(api.load(name), "compared") for name in names]
     with tempfile.TemporaryDirectory() as spool:
         part = runs[0].task.part(runs[0], data, Path(spool))
     return runs[0].task.compared(runs, part.texts)

@@ -65,13 +65,23 @@ class WaveNet(nn.Module):
         """x (B, T), or vectors (B, T, R), condition (B, T or 1, C) -> (B, T, outputs); output t rests on x up to t. Before the
         first sample: zeros.
         """
-        return self._read(x, condition, self.start(len(x)))[0]
+        return self._read(self.vectors(x), condition, self.start(len(x)))[0]
+
+    def vectors(self, x: Tensor) -> Tensor:
+        """Of each sample (B, T) -> (B, T, R); what are vectors stay as they are."""
+        if self.levels is None:
+            return x
+        return self.input(x) if self.levels else self.input(x.unsqueeze(-1))
 
     def whole(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The outputs that rest on a whole field: forward()'s from field - 1 on (B, T - field + 1, outputs), for about half the
         time where T is twice the field: a layer computes only what those above look at.
         """
-        return self._read(x, condition, None)[0]
+        return self.after(self.vectors(x), condition)
+
+    def after(self, vectors: Tensor, condition: Tensor | None = None) -> Tensor:
+        """whole()'s outputs, of samples' vectors (B, T, R)."""
+        return self._read(vectors, condition, None)[0]
 
     def start(self, batch: int) -> State:
         """What each layer remembers before the first sample: its last inputs (B, (kernel - 1)·d, R), the oldest first."""
@@ -79,12 +89,10 @@ class WaveNet(nn.Module):
 
     def step(self, x: Tensor, state: State, condition: Tensor | None = None) -> tuple[Tensor, State]:
         """x (B,) or (B, R), condition (B, C) -> (B, outputs), the next state."""
-        out, state = self._read(x.unsqueeze(1), None if condition is None else condition.unsqueeze(1), state)
+        out, state = self._read(self.vectors(x.unsqueeze(1)), None if condition is None else condition.unsqueeze(1), state)
         return out.squeeze(1), state
 
     def _read(self, x: Tensor, condition: Tensor | None, state: State | None) -> tuple[Tensor, State]:
-        if self.levels is not None:
-            x = self.input(x) if self.levels else self.input(x.unsqueeze(-1))  # (B, T, R)
         length = x.shape[1] - (self.field - 1 if state is None else 0)
         after, total = [], torch.zeros((), device=x.device)
         for layer, d in enumerate(self.dilations):

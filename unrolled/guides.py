@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .data import marks, sound
 from .data.samples import EVERY
@@ -22,15 +21,20 @@ def frames(seconds: float) -> int:
     return int(np.ceil(round(seconds / EVERY, 6)))
 
 
+def ears(hertz: int) -> LogMel:
+    """What makes that spectrogram."""
+    return LogMel(hertz, bands=BANDS, high=min(7600.0, 0.475 * hertz))
+
+
 def logmel(samples: np.ndarray, hertz: int) -> np.ndarray:
     """The log-mel spectrogram (frames, 40) of samples (N,): frame f is centred on the f-th hundredth of a second."""
-    heard = LogMel(hertz, bands=BANDS, high=min(7600.0, 0.475 * hertz))
+    heard = ears(hertz)
     number = -(-len(samples) // heard.hop_samples)
     before = (heard.window_samples - heard.hop_samples) // 2
     padded = np.zeros((number - 1) * heard.hop_samples + heard.window_samples, np.float32)
     fits = samples[: len(padded) - before]
     padded[before : before + len(fits)] = fits
-    return ((heard(torch.from_numpy(padded)).numpy() - MIDDLE) / HALF).astype(np.float32)
+    return ((heard.of_array(padded) - MIDDLE) / HALF).astype(np.float32)
 
 
 def notes(path: Path, number: int) -> np.ndarray:

@@ -20,11 +20,25 @@ Score = Callable[[Tensor], Tensor]  # inputs (N, T, E) -> a score of each row (N
 AT_ONCE = 1 << 14  # inputs read together
 
 
+def log_odds(logits: Tensor, label: int) -> Tensor:
+    """ln p / (1 - p) of a label (N,), of logits (N, K)."""
+    others = logits.masked_fill(torch.arange(logits.shape[1], device=logits.device) == label, -torch.inf)
+    return logits[:, label] - others.logsumexp(-1)
+
+
 def gradient_times_input(score: Score, x: Tensor, nothing: Tensor) -> np.ndarray:
     """Each step's part (T,) in the score of x (T, E), by its slope there; nothing (T, E) or (E,) says nothing."""
     x = x.detach().requires_grad_()
     (slope,) = torch.autograd.grad(score(x.unsqueeze(0)).sum(), x)
     return (slope * (x - nothing).detach()).sum(-1).cpu().numpy()
+
+
+def by_distance(score: Score, x: Tensor) -> np.ndarray:
+    """How strongly scores listen to each step: the mean length of their slopes at x (N, T, E), the last step first (T,)."""
+    x = x.detach()
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(score(x.requires_grad_()).sum(), x)
+    return slope.norm(dim=-1).mean(0).flip(0).cpu().numpy()
 
 
 @torch.no_grad()

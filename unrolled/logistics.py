@@ -34,6 +34,13 @@ def log_likelihood(outputs: Tensor, x: Tensor) -> Tensor:
     return torch.logsumexp(F.log_softmax(logits, dim=-1) + each, dim=-1)
 
 
+def shares(outputs: Tensor, edges: Tensor) -> Tensor:
+    """How probable a sample is between each two of K + 1 ascending edges, under outputs (…, 3·M) -> (…, K)."""
+    logits, means, log_scales = outputs.double().unsqueeze(-1).chunk(3, dim=-2)  # (…, M, 1)
+    below = torch.sigmoid((edges - means) * torch.exp(-log_scales))
+    return (F.softmax(logits, dim=-2) * below.diff(dim=-1)).sum(-2)
+
+
 def sample(outputs: Tensor, uniforms: Tensor, temperature: float = 1.0, top_p: float = 1.0) -> Tensor:
     """Samples of 16 bits from outputs (…, 3·M) and uniform numbers (…, 2): the first finds the logistic, the second the place.
 

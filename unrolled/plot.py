@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib import font_manager, rc_context
+from matplotlib import colormaps, font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import withStroke
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import Affine2D
 
 # Paul Tol's "muted" scheme: nine colours that differ for every kind of colour vision. A tenth group has the first colour in
 # another shape.
@@ -31,6 +34,7 @@ FONTS = (
 DOTS = 150  # an inch
 LEGEND = 32  # letters of a name that fit beside the map
 HEAT = LinearSegmentedColormap.from_list("heat", ("#f3f4f8", "#8a9ccf", "#332288"))
+PALE = colormaps["PuOr_r"]
 CELL, LABEL = (0.17, 0.32), 24  # inches of a cell's side, of many and of few; letters of a symbol shown beside them
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top in dots
@@ -115,6 +119,51 @@ def gaze(picture: np.ndarray, words: Sequence[str], weights: np.ndarray, gates: 
     return figure
 
 
+def strip(
+    frames: np.ndarray, numbers: np.ndarray, curves: dict[str, np.ndarray], what: str, moved: dict[str, np.ndarray], small: str
+) -> Figure:  # fmt: skip
+    """Frames (T, S, S, 3) in a row; on the same places a curve (T,) a label, and a bar a frame for each of `moved` (T,)."""
+    fonts, T = _installed(), len(frames)
+    drawable, wide = _drawable(fonts), float(np.clip(0.9 * T + 1.2, 9, 24))
+    figure = Figure(figsize=(wide, 5.4), dpi=DOTS)
+    FigureCanvasAgg(figure)
+    left, inner = 0.8 / wide, 1 - 2.3 / wide  # names of labels stand right
+    above, middle, under = (
+        figure.add_axes((left, bottom, inner, high)) for bottom, high in ((0.74, 0.22), (0.43, 0.27), (0.14, 0.22))
+    )
+    place = inner * wide / T  # inches
+    side = min(0.96 * place, 0.22 * 5.4)  # of a frame
+    for t, frame in enumerate(frames):
+        above.imshow(
+            frame,
+            extent=(t - side / place / 2, t + side / place / 2, 0, side / (0.22 * 5.4)),
+            aspect="auto",
+            interpolation="nearest",
+        )
+    above.set(ylim=(0, 1), yticks=[], frame_on=False)
+    for i, (name, values) in enumerate(curves.items()):
+        middle.plot(values, marker=MARKS[i % len(MARKS)], markersize=4, color=COLOURS[i], linewidth=1.4,
+                    label=drawable(_short(name, LABEL)))  # fmt: skip
+    middle.set_ylim(-0.03, 1.03)
+    middle.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, prop=FontProperties(family=fonts, size=8))
+    middle.set_title(what, family=fonts, fontsize=8, color=INK, loc="left", pad=3)
+    for i, ((name, values), hatch) in enumerate(zip(moved.items(), (None, "////"), strict=False)):
+        place = np.arange(T) + 0.4 * (i - (len(moved) - 1) / 2)
+        under.bar(place, np.nan_to_num(values), 0.36, color=FOR if not i else "#9ec3e6", hatch=hatch, edgecolor="white",
+                  linewidth=0, label=name)  # fmt: skip
+    under.axhline(0, color=SOFT, linewidth=0.8)
+    under.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, prop=FontProperties(family=fonts, size=8))
+    under.set_title("for the answer (above 0) or against it, nats", family=fonts, fontsize=8, color=INK, loc="left", pad=3)
+    for axes in (above, middle, under):
+        axes.set_xlim(-0.6, T - 0.4)
+        axes.set_xticks(np.arange(T), numbers.tolist() if axes is under else [])
+        axes.tick_params(colors=SOFT, labelsize=7, length=0)
+    _plain(middle), _plain(under)
+    under.set_xlabel("frame", family=fonts, color=INK, fontsize=8)
+    figure.text(0.01, 0.02, drawable(small), fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
 def moved(words: Sequence[str], numbers: dict[str, np.ndarray], title: str, small: str) -> Figure:
     """A row a word, in it a bar from 0 for each of `numbers` (T,), blue above 0 and orange, hatched, below; nan has none."""
     fonts, T = _installed(), len(words)
@@ -147,37 +196,55 @@ def moved(words: Sequence[str], numbers: dict[str, np.ndarray], title: str, smal
     return figure
 
 
+LINE, PLACE, BLOCK = 0.13, 0.1, 8  # inches of a line, and of a symbol in it; pixels of a cell's side in a file of outlines
+
+
 def unit(
     pieces: Sequence[str], values: np.ndarray, gates: dict[str, np.ndarray], across: int, title: str, small: str
 ) -> Figure:  # fmt: skip
     """A text of T symbols, `across` in a row, on colours of values (T,) from -1 to 1; below each row its gates (T,), 0 to 1."""
-    fonts, rows, lines = _installed(), -(-len(pieces) // across), 1 + len(gates)
-    drawable, wide, tall = _drawable(fonts), 0.1 * across + 1.3, 0.13 * rows * (lines + 1.2) + 0.9
+    fonts, rows, lines = _installed(), -(-len(pieces) // across), 2 + len(gates)  # with the free one below
+    drawable, wide, high = _drawable(fonts), PLACE * across + 1.3, LINE * lines * rows
+    tall = high + 0.8
     figure = Figure(figsize=(wide, tall), dpi=DOTS)
     FigureCanvasAgg(figure)
-    for row in range(rows):
-        part = slice(row * across, (row + 1) * across)
-        shown = pieces[part]
-        height = 0.13 * lines / tall
-        bottom = 1 - (0.45 + 0.13 * (row * (lines + 1.2) + lines)) / tall
-        axes = figure.add_axes((1.2 / wide, bottom, 0.1 * len(shown) / wide, height))
-        axes.pcolormesh(
-            np.arange(len(shown) + 1), [lines - 1, lines], values[part][None], cmap="PuOr_r", vmin=-2, vmax=2
-        )  # letters stay readable
-        for i, gate in enumerate(gates.values()):
-            axes.pcolormesh(
-                np.arange(len(shown) + 1), [lines - 2 - i, lines - 1 - i], gate[part][None], cmap=HEAT, vmin=0, vmax=1
-            )
-        for x, piece in enumerate(shown):
-            axes.text(x + 0.5, lines - 0.55, drawable(piece[:1]), fontsize=7, ha="center", va="center", family=fonts, color=INK,
-                      parse_math=False)  # fmt: skip
-        axes.set_yticks([lines - 0.5 - i for i in range(lines)], ["state", *gates])
-        axes.set_xticks([])
-        axes.tick_params(colors=SOFT, labelsize=6, length=0)
-        axes.spines[:].set_visible(False)
+    axes = figure.add_axes((1.2 / wide, 0.35 / tall, PLACE * across / wide, high / tall), frame_on=False)
+    axes.set(xlim=(0, across), ylim=(lines * rows, 0), xticks=[])
+    colours = np.zeros((rows, lines, across, 4), np.uint8)  # free lines, and what lies behind the text's end, stay clear
+    places = np.divmod(np.arange(len(pieces)), across)
+    colours[places[0], 0, places[1]] = PALE((values + 2) / 4, bytes=True)  # letters stay readable
+    for i, gate in enumerate(gates.values()):
+        colours[places[0], 1 + i, places[1]] = HEAT(gate, bytes=True)
+    # one image, not thousands of cells; each as a block, since some viewers smooth what they enlarge
+    image = colours.reshape(rows * lines, across, 4).repeat(BLOCK, 0).repeat(BLOCK, 1)
+    axes.imshow(image, extent=(0, across, lines * rows, 0), aspect="auto", interpolation="none")
+    _letters_at(axes, [drawable(piece[:1]) for piece in pieces], places[1] + 0.5, places[0] * lines + 0.75, fonts)
+    names = ["state", *gates]
+    heights = (lines * np.arange(rows)[:, None] + np.arange(len(names)) + 0.5).ravel()
+    axes.set_yticks(heights, names * rows)
+    axes.tick_params(colors=SOFT, labelsize=6, length=0)
     figure.text(0.1 / wide, 1 - 0.2 / tall, drawable(title), fontsize=9, color=INK, va="center", family=fonts, parse_math=False)
     figure.text(0.1 / wide, 0.15 / tall, drawable(small), fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
     return figure
+
+
+def _letters_at(axes: Axes, letters: Sequence[str], x: np.ndarray, y: np.ndarray, fonts: list[str]) -> None:
+    """Letters in the middle of x, on y. Thousands of them as outlines, one for each different letter: texts take ten times as
+    long."""
+    points = Affine2D().scale(1 / 72) + axes.figure.dpi_scale_trans
+    for letter in sorted({*letters} - {" ", ""}):
+        outline = TextPath((0, 0), letter, size=7, prop=FontProperties(family=fonts))
+        if not len(outline.vertices):
+            continue
+        outline = outline.transformed(Affine2D().translate(-outline.get_extents().intervalx.mean(), 0))
+        at = np.array([letter == other for other in letters])
+        axes.add_collection(
+            PathCollection(
+                [outline], offsets=np.stack((x[at], y[at]), 1), offset_transform=axes.transData, transform=points, color=INK,
+                linewidth=0,
+            ),
+            autolim=False,
+        )  # fmt: skip
 
 
 def trade_off(
@@ -337,6 +404,68 @@ def spectrogram(features: np.ndarray, seconds: float, small: str) -> Figure:
     axes.tick_params(colors=SOFT, labelsize=7)
     figure.text(0.012, 0.05, small, fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
     return figure
+
+
+def foresight(
+    spectrogram: tuple[np.ndarray, Sequence[tuple[float, str]], float],
+    surprise: tuple[np.ndarray, np.ndarray],
+    near: tuple[float, float],
+    expected: tuple[np.ndarray, np.ndarray, Sequence[tuple[int, str]]],
+    listened: tuple[np.ndarray, Sequence[int], float],
+    small: str,
+) -> Figure:
+    """A sound as a net expected it, in four rows.
+
+    spectrogram  features (F, M), marks of the frequency axis, the sound's seconds
+    surprise     seconds (n,) and the nats there
+    near         the seconds between which `expected` lies
+    expected     shades (K, Z) of K levels, the highest above, the levels (Z,) that came, marks of that axis
+    listened     strengths (D,) at the distances 1, 2, …, the layers' dilations, the least strength drawn
+    """
+    figure, fonts = Figure(figsize=(10, 9.6), dpi=DOTS), _installed()
+    FigureCanvasAgg(figure)
+    above, under, close, far = (
+        figure.add_axes((0.08, bottom, 0.9, high)) for bottom, high in ((0.8, 0.17), (0.64, 0.14), (0.345, 0.22), (0.1, 0.17))
+    )
+    features, marks, seconds = spectrogram
+    above.pcolormesh(
+        np.linspace(0, seconds, len(features) + 1), np.arange(features.shape[1] + 1), features.T, cmap=HEAT, rasterized=True
+    )
+    above.set_yticks([at for at, _ in marks], [name for _, name in marks])
+    above.set_ylabel("hertz", family=fonts, color=INK, fontsize=8)
+    above.tick_params(labelbottom=False)
+    under.plot(*surprise, color=ONE, linewidth=1.2)
+    under.set_ylim(bottom=min(0, float(surprise[1].min())))
+    _named(under, "seconds", "nats a sample", fonts)
+    for axes in (above, under):
+        axes.set_xlim(0, seconds)
+        axes.axvspan(*near, color=COLOURS[1], alpha=0.3, linewidth=0)
+    shades, came, names = expected
+    levels, size = shades.shape
+    edges = 1000 * np.linspace(*near, size + 1)
+    close.pcolormesh(edges, np.arange(levels + 1), shades[::-1], cmap=HEAT, vmin=0, vmax=1, rasterized=True)
+    close.plot((edges[1:] + edges[:-1]) / 2, came + 0.5, color=COLOURS[1], linewidth=1.2)
+    close.set_yticks([level + 0.5 for level, _ in names], [name for _, name in names])
+    _named(close, "milliseconds: what was expected (dark), and what came (line)", "sample, of full scale", fonts)
+    strength, dilations, least = listened
+    far.loglog(np.arange(1, len(strength) + 1), np.where(strength < least, np.nan, strength), color=ONE, linewidth=1.2)
+    far.set_xscale("log", base=2)
+    for dilation in dilations:
+        far.axvline(dilation, color=SOFT, linewidth=0.8, linestyle=(0, (3, 3)))
+    far.set(ylim=(least, 1.5), xlim=(1, max(2, len(strength))))
+    far.xaxis.set_major_locator(LogLocator(2, numticks=20))
+    far.xaxis.set_major_formatter(lambda distance, _: f"{distance:,.0f}")
+    _named(far, "samples back; dashed: the layers' dilations", "listening", fonts)
+    for axes in (above, under, close, far):
+        axes.tick_params(colors=SOFT, labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.text(0.01, 0.015, _drawable(fonts)(small), fontsize=7, color=SOFT, va="center", family=fonts, parse_math=False)
+    return figure
+
+
+def _named(axes: Axes, x: str, y: str, fonts: list[str]) -> None:
+    axes.set_xlabel(x, family=fonts, color=INK, fontsize=8)
+    axes.set_ylabel(y, family=fonts, color=INK, fontsize=8)
 
 
 def heard(

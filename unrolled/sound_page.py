@@ -93,7 +93,7 @@ def page(heard: Heard) -> bytes:
         f"<g transform='translate(0 {TOP + HIGH + 14 + below})'>{_seconds(heard)}</g></svg>"
     )
     parts = {"@TITLE@": TITLES[heard.detects], "@WHAT@": WHAT[heard.detects], "@DRAWING@": drawing, "@NOTE@": escape(heard.note)}
-    return fill("sound.html", parts | {"@TABLE@": _html(table(heard))})
+    return fill("sound.html", parts | {"@TABLE@": html(table(heard))})
 
 
 TITLES = {True: "When the word is heard", False: "What is heard"}
@@ -111,9 +111,9 @@ def _x(second: float) -> float:
 
 def _spectrogram(heard: Heard) -> str:
     begin, end = edges(heard)
-    image = base64.b64encode(_png(_shades(heard.features))).decode()
+    image = base64.b64encode(png(shades(heard.features))).decode()
     marks = "".join(
-        f"<text x={LEFT - 6} y={TOP + HIGH * (1 - at / heard.logmel.bands) + 4:.1f} class=left>{_hertz(hertz)}</text>"
+        f"<text x={LEFT - 6} y={TOP + HIGH * (1 - at / heard.logmel.bands) + 4:.1f} class=left>{spelt(hertz)}</text>"
         for at, hertz in ticks(heard.logmel)
     )
     place = f"x={_x(begin)} y={TOP} width={PIXELS * (end - begin):.1f} height={HIGH}"
@@ -121,11 +121,12 @@ def _spectrogram(heard: Heard) -> str:
     return f"<image {place} preserveAspectRatio=none href='data:image/png;base64,{image}'/>{marks}"
 
 
-def _hertz(hertz: int) -> str:
+def spelt(hertz: int) -> str:
+    """1k of 1000."""
     return f"{hertz // 1000}k" if hertz >= 1000 else str(hertz)
 
 
-def _shades(features: np.ndarray) -> np.ndarray:
+def shades(features: np.ndarray) -> np.ndarray:
     """Features (F, M) as an image (M, F) of bytes, loud ones dark, high bands above."""
     if not features.size:
         return np.full((1, 1), 255, np.uint8)
@@ -133,7 +134,7 @@ def _shades(features: np.ndarray) -> np.ndarray:
     return np.round(255 * (high - features.T[::-1]) / max(high - low, 1e-9)).astype(np.uint8)
 
 
-def _png(grey: np.ndarray) -> bytes:
+def png(grey: np.ndarray) -> bytes:
     """An image (rows, columns) of bytes as a PNG file (ISO 15948): 8 bits of grey, no filter."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -202,7 +203,8 @@ def _seconds(heard: Heard) -> str:
     )
 
 
-def _html(rows: list[dict[str, Any]]) -> str:
+def html(rows: list[dict[str, Any]]) -> str:
+    """Rows as a table."""
     if not rows:
         return ""
     head = "".join(f"<th scope=col>{escape(name)}</th>" for name in rows[0])
@@ -223,7 +225,7 @@ def picture(heard: Heard, kind: str) -> bytes:
     """The same as a `png` or `svg` file."""
     names = [visible(name) for name in heard.names]
     spans = [(span.text or f"{span.end:.2f} s", span.begin, span.end) for span in heard.spans]
-    marks = [(at, _hertz(hertz)) for at, hertz in ticks(heard.logmel)]
+    marks = [(at, spelt(hertz)) for at, hertz in ticks(heard.logmel)]
     time = heard.seconds, edges(heard), heard.times, step(heard)
     return drawn.of(
         lambda plot: plot.heard(heard.features, marks, time, names, heard.probabilities, heard.threshold, spans, heard.note), kind

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .data.vocab import Codec
 from .errors import UserError
 from .layers import ONE_HOT, Coverage
-from .vectors import Vectors
+
+if TYPE_CHECKING:
+    from .vectors import Vectors
 
 MOST = 200_000  # words without a place in the text, of a file that has more: the most frequent
 
@@ -18,15 +20,21 @@ def width(vectors: str | None, embedding: int | None, size: int) -> int | None:
     """Numbers in a symbol's vector: as given, or as `vectors` (a run, a file, one-hot) has them; None where neither says."""
     if vectors is None:
         return embedding
-    found = size if vectors == ONE_HOT else Vectors.open(vectors).matrix.shape[1]
+    found = size if vectors == ONE_HOT else _opened(vectors).matrix.shape[1]
     if embedding not in (None, found):
         raise UserError(f"`--embedding {embedding}`, but the vectors of `--vectors` have {found} numbers each")
     return found
 
 
+def _opened(vectors: str) -> Vectors:
+    from .vectors import Vectors  # most runs have none
+
+    return Vectors.open(vectors)
+
+
 def reaching(codec: Codec, vectors: str | None) -> Codec:
     """The codec with the words that only the vectors have."""
-    return codec if vectors in (None, ONE_HOT) else codec.with_fixed(islice(Vectors.open(vectors), MOST))
+    return codec if vectors in (None, ONE_HOT) else codec.with_fixed(islice(_opened(vectors), MOST))
 
 
 def take(
@@ -38,7 +46,7 @@ def take(
     """
     if vectors in (None, ONE_HOT):
         return []
-    opened = Vectors.open(vectors)
+    opened = _opened(vectors)
     covered = adopt(opened)
     if not covered.found:
         raise UserError(

@@ -83,14 +83,18 @@ def _pieces(writer: Writer, options: Sample) -> Iterator[str]:
 
 def drawn_until_end(writer: Writer, options: Sample, rows: int) -> Iterator[np.ndarray]:
     """Ids (rows,) of each step, at most options.length of them; ends early when every row has met `end`."""
-    filters = decode.Sampling(options.temperature, options.top_k, options.top_p, options.min_p, options.repetition_penalty)
     random = np.random.default_rng(options.seed)
     ended = np.zeros(rows, bool)
-    for ids in islice(writer.draw(options, rows, filters, random), options.length):
+    for ids in islice(writer.draw(options, rows, sampling(options), random), options.length):
         yield ids
         ended |= ids == END
         if ended.all():
             return
+
+
+def sampling(options: Sample) -> decode.Sampling:
+    """How each symbol is drawn."""
+    return decode.Sampling(options.temperature, options.top_k, options.top_p, options.min_p, options.repetition_penalty)
 
 
 def search(writer: Writer, options: Sample) -> list[list[int]]:

@@ -66,7 +66,9 @@ def read(path: Path, height: int, width: int) -> np.ndarray:
 
 
 def stretched(array: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Pixels (H, W, 3) of uint8 at another size, as read() has them; of that size, as they are."""
+    """Pixels (H, W, 3) of uint8 at another size, as read() has them; of that size, as they are. UserError for others."""
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise UserError(f"a picture got {array.dtype} {array.shape}; needed is an array (height, width, 3) of uint8")
     if array.shape[:2] == (height, width):
         return array
     return np.array(resized(_pillow().fromarray(array), height, width))

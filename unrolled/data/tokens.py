@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import accumulate
 from operator import sub
 from typing import NamedTuple
@@ -68,17 +69,22 @@ RULES = (
     r"\.++|-++|[!?]++|'++|`++|=++|\*++|~++",
     r"\S",
 )
-WORD = re.compile(rf"(?<!\s)\s*+(?:{'|'.join(RULES)})")  # with the white space before it, so that lengths add up to places
+
+
+@cache  # to compile it takes as long as to open a small run
+def _word() -> re.Pattern:
+    """A word with the white space before it, so that lengths add up to places."""
+    return re.compile(rf"(?<!\s)\s*+(?:{'|'.join(RULES)})")
 
 
 def words(text: str) -> list[str]:
     """The words of a text, without their places."""
-    return list(map(str.lstrip, WORD.findall(text)))
+    return list(map(str.lstrip, _word().findall(text)))
 
 
 def tokenise(text: str) -> list[Token]:
     """The words of a text in order; between two of them stands nothing but white space."""
-    pieces = WORD.findall(text)
+    pieces = _word().findall(text)
     found, ends = list(map(str.lstrip, pieces)), list(accumulate(map(len, pieces)))
     return list(map(Token, found, map(sub, ends, map(len, found)), ends))
 

@@ -2,6 +2,7 @@
 
     NAME.onnx         the sequence model, batch and time free; with the codec, labels and settings as JSON in its metadata
     NAME.step.onnx    where one graph is not enough: the decoder's step, of a model that reads first and writes then
+    NAME.time.onnx    what goes over the frames of a clip, which NAME.onnx looks at one by one
     NAME.ngrams.onnx  what a speech run counted in its transcripts, as arrays
 
 A net that reads forward only takes its states in and gives them out: with one symbol a row it is its own step model.
@@ -59,7 +60,7 @@ def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
     task = run.task.__name__.rpartition(".")[2]
     if not hasattr(run.task, "graph"):
         raise UserError(
-            f"a run of `{task}` cannot be exported yet: {WHY_NOT.get(task, 'its page draws no graph')}",
+            f"a run of `{task}` cannot be exported: {WHY_NOT[task]}",
             fix=f"run it in Python: unrolled.load('{run.folder}')",
         )
     need("onnx", "onnxruntime")
@@ -84,8 +85,6 @@ def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
 
 
 WHY_NOT = {
-    "video": "the picture's layers have no graph",
-    "wavenet": "a sample needs a queue for each of its layers, which a graph would have to carry",
     "embed": "word vectors are a table, no net, which `unrolled vectors convert` writes in word2vec's, GloVe's or numpy's form",
 }
 

@@ -171,14 +171,22 @@ class Builder:
         places = self.add("Range", [self.number(0), steps, self.number(1)])
         return self.add("Less", [places, self.add("Unsqueeze", [lengths, self.numbers(1)])])
 
+    def last(self, x: str, lengths: str) -> str:
+        """Each row's own last step of x (B, T, …), (B, …)."""
+        at = self.add("Unsqueeze", [self.add("Sub", [lengths, self.number(1)]), self.numbers(1)])
+        return self.add("GatherND", [x, at], {"batch_dims": 1})
+
+    def normed(self, norm: nn.LayerNorm, x: str) -> str:
+        given = [x, self.weight("scale", norm.weight), self.weight("shift", norm.bias)]
+        return self.add("LayerNormalization", given, {"axis": -1, "epsilon": norm.eps})
+
     def masked(self, x: str, kept: str, value: float) -> str:
         return self.add("Where", [kept, x, self.scalar(value)])
 
     def pooled(self, pool: Pooling, h: str, lengths: str, width: int) -> str:
         """layers.Pooling: (B, T, C) -> (B, C)."""
         if pool.kind == "last":
-            at = self.add("Unsqueeze", [self.add("Sub", [lengths, self.number(1)]), self.numbers(1)])
-            forward = self.part_of(self.add("GatherND", [h, at], {"batch_dims": 1}), 1, 0, pool.forward_width)
+            forward = self.part_of(self.last(h, lengths), 1, 0, pool.forward_width)
             if pool.forward_width == width:
                 return forward
             first = self.add("Gather", [h, self.number(0)], {"axis": 1})

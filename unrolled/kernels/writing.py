@@ -51,7 +51,7 @@ def read(net: Net, ids: np.ndarray, state: np.ndarray) -> np.ndarray:
     """Logits (R, V) after symbols ids (T, R); state (L·S, R, H) becomes the one after them."""
     R = ids.shape[1]
     logits = np.empty((R, len(net.bias)), np.float32)
-    nothing = np.empty((R, 0), np.int64), np.zeros(5), np.empty(0, np.int64), np.empty((0, R))
+    nothing = np.empty((R, 0), np.int64), np.zeros((R, 5)), np.empty(0, np.int64), np.empty((0, R))
     _write(*net, np.arange(R), np.ones(R, np.int64), logits, state, *nothing, ids.astype(np.int64))
     return logits
 
@@ -67,10 +67,11 @@ def write(
 ) -> np.ndarray:
     """Draw len(random) symbols a row and step after each; all but `filters` and `banned` become what they are then.
 
-    logits (R, V), state (L·S, R, H); recent (R, n) the last symbols, -1 for none, which the penalty is for; random (T, R)
-    uniform numbers. Returns ids (T, R), -1 where the logits were no numbers.
+    logits (R, V), state (L·S, R, H); recent (R, n) the last symbols, -1 for none, which the penalty is for; filters (5,), or
+    (R, 5) where rows differ; random (T, R) uniform numbers. Returns ids (T, R), -1 where the logits were no numbers.
     """
     R, ids = len(logits), np.empty(random.shape, np.int64)
+    filters = np.tile(filters, (R, 1)) if filters.ndim == 1 else filters
     _write(*net, np.arange(R), np.ones(R, np.int64), logits, state, recent, filters, banned, random, ids)
     return ids
 
@@ -90,7 +91,7 @@ def _write(kind, stack, table, head, bias, rows, length, logits, state, recent, 
     for t in range(len(ids)):
         for i in range(R):
             if t >= given:
-                distribution(logits[i], recent[i], filters, banned, p, kept)
+                distribution(logits[i], recent[i], filters[i], banned, p, kept)
                 ids[t, i] = draw(p, random[t - given, i])
                 for k in range(recent.shape[1] - 1):
                     recent[i, k] = recent[i, k + 1]

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from .tag import Tagger
     from .translate import Translator
     from .trigger import Trigger
+    from .video import Video
+    from .wavenet import Wavenet
 
 KINDS = {"language": "Language", "classify": "Classifier", "tag": "Tagger", "translate": "Translator",
-         "trigger": "Trigger", "speech": "Speech", "caption": "Captioner"}  # fmt: skip
+         "trigger": "Trigger", "speech": "Speech", "caption": "Captioner", "video": "Video", "wavenet": "Wavenet"}  # fmt: skip
 
 
-def load(path: str | Path) -> Language | Classifier | Tagger | Translator | Trigger | Speech | Captioner:
+def load(path: str | Path) -> Language | Classifier | Tagger | Translator | Trigger | Speech | Captioner | Video | Wavenet:
     """The model in a file that `unrolled export` wrote; a UserError says what is missing or wrong."""
     opened = open_file(path)
     if opened.task not in KINDS:

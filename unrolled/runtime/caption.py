@@ -97,8 +97,6 @@ class Captioner:
     def _opened(self, found: Picture) -> np.ndarray:
         if not isinstance(found, np.ndarray):
             return pictures.read(Path(found), self.size, self.size)
-        if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3:
-            raise UserError(f"a picture got {found.dtype} {found.shape}; needed is an array (H, W, 3) of uint8")
         return pictures.stretched(found, self.size, self.size)
 
     def _written(self, found: Hypothesis) -> str:

@@ -66,13 +66,17 @@ class Ears:
         return made[self.output][0], State(held, features[n * self.stride :], net)
 
     def blocks(self, heard: Sound) -> Iterator[np.ndarray]:
-        """A sound at `rate` in pieces. A file takes soundfile; soxr, where its rate is another."""
-        if isinstance(heard, tuple):
-            samples, rate = heard
-            size = max(1, round(SECONDS * rate))
-            pieces = (checked(samples)[i : i + size] for i in range(0, len(samples), size))
-            return sound.resampled(pieces, rate, self.rate)
-        return sound.blocks(Path(heard), self.rate, SECONDS)
+        """A sound at `rate`, in pieces."""
+        return pieces(heard, self.rate)
+
+
+def pieces(heard: Sound, rate: int) -> Iterator[np.ndarray]:
+    """A sound at `rate`, in pieces. A file takes soundfile; soxr, where its rate is another."""
+    if isinstance(heard, tuple):
+        samples, own = heard
+        size = max(1, round(SECONDS * own))
+        return sound.resampled((checked(samples)[i : i + size] for i in range(0, len(samples), size)), own, rate)
+    return sound.blocks(Path(heard), rate, SECONDS)
 
 
 def checked(samples: np.ndarray) -> np.ndarray:

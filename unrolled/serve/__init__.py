@@ -15,6 +15,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from .options import Serve
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 TAKEN = ("runs", "healthz", "metrics", "openapi.json", "favicon.ico")
 GRACE = 4  # seconds that requests have to end once the server is asked to
+LAST = 0.3  # more, that a call of a model has to end: what it has put on disk for its reader is removed then
 
 
 def check_packages() -> None:
@@ -62,7 +64,7 @@ class Served(NamedTuple):
 
 
 def serve(folders: Sequence[str], options: Serve, ready: Callable[[str], None]) -> None:
-    """Serve runs until the process is told to end; ready(address) once requests are answered."""
+    """Serve runs until the process is told to end, and end it with 0; ready(address) once requests are answered."""
     check_packages()
     from .. import api
     from . import guard, record
@@ -71,15 +73,17 @@ def serve(folders: Sequence[str], options: Serve, ready: Callable[[str], None]) 
     guard.check_token(options.host, options.token)
     paths = named(folders)
     served = prepared({name: api.load(path) for name, path in paths.items()}, options)
-    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn ends in order, and then sends itself the signal again
-        signal.signal(number, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn has its own while it runs, and then sends itself the signal again
+        signal.signal(number, lambda *_: setattr(served.server, "should_exit", True))
     record.log("ready", address=served.address, runs=list(paths))
     ready(served.address)
     served.server.run([served.listening])
     record.log("ended")
-    if not all([worker.close(0.5) for worker in served.workers]):
-        sys.stdout.flush()
-        os._exit(0)  # a thread that still computes would be cut off in the middle, and Python does not do that in order
+    until = time.monotonic() + LAST
+    for worker in served.workers:
+        worker.close(max(0, until - time.monotonic()))
+    sys.stdout.flush()
+    os._exit(0)  # Python's own way out takes a second or more of what was loaded, and waits for threads that still compute
 
 
 def prepared(runs: dict[str, Any], options: Serve) -> Served:

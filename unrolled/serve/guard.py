@@ -7,6 +7,7 @@ it learns nothing.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import secrets
@@ -102,6 +103,11 @@ class Guard:
         refused = self._refused(scope, number)
         try:
             await (refused or self.app)(scope, receive, sending)
+        except asyncio.CancelledError:  # the server ends, and this was not done in time
+            said = "the server ends, and there was no time left"
+            if not status:
+                refusal = failure(503, said, number, "ask again in a moment", retry_after="5")
+                await refusal(scope, receive, sending)
         except Exception as error:
             record.log_failure(number, error)
             if not status:

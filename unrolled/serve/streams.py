@@ -1,7 +1,7 @@
 """What a run answers over a WebSocket: text and sound as they are written, what is heard as it is said.
 
-A stream is a generator that lives in the worker's thread: it is advanced a little at a time, so that all streams of a run and
-its requests take turns.
+A stream lives in the worker's thread and is advanced a little at a time, so that all streams of a run and its requests take
+turns; texts that wait for a turn are multiplied together.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import copy
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -25,12 +25,19 @@ from .worker import Work, Worker, one_by_one
 Message = dict[str, Any] | bytes
 
 
+Turn = tuple[list[Message], bool]  # its next messages, and whether they are the last
+
+
 class Writing(NamedTuple):
-    """WebSocket /RUN/stream: a request as JSON begins it; messages come until it is done or another request comes."""
+    """WebSocket /RUN/stream: a request as JSON begins it; messages come until it is done or another request comes.
+
+    begin  (request) -> what is going on then
+    go_on  (those of several streams) -> a turn of each, or the error in its place
+    """
 
     asked: type[BaseModel]
-    begin: Callable[[Any], Iterator[Message]]
-    at_once: int  # messages in one turn
+    begin: Callable[[Any], Any]
+    go_on: Callable[[list[Any]], Sequence[Turn | Exception]]
 
 
 class Hearing(NamedTuple):
@@ -49,14 +56,28 @@ def of(run: Any) -> dict[str, Writing | Hearing]:
     return OF_TASK[task](run) if task in OF_TASK else {}
 
 
+AT_ONCE = 8  # symbols of a text in one turn
+
+
 def language(run: Any) -> dict[str, Writing | Hearing]:
     page = run.task
 
-    def begin(request: Any) -> Iterator[Message]:
-        for one in page.watched(run, answers.chosen(page.Sample, request)):
-            yield {"text": one.text, "probability": one.probability, "likeliest": one.likeliest}
+    @lru_cache(8)
+    def net(label: str | None, int8: bool) -> Any | None:  # which all streams share
+        return page.packed(run.model, page.writer.label_asked(run.codec, label), int8)
 
-    return {"stream": Writing(answers.model(run, "stream", page.Sample, answers.SAMPLED), begin, 8)}
+    def begin(request: Any) -> Any:
+        options = answers.chosen(page.Sample, request)
+        return page.Watched(run, options, net(options.label, options.int8))
+
+    def go_on(texts: list[Any]) -> list[Turn | Exception]:
+        return [turn if isinstance(turn, Exception) else _told(*turn) for turn in page.write_on(run, texts, AT_ONCE)]
+
+    return {"stream": Writing(answers.model(run, "stream", page.Sample, answers.SAMPLED), begin, go_on)}
+
+
+def _told(symbols: list[Any], over: bool) -> Turn:
+    return [{"text": one.text, "probability": one.probability, "likeliest": one.likeliest} for one in symbols], over
 
 
 def wavenet(run: Any) -> dict[str, Writing | Hearing]:
@@ -69,7 +90,8 @@ def wavenet(run: Any) -> dict[str, Writing | Hearing]:
         for made in page.pieces(run, answers.chosen(page.Sample, request), np.zeros(0, np.float32)):
             yield pcm.pack(made[0])
 
-    return {"stream": Writing(answers.model(run, "stream", page.Sample, answers.MADE), begin, 1)}
+    go_on = one_by_one(lambda going: _advanced(going, 1))
+    return {"stream": Writing(answers.model(run, "stream", page.Sample, answers.MADE), begin, go_on)}
 
 
 def trigger(run: Any) -> dict[str, Writing | Hearing]:
@@ -147,7 +169,8 @@ class Line:
     async def hear(self, ahead: asyncio.Future | None = None) -> str | bytes:
         """The next message; Closed where it is not there in time."""
         try:
-            return await asyncio.wait_for(ahead or self._receive(), self.idle)
+            async with asyncio.timeout(self.idle):
+                return await (ahead or self._receive())
         except TimeoutError:
             raise Closed(1000, f"nothing came for {self.idle:g} s") from None
 
@@ -160,7 +183,8 @@ class Line:
     async def say(self, message: Message) -> None:
         said = self.socket.send_bytes(message) if isinstance(message, bytes) else self.socket.send_text(_json(message))
         try:
-            await asyncio.wait_for(said, self.idle)
+            async with asyncio.timeout(self.idle):
+                await said
         except TimeoutError:
             raise Closed(1008, f"nothing was read for {self.idle:g} s") from None
 
@@ -180,7 +204,7 @@ def asked_for(kind: type[BaseModel], message: str | bytes) -> Any:
 
 async def write(line: Line, worker: Worker, kind: Writing) -> None:
     """One text or sound after another, until the caller leaves."""
-    work = Work(one_by_one(lambda going: _advanced(going, kind.at_once)), "stream")
+    begin, work = Work(one_by_one(kind.begin), "begin"), Work(kind.go_on, "stream")
     hearing = line.ahead()
     try:
         while True:
@@ -188,7 +212,7 @@ async def write(line: Line, worker: Worker, kind: Writing) -> None:
             hearing = line.ahead()
             if isinstance(message, str) and STOP.fullmatch(message):
                 continue
-            going = kind.begin(asked_for(kind.asked, message))
+            (going,) = await worker.ask(begin, [asked_for(kind.asked, message)], counted=False)
             while not hearing.done():
                 ((messages, ended),) = await worker.ask(work, [going], counted=False)
                 for each in messages:
@@ -221,7 +245,6 @@ async def listen(line: Line, worker: Worker, kind: Hearing) -> None:
     await line.say({"done": True})
 
 
-def _advanced(going: Iterator[Message], number: int) -> tuple[list[Message], bool]:
-    """Its next messages, and whether they are the last."""
+def _advanced(going: Iterator[Message], number: int) -> Turn:
     messages = list(itertools.islice(going, number))
     return messages, len(messages) < number

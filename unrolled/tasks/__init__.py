@@ -46,13 +46,15 @@ score(run, …, options)               texts, nats of each, measures, protocol
 
 A page that has more:
 prime(model, data)                   sets weights that the data tell before any training
+equip(config, data, model, begins)   what a model takes of the data to be trained, no weight; when a run begins, a UserError
+                                     where the model is not fit for it
 settle(config, data)                 the config with what is chosen once the number of steps is known, of no weight's shape
 conclude(model, codec, part, limit)  what is chosen last, for the best step, on all validation data; kept with it
 training_batch(run, names, spool)    a batch of these data as it is trained on (the verb diagnose)
 picture(model)                       an unrolling.Net: how it is drawn over time (the verb graph)
 remark(measures, floors)             a line for the user beside each evaluation
 Sample; sample, samples | compose    options of the verb sample; what it makes: text as it comes or whole, or sound as files
-watched, expected; pieces; Following  what a server tells as it comes: symbols with what was expected, sound, what is heard
+Watched, write_on, expected; pieces; Following  what a server tells as it comes: symbols, what was expected, sound, what is heard
 watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper
 compared(runs, texts)                runs on the same data, and whether they differ by chance (compare --data)
 others(options)                      the task and the folders of other runs that options name
@@ -62,7 +64,8 @@ exported(run)                        what a runtime needs to know beside graph a
 AT_ONCE                              items that `predict` is given at once; of 1, a file that cannot be read loses no other
 
 A page that can be looked into (the verb look):
-look(run, text)                      what is to be seen
+look(run, text)                      what is to be seen; of sound, pictures and clips `text` is the file's path. A page that has
+                                     options, `Look`, takes them as third
 VIEW                                 the module that shows it: ENDINGS {".html": to bytes, …}, table(…) for a person to
                                      read, whole(…) for programs; remark(…), a line beside the table, if it has one
 

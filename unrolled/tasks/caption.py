@@ -14,6 +14,7 @@ A word rests on its own look alone, since no state keeps what was seen at words 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections import Counter
@@ -47,6 +48,7 @@ from ..caption_scores import words
 from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..convolutional import Convolutional, grid
+from ..critic import Critic
 from ..data import augment, captioned, pictures, vocab
 from ..data.batch import Rows, open_rows, write_rows
 from ..data.captioned import Album, Captioned, Columns
@@ -107,6 +109,7 @@ class Config:
         None, "of places, vectors, and what the output reads; less for few passes", minimum=0, maximum=0.95
     )
     everywhere: float = option(0.0, "how much it costs not to look at all places of a picture alike", minimum=0, maximum=100)
+    critical: bool = option(False, "learn from the CIDEr-D of what it writes, after it has learnt to write: with --from RUN")
     own: float = option(0.0, "how often, in the end, the decoder reads its own symbol, not the right one", minimum=0, maximum=1)
     batch: int | None = option(None, "pictures a step, each with up to five of its captions", minimum=1)
     rate: float | None = option(None, "highest learning rate", minimum=1e-7, maximum=10)
@@ -160,7 +163,16 @@ class Batch(NamedTuple):
     own: Tensor | None = None  # (B) how often the decoder reads its own symbol
 
 
+class Tried(NamedTuple):
+    """Captions that the net wrote while it learnt, K of each picture."""
+
+    target: Tensor  # (B, K, T) `end`, then the symbols
+    following: Tensor  # (B, K, T) the symbols, then `end`s
+    earned: Tensor  # (B, K) CIDEr-D
+
+
 CAPTIONS = 5  # of a picture that one step reads at most
+TRIES = 5  # captions that are tried of a picture
 
 
 def demo(folder: Path) -> list[Path]:
@@ -293,6 +305,7 @@ class Model(nn.Module):
         self.grid = grid(config.size, config.size, config.stages)
         self.smoothing, self.everywhere, self.dropout = config.smoothing, config.everywhere, config.dropout or 0.0
         self.longest = config.longest
+        self.critic: Critic | None = None  # of a run that learns from what it writes
         widths = [max(8, config.width >> i) for i in reversed(range(config.stages))]
         self.encoder = ResNet(config.encoder) if config.encoder in resnet.SHAPES else Convolutional(widths)
         self.memory = nn.Linear(self.encoder.width, H)
@@ -315,14 +328,19 @@ class Model(nn.Module):
         middle, states = memory.mean(1), self.decoder.cells[0].states
         return memory, tuple(layer(middle) if i % states else layer(middle).tanh() for i, layer in enumerate(self.bridge))
 
-    def forward(self, batch: Batch, state: State | None) -> tuple[tuple[Tensor, Tensor], State]:
-        """What the output layer sees (B, K, T, E), and where it was looked, (B, K, T, P); nothing is carried on."""
+    def forward(self, batch: Batch, state: State | None) -> tuple[tuple[Tensor, Tensor, Tried | None], State]:
+        """What the output layer sees (B, K, T, E), where it was looked (B, K, T, P), and the captions that it tried, where it
+        learns from these and not from the batch's; nothing is carried on.
+        """
         memory, first = self.encode(batch.pictures)
-        target = batch.target
-        if batch.own is not None and self.training:
+        target, tried = batch.target, None
+        if self.training and self.critic is not None:
+            tried = self._tried(batch, memory.detach(), first)
+            target = tried.target
+        elif self.training and batch.own is not None:
             target = self._with_own(batch, memory, first)
         features, weights, _ = self.read(target, memory, first)
-        return (drop(features, self.dropout, self.training, variational=False), weights), ()
+        return (drop(features, self.dropout, self.training, variational=False), weights, tried), ()
 
     def read(self, target: Tensor, memory: Tensor, first: State) -> tuple[Tensor, Tensor, Tensor]:
         """Symbols (B, K, T) of K captions a picture -> features (B, K, T, E), α (B, K, T, P), gates (B, K, T)."""
@@ -351,9 +369,48 @@ class Model(nn.Module):
         chosen = torch.rand(own.shape, device=own.device) < batch.own[:, None, None]
         return torch.cat((batch.target[:, :, :1], torch.where(chosen, own, batch.target[:, :, 1:])), 2)
 
-    def loss(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
+    @torch.no_grad()
+    def _tried(self, batch: Batch, memory: Tensor, first: State) -> Tried:
+        """TRIES captions of each picture, drawn from the net's probabilities, and what each earns."""
+        B, ids, keys = len(memory), [], self.attention.keys(memory)
+        state, last = tuple(s.repeat_interleave(TRIES, 0) for s in first), torch.full((B * TRIES,), END, device=memory.device)
+        unfinished = torch.ones(B * TRIES, dtype=torch.bool, device=memory.device)
+        for _ in range(self.longest):
+            hidden, state = self.step(last, state)
+            logits = self.output(self.combined(hidden.reshape(B, TRIES, -1), memory, keys)[0]).flatten(0, 1).float()
+            logits[:, UNKNOWN] = -torch.inf
+            last = torch.where(unfinished, torch.multinomial(logits.softmax(-1), 1).squeeze(1), END)
+            ids.append(last)
+            unfinished = unfinished & (last != END)
+            if not unfinished.any():
+                break
+        following = torch.stack(ids, 1).reshape(B, TRIES, -1)
+        earned = torch.tensor(np.stack(list(self._earned(batch, following))), dtype=torch.float32, device=memory.device)
+        return Tried(torch.cat((torch.full_like(following[:, :, :1], END), following[:, :, :-1]), 2), following, earned)
+
+    def _earned(self, batch: Batch, following: Tensor) -> Iterator[np.ndarray]:
+        """CIDEr-D of each picture's tries (TRIES,). The end counts as a symbol: else nets learn to stop at `with a`."""
+        for own, right, lengths in zip(following.tolist(), batch.following.tolist(), batch.lengths.tolist(), strict=True):
+            references = [some[:length] for some, length in zip(right, lengths, strict=True) if length]
+            yield self.critic([some[: (*some, END).index(END) + 1] for some in own], references)
+
+    def _criticised(self, features: Tensor, tried: Tried) -> Tensor:
+        """Ten less the mean CIDEr-D of what was tried. Its gradient is the policy's (Rennie et al. 2017): a caption becomes the
+        likelier, the more it earns above the mean of the picture's others (Luo 2020).
+        """
+        ends = tried.following == END
+        counted = ends.cumsum(-1) - ends.long() == 0  # up to the first end
+        nats = F.cross_entropy(self.output(features[counted]).float(), tried.following[counted], reduction="none")
+        tries = tried.earned.shape[1]
+        above = (tried.earned - tried.earned.mean(1, keepdim=True)) * tries / (tries - 1)
+        policy = (above.unsqueeze(-1).expand_as(counted)[counted] * nats).mean()
+        return 10 - tried.earned.mean() + policy - policy.detach()
+
+    def loss(self, outputs: tuple[Tensor, Tensor, Tried | None], batch: Batch) -> Tensor:
         """Mean nats a symbol, with `smoothing`, and what it costs to leave places unseen (Xu et al. 2015, doubly stochastic)."""
-        features, weights = outputs
+        features, weights, tried = outputs
+        if tried is not None:
+            return self._criticised(features, tried)
         places = inside(batch)
         loss = output_loss(features[places], self.output, batch.following[places], self.smoothing if self.training else 0.0)
         if self.everywhere and self.training:
@@ -417,12 +474,35 @@ def prime(model: Model, data: Data) -> None:
     model.output.bias.copy_((counts / counts.sum()).log())
 
 
+STRONG = 1.5  # times the CIDEr-D of one caption for all: nets below that collapse when they learn from what they write
+PROBED = 200  # pictures that show it
+
+
+def equip(config: Config, data: Data, model: Model, begins: bool) -> None:
+    """Of a run with --critical, what its captions are judged by. A UserError where a run begins too weak for it."""
+    if not config.critical:
+        return
+    ids, bounds = data.train.ids, data.train.bounds
+    rows = [[*ids.ids[a:b].tolist(), END] for a, b in itertools.pairwise(ids.bounds)]
+    model.critic = Critic(rows[a:b] for a, b in itertools.pairwise(bounds))
+    if begins:
+        reached = evaluate(model, data.codec, data.dev, PROBED)["cider"]
+        floor = baselines(config, data)["one caption for all"]["cider"]
+        if reached < STRONG * floor:
+            raise UserError(
+                f"the net is too weak to learn from what it writes: {reached:.3f} CIDEr-D, one caption for all pictures "
+                f"{floor:.3f}; needed are {STRONG:g} times that",
+                fix="train without --critical first, then: --from RUN --critical",
+            )
+
+
 STRUCTURE = ("cell", "hidden", "layers", "attention", "size", "stages", "width", "encoder", "symbols", "embedding")
 
 
 def inherited(base: Config, given: dict[str, Any]) -> dict[str, Any]:
     """The settings that weights taken from another run decide; another value asked for is a UserError."""
-    return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {"rate": base.rate / 4}
+    slower = 20 if given.get("critical") else 4
+    return agree({name: getattr(base, name) for name in STRUCTURE}, given) | {"rate": base.rate / slower}
 
 
 PASSES = 40  # over the pictures at most: beyond, captions are learnt by heart (measured on 800 photographs)
@@ -598,7 +678,7 @@ def per_symbol(model: Model, part: Part) -> float:
     for rows in np.array_split(np.arange(len(part)), -(-len(part) // 64)):
         batch = batch_of(part, rows, part.seen(rows), None)
         batch = Batch(*(value if value is None else value.to(device) for value in batch))
-        (features, _), _ = model(batch, None)
+        (features, *_), _ = model(batch, None)
         places = inside(batch)
         total += float(F.cross_entropy(model.output(features[places]).float(), batch.following[places], reduction="sum"))
     return total / (len(part.ids.ids) + len(part.ids.lengths))

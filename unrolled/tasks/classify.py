@@ -744,7 +744,7 @@ def look(run: Any, text: str) -> decision_page.Decision:
     label = run.codec.label(answer.label)
 
     def score(x: Tensor) -> Tensor:
-        return log_odds(model.read(x, torch.full((len(x),), x.shape[1])), label)
+        return influence.log_odds(model.read(x, torch.full((len(x),), x.shape[1])), label)
 
     with torch.no_grad():
         x, nothing = model.embed(torch.from_numpy(ids.astype(np.int64))), model.embed(torch.tensor([UNKNOWN]))[0]
@@ -755,9 +755,3 @@ def look(run: Any, text: str) -> decision_page.Decision:
         words, between, slopes, falls, agreement, (ids == UNKNOWN).tolist(), None, answer.label, answer.probability,
         f"{run.folder}: {net}",
     )  # fmt: skip
-
-
-def log_odds(logits: Tensor, label: int) -> Tensor:
-    """ln p / (1 - p) of a label (N,), of logits (N, K)."""
-    others = logits.masked_fill(torch.arange(logits.shape[1], device=logits.device) == label, -torch.inf)
-    return logits[:, label] - others.logsumexp(-1)

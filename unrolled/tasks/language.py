@@ -17,7 +17,7 @@ import math
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -539,51 +539,129 @@ class Expected(NamedTuple):
 
 
 SHOWN = 8  # symbols that are told of what was expected
+BLOCK = 256  # symbols whose logits are held at a time
 
 
-def watched(run: Any, options: Sample) -> Iterator[Expected]:
-    """What `sample` writes with these options, symbol by symbol, each with what the net expected there; `stop` is not obeyed."""
-    seen: list[np.ndarray] = []
-    piece = run.codec.decoder(after=options.prompt)
-    draws = writer.Writer(run.codec, partial(_draw, run, seen=seen.append), partial(_after, run))
-    for (i,) in writer.drawn_until_end(draws, options, 1):
-        found = _expected(run.codec, seen.pop(0), int(i))
-        if i == END:
-            break
-        yield found._replace(text=piece(int(i)))
-    if rest := piece(None):
-        yield Expected(rest, None, [])
+class Watched:
+    """A text while it is written and looked at, and all it has of its own; write_on() takes its steps, and others' with them.
+
+    net   what packed() makes of the options' label and rounding; texts of one net are multiplied together
+    left  symbols to come; 0 when it is over
+    """
+
+    def __init__(self, run: Any, options: Sample, net: Any | None):
+        self.net, self.left, self.piece = net, options.length, run.codec.decoder(after=options.prompt)
+        self.filters, self.random = writer.sampling(options), np.random.default_rng(options.seed)
+        if net is None:
+            self.seen: list[np.ndarray] = []
+            self.ids = _by_torch(run, options, 1, self.filters, self.random, self.seen.append)
+        else:
+            self.logits, self.state = _begun(net, run, writer.prompted(run.codec, options))
+            self.recent = np.full((1, self.filters.window), -1)
+
+    def told(self, codec: Codec, ids: list[int], expected: list[Expected]) -> tuple[list[Expected], bool]:
+        """What symbols add to the text, and whether it is over."""
+        found = []
+        for i, one in zip(ids, expected, strict=True):
+            if self.left and i == END:
+                self.left = 0
+            if self.left:
+                self.left -= 1
+                found.append(one._replace(text=self.piece(i)))
+        rest = "" if self.left else self.piece(None)
+        return found + [Expected(rest, None, [])] * bool(rest), not self.left
+
+
+Told = tuple[list[Expected], bool]
+
+
+def write_on(run: Any, texts: Sequence[Watched], number: int) -> list[Told | UserError]:
+    """Write up to `number` symbols more of each text, as `sample` would with its options, but that `stop` is not obeyed: what
+    each adds, with what the net expected there; whether that is the end. An error stands in the place of its text alone.
+    """
+    groups: dict[int, list[int]] = {}
+    for at, one in enumerate(texts):
+        groups.setdefault(at if one.net is None else id(one.net), []).append(at)
+    found: list[Told | UserError] = [None] * len(texts)
+    for places in groups.values():
+        some = [texts[at] for at in places]
+        written = _one_by_torch(some[0], number) if some[0].net is None else _together(run, some, number)
+        for at, one, ids, logits in zip(places, some, *written, strict=True):
+            broken = (ids < 0).any()
+            found[at] = _no_numbers() if broken else one.told(run.codec, ids.tolist(), _expected(run.codec, logits, ids))
+    return found
+
+
+def _together(run: Any, texts: list[Watched], number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps of texts of one net: ids (R, T), and the logits (R, T, V) that each was drawn by."""
+    from ..kernels import writing
+
+    logits = np.concatenate([one.logits for one in texts])
+    state = np.concatenate([one.state for one in texts], 1)
+    recent = np.concatenate([one.recent for one in texts])
+    filters = np.stack([writing.numbers(one.filters) for one in texts])
+    random = np.stack([one.random.random(number) for one in texts], 1)  # (T, R)
+    never, ids, seen = np.array(writer.banned(run.codec)), [], []
+    for uniform in random:
+        seen.append(logits.copy())
+        ids.append(writing.write(texts[0].net, logits, state, recent, filters, never, uniform[None])[0])
+    for i, one in enumerate(texts):
+        one.logits, one.state, one.recent = logits[i : i + 1].copy(), state[:, i : i + 1].copy(), recent[i : i + 1].copy()
+    return np.stack(ids, 1), np.stack(seen, 1)
+
+
+def _one_by_torch(text: Watched, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """_together for a text alone, of a cell that no kernel is written for."""
+    ids = np.concatenate(list(islice(text.ids, number)))
+    seen = [text.seen.pop(0) for _ in ids]
+    return ids[None], np.stack(seen)[None]
 
 
 def expected(run: Any, written: str, label: str | None = None) -> list[Expected]:
     """What the net expected in the place of each symbol of a text, and last what it expects after it."""
     step, state = stepper(run.model, writer.label_asked(run.codec, label))
-    found, ids, piece = [], run.codec.encode(written).tolist(), run.codec.decoder()
-    for before, i in zip([run.codec.start, *ids], [*ids, None], strict=True):
-        logits, state = step(np.array([before]), state)
-        text_of = piece(i) if i != UNKNOWN else run.codec.pieces(written)[len(found)]
-        found.append(_expected(run.codec, logits[0], i)._replace(text=text_of))
-    return found
+    ids, spelt, piece = run.codec.encode(written).tolist(), run.codec.pieces(written), run.codec.decoder()
+    before, after, found = [run.codec.start, *ids], [*ids, END], []
+    for begin in range(0, len(before), BLOCK):
+        rows = []
+        for i in before[begin : begin + BLOCK]:
+            logits, state = step(np.array([i]), state)
+            rows.append(logits[0])
+        found += _expected(run.codec, np.stack(rows), np.array(after[begin : begin + BLOCK]))
+    texts = [piece(i) if i != UNKNOWN else spelt[at] for at, i in enumerate(ids)]
+    said = [one._replace(text=text) for one, text in zip(found, texts, strict=False)]
+    return [*said, found[-1]._replace(probability=None)]
 
 
-def _expected(codec: Codec, logits: np.ndarray, i: int | None) -> Expected:
-    """With no text yet."""
-    never = writer.banned(codec)
-    shares = np.exp(decode.log_softmax(logits[None])[0])
-    shown = np.argsort(-shares, kind="stable")[: SHOWN + len(never)].tolist()
-    names = [(codec.text(n), float(shares[n])) for n in shown if n not in never]
-    return Expected("", None if i is None else float(shares[i]), names[:SHOWN])
+def _expected(codec: Codec, logits: np.ndarray, ids: np.ndarray) -> list[Expected]:
+    """Of each row of logits (R, V) and the symbol (R,) in its place, with no text yet."""
+    shares = np.exp(decode.log_softmax(logits))
+    own = np.take_along_axis(shares, ids[:, None], 1)[:, 0].tolist()
+    likely = shares.copy()
+    likely[:, writer.banned(codec)] = -1
+    most = min(SHOWN, likely.shape[1] - len(writer.banned(codec)))
+    shown = np.sort(np.argpartition(-likely, most - 1, 1)[:, :most], 1)
+    shown = np.take_along_axis(shown, np.argsort(-np.take_along_axis(likely, shown, 1), 1, kind="stable"), 1)
+    likeliest = np.take_along_axis(shares, shown, 1).tolist()
+    names = [[codec.text(n) for n in row] for row in shown.tolist()]
+    return [Expected("", p, list(zip(*row, strict=True))) for p, *row in zip(own, names, likeliest, strict=True)]
 
 
 VIEW = unit_page
-UNITS = True  # look reads files, and takes a unit
 LOOKED_AT = 20_000  # symbols that fit on a page
 
 
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Options of looking inside."""
+
+    unit: int | None = option(None, "the unit shown, counted from 0 through all layers  [the one that follows something best]")
+
+
 @torch.no_grad()
-def look(run: Any, written: str, unit: int | None = None) -> unit_page.Units:
-    """What the hidden units, their gates and the output do as the net reads a text; `unit` counts through all layers."""
-    codec, model = run.codec, run.model.eval()
+def look(run: Any, written: str, options: Look | None = None) -> unit_page.Units:
+    """What the hidden units, their gates and the output do as the net reads a text."""
+    codec, model, unit = run.codec, run.model.eval(), (options or Look()).unit
     ids, pieces = codec.encode(written).tolist(), codec.pieces(written)
     if not ids or len(ids) > LOOKED_AT:
         said = f"the text has {len(ids):,} symbols; 1 to {LOOKED_AT:,} can be looked at"
@@ -622,46 +700,48 @@ def _gates(model: Model, inputs: Tensor, features: Tensor) -> dict[str, Tensor]:
     return {name: torch.cat(values, -1) for name, values in found.items()}
 
 
-def _draw(
-    run: Any, options: Sample, rows: int, filters: decode.Sampling, random: np.random.Generator,
-    seen: Callable[[np.ndarray], None] | None = None,
-) -> Iterator[np.ndarray]:  # fmt: skip
-    """Ids (rows,) of each step, for ever.
-
-    seen  is told the logits (V,) that the first row's next symbol is drawn by, one symbol ahead at most
-    """
+def _draw(run: Any, options: Sample, rows: int, filters: decode.Sampling, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """Ids (rows,) of each step, for ever."""
     net = packed(run.model, writer.label_asked(run.codec, options.label), options.int8)
     if net is not None:
-        return _compiled(net, run, writer.prompted(run.codec, options), rows, filters, random, seen)
-    return _by_torch(run, options, rows, filters, random, seen)
+        return _compiled(net, run, writer.prompted(run.codec, options), rows, filters, random)
+    return _by_torch(run, options, rows, filters, random)
 
 
 def _compiled(
-    net: Any, run: Any, prompt: list[int], rows: int, filters: decode.Sampling, random: np.random.Generator,
-    seen: Callable[[np.ndarray], None] | None,
-) -> Iterator[np.ndarray]:  # fmt: skip
+    net: Any, run: Any, prompt: list[int], rows: int, filters: decode.Sampling, random: np.random.Generator
+) -> Iterator[np.ndarray]:
     from ..kernels import writing
 
-    state = np.stack([s.numpy() for s in run.model.start(1)])  # (L·S, 1, H)
-    logits = writing.read(net, np.array(prompt)[:, None], state)
+    logits, state = _begun(net, run, prompt)
     state, logits = state.repeat(rows, 1), logits.repeat(rows, 0)
     recent = np.full((rows, 0 if filters.repetition_penalty == 1.0 else filters.window), -1)
     never = np.array(writer.banned(run.codec))
-    at_once = AT_ONCE if seen is None else 1
     while True:
-        if seen is not None:
-            seen(logits[0].copy())
-        uniform = random.random((at_once, rows))
+        uniform = random.random((AT_ONCE, rows))
         ids = writing.write(net, logits, state, recent, writing.numbers(filters), never, uniform)
         if (ids < 0).any():
-            raise UserError("the model's probabilities are no numbers: its weights are damaged, or its training diverged")
+            raise _no_numbers()
         yield from ids
+
+
+def _begun(net: Any, run: Any, prompt: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (1, V) and state (L·S, 1, H) after a prompt."""
+    from ..kernels import writing
+
+    state = np.stack([s.numpy() for s in run.model.start(1)])
+    return writing.read(net, np.array(prompt)[:, None], state), state
+
+
+def _no_numbers() -> UserError:
+    return UserError("the model's probabilities are no numbers: its weights are damaged, or its training diverged")
 
 
 def _by_torch(
     run: Any, options: Sample, rows: int, filters: decode.Sampling, random: np.random.Generator,
-    seen: Callable[[np.ndarray], None] | None,
+    seen: Callable[[np.ndarray], None] | None = None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
+    """seen is told the logits (V,) that the first row's next symbol is drawn by, one symbol ahead at most."""
     step, logits, state = _after(run, options)
     logits, state = np.repeat(logits, rows, 0), tuple(s.repeat(rows, 0) for s in state)
     if seen is None:

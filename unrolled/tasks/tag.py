@@ -767,14 +767,18 @@ def glimpse(run: Any, seed: int) -> str:
 # --- looking
 
 VIEW = future_page
-WORDS = True  # look takes a word
 
 
-def look(run: Any, line: str, word: int | None = None) -> future_page.Belief:
-    """What the net believes of each word of a sentence after one word, after two, … after all; and read from it on.
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Options of looking inside."""
 
-    word  1 to T: of which it is shown what decided its tag; None: the one whose tag is the least certain
-    """
+    word: int | None = option(None, "the word, from 1 on, whose tag is explained  [the least certain]")
+
+
+def look(run: Any, line: str, options: Look | None = None) -> future_page.Belief:
+    """What the net believes of each word of a sentence after one word, after two, … after all; and read from it on."""
+    word = (options or Look()).word
     words = [token.text for token in tokens.tokenise(line)]
     if not words:
         raise UserError("the text is empty: there is nothing to read")

@@ -759,6 +759,7 @@ def look(run: Any, text: str) -> attention_page.Looked:
     if model.attention is None:
         fix = "train one with --attention dot, general or additive"
         raise UserError(f"`{run.folder}` was trained with `--attention none`: it looks nowhere", fix=fix)
+    text = text.rstrip("\n")  # of a file
     if not text.strip():
         raise UserError("the text is empty: there is nothing to translate")
     ids, pieces = codec.source.encode(text), codec.source.pieces(text)

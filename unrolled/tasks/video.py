@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import calibration, fit, label_tables, metrics, moving_shapes, overlap, tables, unrolling
+from .. import calibration, fit, frame_page, influence, label_tables, metrics, moving_shapes, overlap, tables, unrolling
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -35,6 +35,8 @@ from ..data.frames import Clip
 from ..data.labelled_clips import Columns, Labelled
 from ..data.vocab import Codec
 from ..errors import UserError
+from ..export import seeing
+from ..export.builder import Builder, Computes
 from ..layers import Pooling, initialise
 from ..recurrent import Recurrent
 
@@ -711,6 +713,180 @@ def _frames_told(run: Any, clip: Clip, options: Predict) -> list[dict[str, Any]]
         }
         for begin, end, after in zip(borders[:-1], borders[1:], ends, strict=True)
     ]  # fmt: skip
+
+
+VIEW = frame_page
+LOOKED_AT = 64  # frames that fit on a page
+READ = 1 << 14  # frames that are read at most to hide each
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Options of looking inside."""
+
+    frame: int | None = option(None, "of labels of frames: the frame whose label is explained  [the least certain]", minimum=0)
+
+
+def look(run: Any, name: str, options: Look | None = None) -> frame_page.Frames:
+    """What the net believed as a clip's frames came, and which of them moved its answer; to say nothing is to be their mean."""
+    model, names, clip = run.model.eval(), run.codec.labels, opened(run, Path(name))
+    if len(clip.frames) > LOOKED_AT:
+        raise UserError(
+            f"`{name}` has {len(clip.frames)} frames that are read; {LOOKED_AT} fit on a page", name, "cut a piece out"
+        )
+    with torch.no_grad():
+        x = model.see(torch.from_numpy(clip.frames))  # (T, E)
+        shares = label_tables.probabilities(_as_shown(model, x).numpy())
+    asked = _asked(clip, shares, (options or Look()).frame) if model.per_frame else None
+    row = shares[-1 if asked is None else asked]
+    label = int(row.argmax())
+
+    def score(x: Tensor) -> Tensor:
+        logits = _logits(model, x)
+        return influence.log_odds(logits if asked is None else logits[:, asked], label)
+
+    slopes = influence.gradient_times_input(score, x, x.mean(0))
+    falls = influence.occlusion(score, x, x.mean(0), READ)
+    net = f"{run.config.cell}, {run.config.layers} x {run.config.hidden}, {run.config.direction}"
+    return frame_page.Frames(
+        clip.frames, clip.numbers, names, shares, slopes, falls, influence.agreement(slopes, falls), asked, names[label],
+        float(row[label]), f"{run.folder}: {net}; {Path(name).name}",
+    )  # fmt: skip
+
+
+def _logits(model: Model, x: Tensor) -> Tensor:
+    """Features (B, T, E) -> logits (B, K), or (B, T, K); of one frame, where the net reads but one."""
+    middle = x.shape[1] // 2
+    return model.over(x[:, middle : middle + 1] if model.cell == "middle" and not model.per_frame else x)
+
+
+def _as_shown(model: Model, x: Tensor) -> Tensor:
+    """Logits (T, K) of each frame of features (T, E); of a label of the clip, of the frames so far."""
+    if model.per_frame:
+        return _logits(model, x.unsqueeze(0))[0]
+    return torch.cat([_logits(model, x[None, :t]) for t in range(1, len(x) + 1)])
+
+
+def _asked(clip: Clip, shares: np.ndarray, number: int | None) -> int:
+    """The place of the frame whose label is explained."""
+    if number is None:
+        return int(shares.max(1).argmin())
+    if number not in clip.numbers:
+        raise UserError(
+            f"`--frame {number}` is none of the frames that are read", fix=f"one of {', '.join(map(str, clip.numbers))}"
+        )
+    return int(np.flatnonzero(clip.numbers == number)[0])
+
+
+# --- exporting
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """Two graphs: pixels (B, S, S, 3) of uint8 -> features (B, E), each frame by itself; and beside it what goes over time."""
+    model, S, E = run.model, run.config.size, run.config.features
+    x = seeing.places(builder, model.convolution, seeing.upright(builder, builder.pixels("pixels", ("batch", S, S, 3))), S)
+    x = builder.linear(model.place, builder.reshape(x, builder.numbers(0, -1)))
+    builder.output("features", builder.add("Relu", [builder.normed(model.norm, x)]), ("batch", E))
+    _time_graph(builder.beside("time"), model, len(run.codec.labels))
+    return {"": partial(_looked, model), "time": partial(_timed, model)}
+
+
+def _carries(model: Model) -> bool:
+    """Whether what is pooled is carried from frame to frame, beside the states."""
+    if model.per_frame:
+        return model.cell == "none" and not model.both
+    return model.cell != "middle" and model.pooling != "last" and (model.recurrent is None or not model.both)
+
+
+def _time_graph(builder: Builder, model: Model, labels: int) -> None:
+    """features (B, T, E), lengths (B), what frames before left -> logits (B, K), or of frames (B, T, K), and what is left."""
+    x, lengths = builder.real("features", ("batch", "time", model.place.out_features)), builder.lengths()
+    h, width = x, model.place.out_features
+    if model.recurrent is not None:
+        h, after = builder.recurrent(model.recurrent, x, lengths, None if model.both else builder.states(model.recurrent))
+        for i, state in enumerate(() if model.both else after):
+            builder.output(f"after_state_{i}", state, ("batch", model.recurrent.hidden_size))
+        width = model.recurrent.hidden_size * model.recurrent.directions
+    if not model.per_frame:
+        h = builder.last(h, lengths) if model.cell == "middle" else builder.pooled(model.pool, h, lengths, width)
+    if _carries(model):
+        h = _carried(builder, model, h, lengths, width)
+    elif model.per_frame and model.cell == "none":
+        mean = builder.add("Unsqueeze", [builder.pooled(model.pool, x, lengths, width), builder.numbers(1)])
+        h = builder.add("Concat", [x, builder.add("Expand", [mean, builder.add("Shape", [x])])], {"axis": -1})
+    if model.hidden is not None:
+        h = builder.add("Relu", [builder.normed(model.hidden[1], builder.linear(model.hidden[0], h))])
+    shape = ("batch", "time", labels) if model.per_frame else ("batch", labels)
+    builder.output("logits", builder.linear(model.output, h, float(model.sharpness)), shape)
+
+
+def _carried(builder: Builder, model: Model, h: str, lengths: str, width: int) -> str:
+    """What was pooled of frames before, `held` (B, C) of `count` (B), and of these: pooled h (B, C), or features (B, T, C)."""
+    held, count = builder.real("held", ("batch", width)), builder.ids("count", ("batch",), 1000)
+    total, column = builder.add("Add", [count, lengths]), builder.numbers(1)
+    builder.output("after_count", total, ("batch",), "int64")
+    before, now, both = (builder.add("Unsqueeze", [builder.add("Cast", [n], {"to": 1}), column]) for n in (count, lengths, total))
+    if model.per_frame:  # each frame beside the mean of those so far
+        sums = builder.add("Add", [builder.add("CumSum", [h, builder.number(1)]),
+                                   builder.add("Unsqueeze", [builder.add("Mul", [held, before]), column])])  # fmt: skip
+        steps = builder.add("Squeeze", [builder.size(h, 1), builder.numbers(0)])
+        places = builder.add("Range", [builder.number(1), builder.add("Add", [steps, builder.number(1)]), builder.number(1)])
+        numbers = builder.add("Add", [before, builder.add("Cast", [places], {"to": 1})])
+        means = builder.add("Div", [sums, builder.add("Unsqueeze", [numbers, builder.numbers(2)])])
+        builder.output("after_held", builder.last(means, lengths), ("batch", width))
+        return builder.add("Concat", [h, means], {"axis": -1})
+    if model.pooling == "mean":
+        part = builder.add("Mul", [builder.add("Sub", [h, held]), builder.add("Div", [now, both])])
+        h = builder.add("Add", [held, part])
+    else:
+        first = builder.add("Equal", [before, builder.scalar(0.0)])
+        h = builder.add("Where", [first, h, builder.add("Max", [h, held])])
+    builder.output("after_held", h, ("batch", width))
+    return h
+
+
+@torch.no_grad()
+def _looked(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What is seen of frames, each by itself."""
+    return {"features": model.see(torch.from_numpy(given["pixels"])).numpy()}
+
+
+@torch.no_grad()
+def _timed(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the outputs over time have to be: with states those of `step`, frame by frame."""
+    read = {name: torch.from_numpy(value) for name, value in given.items()}
+    x, lengths, found = read["features"], read["lengths"], {}
+    h, state = x, tuple(value for name, value in read.items() if name.startswith("state_"))
+    if model.recurrent is not None:
+        h, after = model.recurrent(x, state or None, lengths)
+        found = {f"after_state_{i}": one for i, one in enumerate(after if state else ())}
+    if not model.per_frame:
+        h = h[torch.arange(len(h)), lengths - 1] if model.cell == "middle" else model.pool(h, lengths)
+    if _carries(model):
+        held, before, now = read["held"], read["count"].unsqueeze(1), lengths.unsqueeze(1)
+        if model.per_frame:
+            sums, numbers = x.cumsum(1) + (held * before).unsqueeze(1), before + torch.arange(1, x.shape[1] + 1)
+            means = sums / numbers.unsqueeze(2)
+            h, held = torch.cat((x, means), -1), means[torch.arange(len(x)), lengths - 1]
+        elif model.pooling == "mean":
+            h = held = held + (h - held) * (now / (before + now))
+        else:
+            h = held = torch.where(before == 0, h, torch.maximum(h, held))
+        found |= {"after_held": held, "after_count": read["count"] + lengths}
+    elif model.per_frame and model.cell == "none":
+        h = torch.cat((x, model.pool(x, lengths).unsqueeze(1).expand_as(x)), -1)
+    return {name: value.numpy() for name, value in (found | {"logits": model._answer(h)}).items()}
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graphs and codec."""
+    model, config = run.model, run.config
+    whole = model.both and (model.recurrent is not None or (model.per_frame and model.cell == "none"))
+    middle = model.cell == "middle" and not model.per_frame
+    return {
+        "size": config.size, "frames": config.frames, "every": config.every, "per_frame": model.per_frame, "middle": middle,
+        "streams": not (whole or middle),
+    }  # fmt: skip
 
 
 def item(run: Any, text: str) -> Path:

@@ -16,6 +16,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import fit, guides, linear_prediction, logistics, mu_law, plucked, synthesiser, unrolling
+from .. import fit, foresight_page, guides, influence, linear_prediction, logistics, mu_law, plucked, synthesiser, unrolling
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
@@ -34,6 +35,8 @@ from ..data.samples import EVERY, as_floats, level
 from ..data.vocab import Codec
 from ..dilated import WaveNet, field
 from ..errors import UserError
+from ..export import making
+from ..export.builder import Builder, Computes
 from ..layers import initialise
 from ..progress import Progress
 from ..recurrent import Recurrent
@@ -42,6 +45,7 @@ from ..surprise import cross_entropy
 MEASURE = "nats_per_sample"
 MEASURING = fit.Measuring("samples", probe=16_000, few=64_000, many=50_000_000, warming=0)
 TRY = ("sample {run} --seconds 3 --out new.wav",)
+TAKES = "sound"  # what look takes
 LOGISTICS = 10  # of a mixture
 CONTEXT = 512  # samples that recurrent layers hear before those that count
 LABEL = 16  # numbers of a label's vector
@@ -211,22 +215,29 @@ class Layers(nn.Module):
         self.apply(initialise)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self.output(self.layers(self._seen(x, condition))[0])
+        return self.output(self.layers(self._led(self.vectors(x), condition))[0])
+
+    def vectors(self, x: Tensor) -> Tensor:
+        """Of each sample (B, T) -> (B, T, 64)."""
+        return self.input(x) if self.levels else self.input(x.unsqueeze(-1))
 
     def whole(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The outputs after the context."""
-        return self.output(self.layers(self._seen(x, condition))[0][:, self.field - 1 :])
+        return self.after(self.vectors(x), condition)
+
+    def after(self, vectors: Tensor, condition: Tensor | None = None) -> Tensor:
+        """whole()'s outputs, of samples' vectors (B, T, 64)."""
+        return self.output(self.layers(self._led(vectors, condition))[0][:, self.field - 1 :])
 
     def start(self, batch: int) -> State:
         return self.layers.start(batch)
 
     def step(self, x: Tensor, state: State, condition: Tensor | None = None) -> tuple[Tensor, State]:
-        seen = self._seen(x.unsqueeze(1), None if condition is None else condition.unsqueeze(1)).squeeze(1)
+        seen = self._led(self.vectors(x.unsqueeze(1)), None if condition is None else condition.unsqueeze(1)).squeeze(1)
         out, state = self.layers.step(seen, state)
         return self.output(out), state
 
-    def _seen(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        x = self.input(x) if self.levels else self.input(x.unsqueeze(-1))
+    def _led(self, x: Tensor, condition: Tensor | None) -> Tensor:
         return x if condition is None else torch.cat((x, condition.expand(-1, x.shape[1], -1)), -1)
 
 
@@ -715,6 +726,148 @@ def _leading(run: Any, options: Sample, size: int) -> Callable[[int, int], np.nd
         return None if found is None else found.numpy()
 
     return leads
+
+
+# --- exporting
+
+
+def graph(builder: Builder, run: Any) -> Computes:
+    """samples (B, T), levels or real, what leads them, and what those before have left -> outputs (B, T, Q), and what is left."""
+    model, config, net = run.model, run.config, run.model.net
+    if net.levels:
+        x = builder.embedded(net.input, builder.ids("samples", ("batch", "time"), net.levels))
+    else:
+        x = builder.linear(net.input, builder.add("Unsqueeze", [builder.real("samples", ("batch", "time")), builder.numbers(2)]))
+    condition = _led(builder, model, guides.CHANNELS[config.guide_by], x)
+    if isinstance(net, WaveNet):
+        outputs = making.waved(builder, net, x, condition)
+    else:
+        x = x if condition is None else builder.add("Concat", [x, condition], {"axis": -1})
+        hidden, after = builder.recurrent(net.layers, x, None, builder.states(net.layers))
+        for i, state in enumerate(after):
+            builder.output(f"after_state_{i}", state, ("batch", config.hidden))
+        outputs = builder.linear(net.output, hidden)
+    builder.output("outputs", outputs, ("batch", "time", net.output.out_features))
+    return {"": partial(_computed, model)}
+
+
+def _led(builder: Builder, model: Model, channels: int, x: str) -> str | None:
+    """The label's vector and the guide at each sample (B, T, C)."""
+    parts = []
+    if model.label is not None:
+        vector = builder.embedded(model.label, builder.ids("labels", ("batch",), model.label.num_embeddings))
+        size = [builder.add("Shape", [x], {"start": 0, "end": 2}), builder.numbers(LABEL)]
+        vector = builder.add("Unsqueeze", [vector, builder.numbers(1)])
+        parts.append(builder.add("Expand", [vector, builder.add("Concat", size, {"axis": 0})]))
+    parts += [builder.real("guide", ("batch", "time", channels))] if channels else []
+    return builder.add("Concat", parts, {"axis": -1}) if parts else None
+
+
+@torch.no_grad()
+def _computed(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the graph's outputs have to be."""
+    read, net = {name: torch.from_numpy(value) for name, value in given.items()}, model.net
+    x, label = read["samples"], read.get("labels")
+    parts = [] if label is None else [model.label(label).unsqueeze(1).expand(-1, x.shape[1], -1)]
+    parts += [read["guide"]] if "guide" in read else []
+    condition = torch.cat(parts, -1) if parts else None
+    if isinstance(net, WaveNet):
+        outputs, *after = making.read(net, x, condition, read["state_0"])
+    else:
+        states = tuple(value for name, value in read.items() if name.startswith("state_"))
+        hidden, after = net.layers(net._seen(x, condition), states)
+        outputs = net.output(hidden)
+    found = {"outputs": outputs} | {f"after_state_{i}": one for i, one in enumerate(after)}
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def exported(run: Any) -> dict[str, Any]:
+    """What a runtime needs beside graph and codec."""
+    model, config = run.model, run.config
+    return {
+        "levels": model.net.levels, "hertz": config.hertz, "field": model.field, "hop": model.hop, "guide_by": config.guide_by,
+    }  # fmt: skip
+
+
+# --- looking inside
+
+VIEW = foresight_page
+LOOKED_AT = 10.0  # seconds that fit on a page
+STRETCH, PLACES = 0.025, 24  # seconds whose expected samples are shown; samples of it of which it is asked what they rest on
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Options of looking inside."""
+
+    at: float | None = option(None, "the second from which the samples expected are shown  [the loudest]", minimum=0)
+    label: str | None = option(None, "the label that the sound has (runs trained with --labels)")
+    guide: str | None = option(None, "what leads it: a sound file, or a table of notes (runs trained with --guide-by)")
+
+
+@torch.no_grad()
+def look(run: Any, name: str, options: Look | None = None) -> foresight_page.Foresight:
+    """What the net expected of each sample of a sound file, and which samples before it that rests on."""
+    options, model, hertz = options or Look(), run.model.eval(), run.config.hertz
+    samples = sound.read(Path(name), hertz)
+    size, short = len(samples), min(len(samples), round(STRETCH * hertz))
+    if not 0 < size <= LOOKED_AT * hertz:
+        raise UserError(f"`{name}` lasts {size / hertz:.1f} s; {LOOKED_AT:g} s of sound fit on a page", name, "cut a piece out")
+    if options.at is not None and options.at * hertz > size - short:
+        raise UserError(f"`--at {options.at:g}` is behind the sound's end", name, f"at most {(size - short) / hertz:g}")
+    heard = np.concatenate((np.zeros(model.field, np.float32), samples))
+    inputs = torch.from_numpy(mu_law.levels(heard).astype(np.int64) if run.config.head == "mu-law" else heard)
+    targets, expects = inputs[model.field :], _expecting(run, inputs, _leading(run, options, size))
+    blocks = [range(begin, min(begin + BLOCK, size)) for begin in range(0, size, BLOCK)]
+    nats = torch.cat([model.nats(expects(b.start, len(b)), targets[None, b.start : b.stop])[0] for b in blocks])
+    begin = _loudest(samples, short) if options.at is None else round(options.at * hertz)
+    shares = _level_shares(model, expects(begin, short)[0])
+    features, listened = guides.logmel(samples, hertz), _listened(run, inputs, options, size, range(begin, begin + short))
+    dilations = model.net.dilations if isinstance(model.net, WaveNet) else ()
+    layers = f"{len(dilations)} dilated layers" if dilations else f"{run.config.layers or 1} x {run.config.hidden}"
+    note = f"{run.folder}: {run.config.cell}, {layers}, {run.config.head}; {Path(name).name}"
+    return foresight_page.Foresight(
+        hertz, samples, nats.numpy(), features, guides.ears(hertz), begin, shares, listened, tuple(dict.fromkeys(dilations)), note
+    )
+
+
+def _expecting(run: Any, inputs: Tensor, leads: Callable[[int, int], np.ndarray | None]) -> Callable[[int, int], Tensor]:
+    """What the net puts out for `number` samples from a place on (1, number, …)."""
+    before = run.model.field
+
+    def expects(begin: int, number: int) -> Tensor:
+        x = inputs[None, begin : begin + before - 1 + number]
+        lead = leads(begin - before, x.shape[1])
+        return run.model.net.whole(x, None if lead is None else torch.from_numpy(lead)).float()
+
+    return expects
+
+
+def _loudest(samples: np.ndarray, size: int) -> int:
+    energy = np.cumsum(np.append(0.0, samples.astype(float) ** 2))
+    return int((energy[size:] - energy[:-size]).argmax())
+
+
+def _level_shares(model: Model, outputs: Tensor) -> np.ndarray:
+    """How probable each of the 256 mu-law levels is (T, 256)."""
+    if model.head == "mu-law":
+        return outputs.softmax(-1).numpy()
+    return logistics.shares(outputs, torch.from_numpy(mu_law.edges())).numpy()
+
+
+def _listened(run: Any, inputs: Tensor, options: Look, size: int, stretch: range) -> np.ndarray:
+    """How strongly ln P of samples of a stretch listens to each sample before it, the last one first (field,)."""
+    model, leads = run.model, _leading(run, options, size)
+    at = np.unique(np.linspace(stretch.start, stretch.stop - 1, PLACES).round().astype(int)).tolist()
+    windows = torch.stack([inputs[t : t + model.field] for t in at])
+    led = [leads(t - model.field, model.field) for t in at]
+    condition = None if led[0] is None else torch.from_numpy(np.concatenate(led))
+    targets = inputs[model.field + torch.tensor(at)].unsqueeze(1)
+
+    def score(vectors: Tensor) -> Tensor:
+        return -model.nats(model.net.after(vectors, condition).float(), targets)[:, 0]
+
+    return influence.by_distance(score, model.net.vectors(windows))
 
 
 GLIMPSE = 2.0  # seconds
