@@ -293,7 +293,8 @@ def test_the_same_texts_are_written(cell):
     found = asked(run, *(("stream", one) for one in options))
     wanted = [language.samples(run, build(language.Sample, one))[0] for one in options]
     assert ["".join(one["text"] for one in text) for text in found] == wanted and len(wanted[0]) == 60
-    told = list(language.watched(run, build(language.Sample, options[1])))
+    watched = language.Watched(run, build(language.Sample, options[1]), language.packed(run.model, None))
+    ((told, _),) = language.write_on(run, [watched], 80)
     assert [one["probability"] for one in found[1]] == pytest.approx([one.probability for one in told], abs=CLOSE)
 
 

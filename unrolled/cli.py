@@ -795,7 +795,9 @@ def export() -> click.Command:
         exporting.check_asked(len(runs), to, page, int8)
         opened = [api.load(run) for run in runs]
         if page is not None:
-            made = exporting.page.write(opened, Path(page))
+            from .export.page import write
+
+            made = write(opened, Path(page))
             click.echo(_line(_plain(made)) if as_json else f"{made.path}  {made.bytes:,} bytes: {', '.join(made.runs)}")
             return
         written = exporting.export(opened[0], Path(to), int8)

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from .. import run as folders
 from ..errors import LIMIT, UserError
 from ..runtime.opened import FORMAT, KEY
-from . import page
 from .builder import Builder
 from .checking import check
 from .int8 import Smaller, smaller, told

@@ -159,7 +159,8 @@ const answering = {
         }
         return { answers };
       },
-      async look({ text }) {
+      async look({ text: given }) {
+        const text = given.replace(/\n+$/, "");
         if (!net.looks) throw new Error("this run was trained with `--attention none`: it looks nowhere");
         const one = await found(text);
         if (one.ids.length > LOOKED_AT) throw new Error(`the sentence has ${one.ids.length} symbols; at most ${LOOKED_AT} fit on a page`);
