@@ -155,7 +155,7 @@ def test_the_locks_hold_what_constraints_pin_with_hashes_and_name_no_place():
     assert all(hashes for _, hashes in (some | torch).values())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [line for name, lines in project["optional-dependencies"].items() if name not in ("dev", "bench") for line in lines]
-    declared = {re.match(r"[\w-]+", line)[0].lower() for line in [*project["dependencies"], *extras]}
+    declared = {re.match(r"[\w-]+", line)[0].lower().replace("_", "-") for line in [*project["dependencies"], *extras]}
     assert declared - {"triton"} <= some.keys() | torch.keys() and torch.keys() == {"torch"}
     text = "".join(path.read_text() for path in (ROOT / "locks").glob("*.txt"))
     assert "://" not in text and "index" not in re.sub(r"#.*", "", text)
