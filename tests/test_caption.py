@@ -268,6 +268,26 @@ def test_a_wider_search_is_never_less_likely_than_the_likeliest_symbol_each_time
     assert all(w[0].nats >= g[0].nats - 1e-5 for g, w in zip(greedy, wide, strict=True))
 
 
+def test_captions_of_a_diverse_search_hold_more_words_and_are_all_different(colours, tmp_path, capsys):
+    paths = [picture(tmp_path / f"{name}.png", name) for name in coloured_shapes.COLOURS]
+
+    def texts(**options):
+        answers = predict(colours, paths, Predict(best=4, beam=4, **options))
+        return [[one.text for one in answer.best] for answer in answers]
+
+    alike, apart = texts(), texts(diversity=20.0)
+    for some, others in zip(apart, alike, strict=True):
+        first = {text.split()[0] for text in some if text}
+        assert len(set(some)) == len(some) == 4 and len(first) > len({text.split()[0] for text in others if text})
+    assert texts(diversity=0.5, groups=2) != texts(diversity=0.5, groups=4)
+    with pytest.raises(UserError, match="cannot be shared alike"):
+        texts(diversity=0.5, groups=3)
+    assert cli.run(["predict", str(colours.folder), str(paths[0]), "--best", "2", "--groups", "5"]) == 2
+    assert "`--groups 5` is given without `--diversity`" in capsys.readouterr().err
+    assert cli.run(["predict", str(colours.folder), str(paths[0]), "--best", "2", "--diversity", "0.5"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 def test_runs_vote_and_one_with_other_symbols_does_not(colours, young, tmp_path):
     path = picture(tmp_path / "a.png", "green")
     twice = caption.together(colours, [colours])

@@ -402,6 +402,26 @@ def test_writing_and_scoring_import_no_accelerate(trained, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_looking_imports_the_page_of_the_run_alone_and_nothing_for_other_tasks(trained, tmp_path):
+    script = (
+        "import sys\nfrom unrolled import cli\n"
+        f"assert cli.run(['look', {str(trained)!r}, 'the hat', '--out', 'a.html']) == 0\n"
+        "pages = {name for name in sys.modules if name.startswith('unrolled.tasks.')}\n"
+        "assert pages == {'unrolled.tasks.language'}, pages\n"
+        "assert not {'numba', 'matplotlib', 'accelerate', 'unrolled.glove', 'unrolled.vectors'} & set(sys.modules)\n"
+    )
+    done = python("-c", script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_help_of_a_verb_on_a_run_has_the_flags_of_its_task(say, trained):
+    of_all, of_run = say("look", "--help").out, say("look", trained, "--help").out
+    assert "--word" in of_all and "--unit" in of_all
+    assert "--word" not in of_run and "--unit" in of_run
+    said = say("look", trained, "the hat", "--word", "1")
+    assert said.code == 2 and f"`--word` is for runs of `tag`; `{trained}` is a run of `language`" in said.err
+
+
 # --- mistakes in what was typed
 
 

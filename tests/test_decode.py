@@ -11,7 +11,20 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from unrolled.decode import Beam, Sampling, beams, best, draw, log_softmax, mean_logits, probabilities, sample, together
+from unrolled.decode import (
+    Beam,
+    Sampling,
+    beams,
+    best,
+    draw,
+    groups_of,
+    log_softmax,
+    mean_logits,
+    probabilities,
+    sample,
+    together,
+)
+from unrolled.errors import UserError
 from unrolled.kernels import beams as beams_kernel
 
 # eighths, all different: a tie has no one right answer, and what is drawn must not hang on rounding
@@ -375,6 +388,76 @@ def test_a_search_stops_when_nothing_open_can_overtake(options, steps):
     assert len(calls) == steps and found[0].ids == [2]
 
 
+def apart_by_hand(table, width, groups, diversity, length, end, power):
+    """As by_hand, one group after the other at each step: what the groups before took at it makes a text less wanted."""
+
+    def nats(ids):
+        return log_probability(table, ids)
+
+    each = width // groups
+    unfinished, finished = [[[]] for _ in range(groups)], [[] for _ in range(groups)]
+    for t in range(length):
+        taken = []
+        for g in range(groups):
+            every = sorted(([*ids, i] for ids in unfinished[g] for i in range(table.shape[1])), key=lambda ids: -nats(ids))
+            longer = sorted(every, key=lambda ids: diversity * (ids[-1] != end) * taken.count(ids[-1]) - nats(ids))
+            finished[g] += [ids for ids in longer[:each] if ids[-1] == end]
+            finished[g] = sorted(finished[g], key=lambda ids: -nats(ids) / len(ids) ** power)[:each]
+            unfinished[g] = [ids for ids in longer[: 2 * each] if ids[-1] != end][:each]
+            taken = taken + [ids[-1] for ids in unfinished[g]]
+            hope = max((nats(ids) for ids in unfinished[g]), default=-math.inf) / length**power
+            if len(finished[g]) == each and hope <= min(nats(ids) / len(ids) ** power for ids in finished[g]) and t < length - 1:
+                unfinished[g] = []
+    kept = [ids for g in range(groups) for ids in [*finished[g], *unfinished[g]][:each]]
+    different = {tuple(ids): ids for ids in kept}.values()
+    return ranked(different, end, lambda ids: nats(ids) / len(ids) ** power)
+
+
+@given(
+    random=TABLES,
+    shape=st.sampled_from([(2, 2), (3, 3), (4, 2), (5, 5), (6, 2), (6, 3), (4, 1)]),
+    diversity=st.sampled_from([0.0, 0.3, 1.0, 20.0]),
+    power=st.sampled_from([0.0, 1.0]),
+    likely=st.sampled_from([None, 0, 2]),
+    choose=CHOICES,
+)
+@settings(max_examples=150, deadline=None)
+def test_groups_that_pay_for_what_others_took_are_those_found_by_hand(random, shape, diversity, power, likely, choose):
+    width, groups = shape
+    table = 2 * random.normal(size=(31, 5))
+    table[:, 4] += likely or 0
+    table, end = table.astype(np.float32), None if likely is None else 4
+    step, logits, state = rolling(table)
+    options = Beam(width, power, groups=groups, diversity=diversity)
+    (found,) = beams(step, logits, state, options, [5], end, [], choose=choose)
+    assert [h.ids for h in found] == apart_by_hand(table, width, groups, diversity, 5, end, power)
+    for h in found:
+        assert h.nats == pytest.approx(log_probability(table, h.ids), abs=1e-4)  # nothing is paid in it
+        assert h.score == pytest.approx(h.nats / len(h.ids) ** power) and h.ended == (h.ids[-1] == end)
+
+
+def test_the_first_group_is_a_search_of_its_own_and_dear_symbols_make_all_first_words_differ():
+    table = np.random.default_rng(2).normal(size=(31, 9)).astype(np.float32)
+
+    def search(options):
+        step, logits, state = rolling(table, (4,))
+        return beams(step, logits, state, options, [6], None, [])[0]
+
+    alone, apart = search(Beam(2)), search(Beam(6, groups=3, diversity=1000.0))
+    assert [h.ids for h in alone if h in apart] == [h.ids for h in alone]
+    assert all(len({h.ids[t] for h in search(Beam(6, groups=6, diversity=1000.0))}) == 6 for t in range(6))
+    assert len({h.ids[0] for h in search(Beam(6))}) < 6
+
+
+def test_groups_share_a_beam_alike_and_come_with_diversity():
+    assert [groups_of(5, None, None), groups_of(6, None, 0.5), groups_of(6, 2, 0.5)] == [1, 6, 2]
+    with pytest.raises(UserError, match="`--groups 2` is given without `--diversity`"):
+        groups_of(6, 2, None)
+    with pytest.raises(UserError, match="`--beam 5` cannot be shared alike by `--groups 2`") as caught:
+        groups_of(5, 2, 0.5)
+    assert caught.value.fix == "--beam 6"
+
+
 @given(random=TABLES, power=st.sampled_from([0.0, 1.0]))
 @settings(max_examples=50, deadline=None)
 def test_a_beam_of_one_is_greedy(random, power):
@@ -388,13 +471,13 @@ def test_a_beam_of_one_is_greedy(random, power):
     assert found.ids == wanted and found.ended == (wanted[-1] == 4)
 
 
-@given(random=TABLES, choose=CHOICES, asked=st.booleans(), no_repeat=st.sampled_from([None, 2]))
+@given(random=TABLES, choose=CHOICES, asked=st.booleans(), no_repeat=st.sampled_from([None, 2]), groups=st.sampled_from([1, 3]))
 @settings(max_examples=60, deadline=None)
-def test_a_sentence_is_answered_as_if_it_were_alone(random, choose, asked, no_repeat):
+def test_a_sentence_is_answered_as_if_it_were_alone(random, choose, asked, no_repeat, groups):
     table = (2 * random.normal(size=(31, 70))).astype(np.float32)
     starts, longest = random.integers(0, 31, 7), random.integers(1, 9, 7)
-    required = [[[5], [7, 8]], [], [[9, 9]], [], [[5], [5]], [[1]], []] if asked else None
-    options = Beam(3, 0.5, no_repeat)
+    required = [[[5], [7, 8]], [], [[9, 9]], [], [[5], [5]], [[1]], []] if asked and groups == 1 else None
+    options = Beam(3, 0.5, no_repeat, groups=groups, diversity=0.5)
 
     def fall(state):
         return -0.01 * state[0][:, 0]

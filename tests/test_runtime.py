@@ -304,7 +304,7 @@ def test_the_same_captions_are_written(opened, settings, tmp_path):
     drawn = [random.integers(low, low + 60, (run.config.size, run.config.size, 3)).astype(np.uint8) for low in range(0, 190, 10)]
     asked = [tmp_path / "large.png", *drawn]
     model = opened(run)
-    for options in ({}, {"beam": 1}, {"beam": 4, "best": 3, "length_power": 0.5, "no_repeat": 2}):
+    for options in ({}, {"beam": 1}, {"beam": 4, "best": 3, "length_power": 0.5, "no_repeat": 2}, {"best": 5, "diversity": 0.5}):
         wanted = caption.predict(run, asked, caption.Predict(**options))
         found = model.predict(asked, captioning.Predict(**options))
         assert [one.text for one in found] == [other.text for other in wanted]

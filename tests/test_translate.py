@@ -233,6 +233,8 @@ def test_what_is_required_stands_in_the_answer(tmp_path):
         predict(run, texts, Predict(require=("Zebra",)))
     with pytest.raises(UserError, match="`--temperature` draws; words are required"):
         predict(run, texts, Predict(require=("sieht",), temperature=1.0))
+    with pytest.raises(UserError, match="`--diversity` does not go with words that are required"):
+        predict(run, texts, Predict(require=("sieht",), diversity=1.0))
 
 
 @pytest.mark.parametrize("beam, threshold", [(5, 3.0), (3, 0.5)])
@@ -274,6 +276,15 @@ def test_glossaries_that_are_none_are_told(tmp_path, content, message):
 def test_drawing_refuses_settings_of_searching(dates):
     with pytest.raises(UserError, match="`--no-repeat` is of searching, and `--temperature` draws"):
         predict(dates, ["x"], Predict(no_repeat=2, temperature=1.0))
+    with pytest.raises(UserError, match="`--diversity` is of searching, and `--temperature` draws"):
+        predict(dates, ["x"], Predict(diversity=2.0, temperature=1.0))
+
+
+def test_answers_of_a_diverse_search_begin_differently(dates):
+    (alike,), (apart,) = (predict(dates, ["4 July 1976"], Predict(best=5, diversity=of)) for of in (None, 50.0))
+    assert apart.text == predict(dates, ["4 July 1976"], Predict(beam=1))[0].text
+    assert len({one.text for one in apart.best}) == len(apart.best) > 2
+    assert len({one.text[:1] for one in apart.best}) > len({one.text[:1] for one in alike.best})
 
 
 def test_answers_may_be_as_long_as_those_learnt_from(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from unrolled import api, cli, unit_page, writer
 from unrolled.errors import UserError
 from unrolled.tasks import language
-from unrolled.unit_search import correlations, search, things
+from unrolled.unit_search import search, standard, things
 
 TEXT = 'he said "go on", and (she (too)) went.\n\n    indented "again\n\nnot quoted\n'
 
@@ -45,7 +45,7 @@ def test_correlations_are_those_of_numpy_and_none_of_what_never_changes():
     random = np.random.default_rng(2)
     states, values = random.normal(size=(40, 3)), random.normal(size=40)
     states[:, 1] = 5
-    found = correlations(states, values)
+    found = standard(states).T @ standard(values[:, None])[:, 0]
     assert found[0] == pytest.approx(np.corrcoef(states[:, 0], values)[0, 1]) and found[1] == 0
 
 

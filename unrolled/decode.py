@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .errors import UserError
 from .required import Met, Phrases, advance, begin, missing, prepare, share_out, with_required
 
 State = tuple[Any, ...]
@@ -97,6 +98,9 @@ class Beam(NamedTuple):
     patience      a search is over when patience · width hypotheses have ended (Kasai et al. 2022); None goes on until no open
                   hypothesis can overtake the worst of `width` that ended, which takes long where length_power is large
     threshold     open hypotheses so many nats below the likeliest one are given up (Freitag and Al-Onaizan 2017)
+    groups        the width is shared by so many searches, each of which pays for what those before it write at the same step
+    diversity     nats that it pays for a symbol, each time that it was taken: when texts are chosen to go on, not in their
+                  scores; `end` costs nothing (Vijayakumar et al. 2016)
     """
 
     width: int = 5
@@ -104,6 +108,8 @@ class Beam(NamedTuple):
     no_repeat: int | None = None
     patience: float | None = None
     threshold: float | None = None
+    groups: int = 1  # divides the width
+    diversity: float = 0.0
 
 
 class Hypothesis(NamedTuple):
@@ -116,7 +122,7 @@ class Hypothesis(NamedTuple):
 class Open(NamedTuple):
     """The hypotheses that go on, those of a sentence one after the other, and the likelier first."""
 
-    sentences: np.ndarray  # (G,) numbers of the sentences that go on
+    sentences: np.ndarray  # (G,) numbers of the sentences that go on; of several groups, those of a sentence are neighbours
     borders: np.ndarray  # (G + 1,) where the rows of each begin
     nats: np.ndarray  # (R,) log-probabilities
     ids: np.ndarray  # (R, t) what is written
@@ -147,9 +153,23 @@ def beams(
     A list a sentence, best first: at most `width` that ended, filled up with those still open at `longest`. One of the first
     `width` candidates of a step has to be `end` for a hypothesis to end. Equals are told apart by the place of the hypothesis
     they continue, then by the symbol. A sentence always has one: where all is impossible, the text before that.
+    Groups take no required phrases; what several of them wrote stands once.
     """
-    N, V = logits.shape
     longest, end, choose = np.asarray(longest), -1 if end is None else end, choose or best
+    if options.groups > 1:
+        each = np.repeat(np.arange(len(logits)), options.groups)  # a group searches as if it were a sentence
+        logits, state, longest = logits[each], tuple(s[each] for s in state), longest[each]
+        one = options._replace(width=options.width // options.groups)
+        return _merged(_search(step, logits, state, one, longest, end, banned, None, adjust, choose), options)
+    return _search(step, logits, state, options, longest, end, banned, required, adjust, choose)
+
+
+def _search(
+    step: Step, logits: np.ndarray, state: State, options: Beam, longest: np.ndarray, end: int, banned: Sequence[int],
+    required: Sequence[Sequence[Sequence[int]]] | None, adjust: Callable[[State], np.ndarray] | None, choose: Choose,
+) -> list[list[Hypothesis]]:  # fmt: skip
+    """beams() of sentences, or of their groups; options.width is a group's."""
+    N, V = logits.shape
     phrases = None if required is None else prepare(required, V)
     met = None if phrases is None else begin(phrases)
     asked = np.array([bool(some) for some in required or [()] * N])  # one that has met more may be far less likely
@@ -158,10 +178,8 @@ def beams(
     while len(opened.sentences):
         logits[:, list(banned)] = -np.inf
         candidates = _candidates(logits, opened, options, end, phrases, choose)
-        possible, ends = np.isfinite(candidates.nats), candidates.ids == end
-        goes_on = possible & ~ends
-        goes_on &= goes_on.cumsum(1) <= options.width
-        ends &= possible & (np.arange(ends.shape[1]) < options.width)
+        goes_on = _open(candidates, end, options.width)
+        ends = np.isfinite(candidates.nats) & (candidates.ids == end) & (np.arange(goes_on.shape[1]) < options.width)
         if ends.any():
             _end(found, opened, candidates, ends, state, adjust)
         over = _over(found, opened, candidates, goes_on, longest)
@@ -192,6 +210,8 @@ def _candidates(
 ) -> Candidates:  # fmt: skip
     """Twice the width: no hypothesis ends twice, so that `width` remain open."""
     count, never = 2 * options.width, repeats(opened.ids, options.no_repeat)
+    if options.groups > 1:
+        return _apart(logits, opened, options, end, never, choose)
     if phrases is None:
         rows, ids, nats, _ = choose(logits, opened.nats, opened.borders, count, never)
         return Candidates(rows, ids, nats, np.zeros(rows.shape, np.int64))
@@ -209,6 +229,58 @@ def _candidates(
     chosen = share_out(groups, nats, short, len(opened.sentences), count)  # -1: no more
     nats = np.where(chosen < 0, -np.inf, np.append(nats, -np.inf)[chosen])
     return Candidates(np.append(rows, 0)[chosen], np.append(ids, 0)[chosen], nats, np.append(short, 0)[chosen])
+
+
+def _open(candidates: Candidates, end: int, width: int) -> np.ndarray:
+    """Which of them (G, count) may go on: the first `width` that are possible and do not end."""
+    goes_on = np.isfinite(candidates.nats) & (candidates.ids != end)
+    return goes_on & (goes_on.cumsum(1) <= width)
+
+
+def _apart(
+    logits: np.ndarray, opened: Open, options: Beam, end: int, never: tuple[np.ndarray, np.ndarray], choose: Choose
+) -> Candidates:  # fmt: skip
+    """As _candidates, each group's in the order of what is left of them after they have paid for what groups before them took.
+
+    What is taken, W - w symbols at most, is paid for in w rows: with so many candidates more, all that are kept are among them.
+    """
+    width, (sentences, groups) = options.width, np.divmod(opened.sentences, options.groups)
+    count, more = 2 * width, (options.groups - 1) * width * width
+    rows, ids, nats, _ = choose(logits, opened.nats, opened.borders, count + more, never)
+    _, sentences = np.unique(sentences, return_inverse=True)
+    taken = np.full((len(rows), options.groups * count), -1)  # (sentences, …) symbols
+    order = np.empty((len(rows), count), np.int64)
+    for group in range(options.groups):
+        mine = np.flatnonzero(groups == group)
+        times = (ids[mine, :, None] == taken[sentences[mine], None, : group * count]).sum(2)
+        times[ids[mine] == end] = 0
+        order[mine] = np.argsort(options.diversity * times - nats[mine], 1, kind="stable")[:, :count]
+        some = Candidates(*(np.take_along_axis(a[mine], order[mine], 1) for a in (rows, ids, nats, nats)))
+        taken[sentences[mine], group * count : (group + 1) * count] = np.where(_open(some, end, width), some.ids, -1)
+    rows, ids, nats = (np.take_along_axis(a, order, 1) for a in (rows, ids, nats))
+    return Candidates(rows, ids, nats, np.zeros(rows.shape, np.int64))
+
+
+def _merged(found: list[list[Hypothesis]], options: Beam) -> list[list[Hypothesis]]:
+    """Each sentence's hypotheses of all its groups, different ones: those that ended first, the better before the others."""
+    parts = (chain.from_iterable(found[i : i + options.groups]) for i in range(0, len(found), options.groups))
+    different = ({tuple(h.ids): h for h in part}.values() for part in parts)
+    return [sorted(some, key=lambda h: (not h.ended, -h.score)) for some in different]
+
+
+def groups_of(width: int, groups: int | None, diversity: float | None) -> int:
+    """How many groups a beam of `width` has: one where nothing is to be diverse, else `groups`, or as many as hypotheses.
+
+    UserError: groups without diversity, or of different widths.
+    """
+    if diversity is None:
+        if groups is not None:
+            raise UserError(f"`--groups {groups}` is given without `--diversity`", fix="--diversity 0.5")
+        return 1
+    if width % (groups or width):
+        said = f"`--beam {width}` cannot be shared alike by `--groups {groups}`"
+        raise UserError(said, fix=f"--beam {-(-width // groups) * groups}")
+    return groups or width
 
 
 def repeats(ids: np.ndarray, n: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -64,25 +64,22 @@ def things(pieces: Sequence[str]) -> dict[str, np.ndarray]:
 def search(states: np.ndarray, wanted: dict[str, np.ndarray], seed: int = 0) -> list[Track]:
     """The best unit of states (T, U) for each thing, the best followed first."""
     first = (np.arange(len(states)) * BLOCKS // max(1, len(states))) % 2 == 0
+    here, there = standard(states[first]), standard(states[~first])
     chance = np.random.default_rng(seed)
     tracks = []
     for thing, values in wanted.items():
-        unit, at, apart = _best(states, values, first)
         shifts = chance.integers(len(values) // 4, max(len(values) // 4 + 1, len(values) * 3 // 4), SHIFTS)
-        found = [abs(_best(states, np.roll(values, shift), first)[2]) for shift in shifts]
-        tracks.append(Track(thing, unit, apart, at, float(np.quantile(found, 0.95))))
+        moved = np.stack([values, *(np.roll(values, shift) for shift in shifts)], 1)  # (T, 1 + SHIFTS)
+        found = standard(moved[first]).T @ here  # correlations (1 + SHIFTS, U)
+        units = np.abs(found).argmax(1)
+        apart = (standard(moved[~first]) * there[:, units]).sum(0)
+        by_chance = float(np.quantile(np.abs(apart[1:]), 0.95))
+        tracks.append(Track(thing, int(units[0]), float(apart[0]), float(found[0, units[0]]), by_chance))
     return sorted(tracks, key=lambda track: -abs(track.correlation))
 
 
-def _best(states: np.ndarray, values: np.ndarray, first: np.ndarray) -> tuple[int, float, float]:
-    """The unit with the largest correlation where `first`, that correlation, and the one elsewhere."""
-    found = correlations(states[first], values[first])
-    unit = int(np.abs(found).argmax())
-    return unit, float(found[unit]), float(correlations(states[~first][:, [unit]], values[~first])[0])
-
-
-def correlations(states: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Of each unit (T, U) with values (T,) -> (U,); 0 where either never changes."""
-    x, y = states - states.mean(0), values - values.mean()
-    size = np.sqrt((x**2).sum(0) * (y**2).sum())
-    return np.divide(y @ x, size, out=np.zeros(x.shape[1]), where=size > 1e-12)
+def standard(values: np.ndarray) -> np.ndarray:
+    """Columns (T, N) with mean 0 and length 1, whose products are correlations; 0 where one never changes."""
+    centred = values - values.mean(0, dtype=float)
+    size = np.sqrt((centred**2).sum(0))
+    return np.divide(centred, size, out=np.zeros_like(centred), where=size > 1e-9)

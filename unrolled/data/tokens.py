@@ -71,10 +71,12 @@ RULES = (
 )
 
 
+WORD = rf"(?<!\s)\s*+(?:{'|'.join(RULES)})"  # with the white space before it, so that lengths add up to places
+
+
 @cache  # to compile it takes as long as to open a small run
 def _word() -> re.Pattern:
-    """A word with the white space before it, so that lengths add up to places."""
-    return re.compile(rf"(?<!\s)\s*+(?:{'|'.join(RULES)})")
+    return re.compile(WORD)
 
 
 def words(text: str) -> list[str]:

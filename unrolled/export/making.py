@@ -39,5 +39,5 @@ def waved(builder: Builder, net: WaveNet, x: str, condition: str | None) -> str:
 def read(net: WaveNet, x: Tensor, condition: Tensor | None, state: Tensor) -> tuple[Tensor, Tensor]:
     """What the graph has to make: outputs, and the state."""
     sizes = [(net.kernel - 1) * d for d in net.dilations]
-    out, after = net._read(x, condition, state.split(sizes, 1))
+    out, after = net._read(net.vectors(x), condition, state.split(sizes, 1))
     return out, torch.cat(after, 1)

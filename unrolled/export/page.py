@@ -70,7 +70,7 @@ def write(runs: Sequence[Any], folder: Path) -> Written:
 
 def script() -> str:
     """The JavaScript that answers for runs: `answersOf(about, weights)`."""
-    return "\n".join(map(fragment, SCRIPTS)).replace("@TOKEN@", json.dumps(in_javascript(tokens.WORD.pattern)))
+    return "\n".join(map(fragment, SCRIPTS)).replace("@TOKEN@", json.dumps(in_javascript(tokens.WORD)))
 
 
 def blocks(name: str, run: Any) -> list[str]:

@@ -31,6 +31,10 @@ class Predict:
     length_power: float = option(1.0, "0 compares whole log-probabilities, 1 their mean a symbol", minimum=0, maximum=2)
     patience: float | None = option(3.0, "the search is over when so many beams have ended", minimum=0.01)
     no_repeat: int | None = option(None, "no run of so many symbols stands twice in a caption", minimum=1)
+    diversity: float | None = option(
+        None, "captions that differ: nats that a beam pays for a symbol that another has at its step", minimum=0.01, maximum=100
+    )
+    groups: int | None = option(None, "beams that pay each other nothing are together in one of these  [each alone]", minimum=1)
 
     def __post_init__(self) -> None:
         check(self)
@@ -73,7 +77,11 @@ class Captioner:
         """The best hypotheses of each of pictures (N, S, S, 3) of uint8."""
         step, state = self.open(pixels)
         logits, state = step(np.full(len(pixels), END), state)
-        beam = decode.Beam(options.beam, options.length_power, options.no_repeat, options.patience)
+        groups = decode.groups_of(options.beam, options.groups, options.diversity)
+        beam = decode.Beam(
+            options.beam, options.length_power, options.no_repeat, options.patience,
+            groups=groups, diversity=options.diversity or 0.0,
+        )  # fmt: skip
         return decode.beams(step, logits, state, beam, [self.longest] * len(pixels), END, [UNKNOWN])
 
     def open(self, pixels: np.ndarray) -> tuple[decode.Step, decode.State]:

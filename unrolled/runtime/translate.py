@@ -28,6 +28,10 @@ class Predict:
     patience: float | None = option(1.0, "the search is over when so many beams have ended", minimum=0.01)
     threshold: float | None = option(3.0, "hypotheses so many nats below the likeliest are given up", minimum=0)
     no_repeat: int | None = option(None, "no run of so many symbols stands twice in an answer", minimum=1)
+    diversity: float | None = option(
+        None, "answers that differ: nats that a beam pays for a symbol that another has at its step", minimum=0.01, maximum=100
+    )
+    groups: int | None = option(None, "beams that pay each other nothing are together in one of these  [each alone]", minimum=1)
 
     def __post_init__(self) -> None:
         check(self)
@@ -73,7 +77,11 @@ class Translator:
         step, state = self.open(sources)
         logits, state = step(np.full(len(sources), END), state)
         longest = np.ceil(self.stretch * np.array([len(source) for source in sources])).astype(np.int64) + 20
-        beam = decode.Beam(options.beam, options.length_power, options.no_repeat, options.patience, options.threshold)
+        groups = decode.groups_of(options.beam, options.groups, options.diversity)
+        beam = decode.Beam(
+            options.beam, options.length_power, options.no_repeat, options.patience, options.threshold,
+            groups, options.diversity or 0.0,
+        )  # fmt: skip
         return decode.beams(step, logits, state, beam, longest, END, [] if self.copies else [UNKNOWN])
 
     def open(self, sources: Sequence[np.ndarray]) -> tuple[decode.Step, decode.State]:

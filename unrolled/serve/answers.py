@@ -177,7 +177,8 @@ def tag(run: Any) -> list[Endpoint]:
 def translate(run: Any) -> list[Endpoint]:
     page = run.task
     taken = {"beam": most.BEAM, "best": most.BEAM, "length_power": None, "coverage_penalty": None, "no_repeat": None,
-             "require": None, "temperature": None, "top_p": None, "seed": None}  # fmt: skip
+             "diversity": None, "groups": most.BEAM, "require": None, "temperature": None, "top_p": None,
+             "seed": None}  # fmt: skip
     found = [of_texts(run, taken, ["Sunday, 9 November 2003"], most.SENTENCE)]
     if run.model.attention is None:
         return found
@@ -265,7 +266,8 @@ def caption(run: Any) -> list[Endpoint]:
         seen = page.look(run, str(path))
         return {"words": seen.words, "weights": seen.weights.round(4), "gates": seen.gates.round(4)}
 
-    taken = {"beam": most.BEAM, "best": most.BEAM, "length_power": None, "no_repeat": None}
+    taken = {"beam": most.BEAM, "best": most.BEAM, "length_power": None, "no_repeat": None,
+             "diversity": None, "groups": most.BEAM}  # fmt: skip
     return [
         of_files(run, "picture", partial(page.opened, run), taken, example),
         of_files(run, "picture", looked, {}, example, "look", look, "Where the net looked as it wrote its caption."),

@@ -55,7 +55,7 @@ from ..data import augment, captioned, pictures, vocab
 from ..data.batch import Rows, open_rows, write_rows
 from ..data.captioned import Album, Captioned, Columns
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
-from ..decode import Beam, Hypothesis
+from ..decode import Beam, Hypothesis, groups_of
 from ..errors import UserError
 from ..export import seeing
 from ..export.builder import Builder, Computes
@@ -673,7 +673,11 @@ def measured(model: Model, codec: Codec, part: Part) -> tuple[list[str], caption
 
 def search(model: nn.Module, seen: Tensor, options: Predict) -> list[list[Hypothesis]]:
     """The best captions of pictures (N, 3, S, S)."""
-    beam = Beam(options.beam, options.length_power, options.no_repeat, options.patience)
+    groups = groups_of(options.beam, options.groups, options.diversity)
+    beam = Beam(
+        options.beam, options.length_power, options.no_repeat, options.patience,
+        groups=groups, diversity=options.diversity or 0.0,
+    )  # fmt: skip
     models = list(model) if isinstance(model, nn.ModuleList) else [model]
     return captioner.search(models, seen, beam, models[0].longest, [UNKNOWN])
 
@@ -724,6 +728,10 @@ class Predict:
     length_power: float = option(1.0, "0 compares whole log-probabilities, 1 their mean a symbol", minimum=0, maximum=2)
     patience: float | None = option(3.0, "the search is over when so many beams have ended", minimum=0.01)
     no_repeat: int | None = option(None, "no run of so many symbols stands twice in a caption", minimum=1)
+    diversity: float | None = option(
+        None, "captions that differ: nats that a beam pays for a symbol that another has at its step", minimum=0.01, maximum=100
+    )
+    groups: int | None = option(None, "beams that pay each other nothing are together in one of these  [each alone]", minimum=1)
     beside: tuple[str, ...] = option((), "other runs with the same symbols, that vote too")
 
 

@@ -36,7 +36,7 @@ from ..data import pairs, vocab
 from ..data.batch import Buckets, Rows, borders, open_map, write
 from ..data.segments import Segments, dropout, sampling
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
-from ..decode import Beam, Hypothesis, Sampling
+from ..decode import Beam, Hypothesis, Sampling, groups_of
 from ..errors import UserError
 from ..export.builder import Builder, Computes
 from ..kernels.output import cross_entropy
@@ -651,6 +651,10 @@ class Predict:
     patience: float | None = option(1.0, "the search is over when so many beams have ended", minimum=0.01)
     threshold: float | None = option(3.0, "hypotheses so many nats below the likeliest are given up", minimum=0)
     no_repeat: int | None = option(None, "no run of so many symbols stands twice in an answer", minimum=1)
+    diversity: float | None = option(
+        None, "answers that differ: nats that a beam pays for a symbol that another has at its step", minimum=0.01, maximum=100
+    )
+    groups: int | None = option(None, "beams that pay each other nothing are together in one of these  [each alone]", minimum=1)
     require: tuple[str, ...] = option((), "words that every answer must hold")
     glossary: str | None = option(None, "a table of words and how they must be translated where they stand in the source")
     temperature: float | None = option(None, "draw answers with this, in place of a search", minimum=0.01, maximum=100)
@@ -670,6 +674,8 @@ def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
     asked = bool(options.require) or options.glossary is not None
     if asked and options.temperature is not None:
         raise UserError("`--temperature` draws; words are required of a search", fix="leave out --require and --glossary")
+    if asked and options.diversity is not None:
+        raise UserError("`--diversity` does not go with words that are required", fix="leave out --require and --glossary")
     some = [i for i, text in enumerate(texts) if text.strip()]
     answers = [Answer("", []) for _ in texts]
     given = [texts[i] for i in some]
@@ -681,7 +687,7 @@ def predict(run: Any, texts: Sequence[str], options: Predict) -> list[Answer]:
     return answers
 
 
-SEARCHING = ("beam", "length_power", "coverage_penalty", "patience", "threshold", "no_repeat")
+SEARCHING = ("beam", "length_power", "coverage_penalty", "patience", "threshold", "no_repeat", "diversity", "groups")
 
 
 def _refuse_beside_drawing(options: Predict) -> None:
@@ -701,7 +707,11 @@ def translate(
     if options.temperature is not None:
         sampling = Sampling(options.temperature, top_p=options.top_p)
         return translator.sample(nets, source, sampling, options.best, options.seed, banned)
-    beam = Beam(options.beam, options.length_power, options.no_repeat, options.patience, options.threshold)
+    groups = groups_of(options.beam, options.groups, options.diversity)
+    beam = Beam(
+        options.beam, options.length_power, options.no_repeat, options.patience, options.threshold,
+        groups, options.diversity or 0.0,
+    )  # fmt: skip
     return translator.search(nets, source, beam, banned, required, options.coverage_penalty)
 
 

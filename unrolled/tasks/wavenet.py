@@ -775,7 +775,7 @@ def _computed(model: Model, given: dict[str, np.ndarray]) -> dict[str, np.ndarra
         outputs, *after = making.read(net, x, condition, read["state_0"])
     else:
         states = tuple(value for name, value in read.items() if name.startswith("state_"))
-        hidden, after = net.layers(net._seen(x, condition), states)
+        hidden, after = net.layers(net._led(net.vectors(x), condition), states)
         outputs = net.output(hidden)
     found = {"outputs": outputs} | {f"after_state_{i}": one for i, one in enumerate(after)}
     return {name: value.numpy() for name, value in found.items()}
