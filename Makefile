@@ -33,7 +33,7 @@ load: .venv/ready
 
 audit: .venv/ready
 	$(PIP) pip-audit
-	$(IN)/pip-audit --local --skip-editable
+	$(IN)/pip-audit --strict --no-deps --disable-pip -r locks/linux-x86_64.txt -r locks/torch.txt
 
 # hashes of all wheels, written anew after constraints.txt has changed
 locks: .venv/ready
