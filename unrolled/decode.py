@@ -178,7 +178,7 @@ def _search(
     while len(opened.sentences):
         logits[:, list(banned)] = -np.inf
         candidates = _candidates(logits, opened, options, end, phrases, choose)
-        goes_on = _open(candidates, end, options.width)
+        goes_on = _open(candidates.ids, candidates.nats, end, options.width)
         ends = np.isfinite(candidates.nats) & (candidates.ids == end) & (np.arange(goes_on.shape[1]) < options.width)
         if ends.any():
             _end(found, opened, candidates, ends, state, adjust)
@@ -231,9 +231,9 @@ def _candidates(
     return Candidates(np.append(rows, 0)[chosen], np.append(ids, 0)[chosen], nats, np.append(short, 0)[chosen])
 
 
-def _open(candidates: Candidates, end: int, width: int) -> np.ndarray:
-    """Which of them (G, count) may go on: the first `width` that are possible and do not end."""
-    goes_on = np.isfinite(candidates.nats) & (candidates.ids != end)
+def _open(ids: np.ndarray, nats: np.ndarray, end: int, width: int) -> np.ndarray:
+    """Which candidates (G, count) may go on: the first `width` that are possible and do not end."""
+    goes_on = np.isfinite(nats) & (ids != end)
     return goes_on & (goes_on.cumsum(1) <= width)
 
 
@@ -253,12 +253,11 @@ def _apart(
     for group in range(options.groups):
         mine = np.flatnonzero(groups == group)
         times = (ids[mine, :, None] == taken[sentences[mine], None, : group * count]).sum(2)
-        times[ids[mine] == end] = 0
         order[mine] = np.argsort(options.diversity * times - nats[mine], 1, kind="stable")[:, :count]
-        some = Candidates(*(np.take_along_axis(a[mine], order[mine], 1) for a in (rows, ids, nats, nats)))
-        taken[sentences[mine], group * count : (group + 1) * count] = np.where(_open(some, end, width), some.ids, -1)
-    rows, ids, nats = (np.take_along_axis(a, order, 1) for a in (rows, ids, nats))
-    return Candidates(rows, ids, nats, np.zeros(rows.shape, np.int64))
+        at = mine[:, None], order[mine]
+        taken[sentences[mine], group * count : (group + 1) * count] = np.where(_open(ids[at], nats[at], end, width), ids[at], -1)
+    at = np.arange(len(order))[:, None], order
+    return Candidates(rows[at], ids[at], nats[at], np.zeros(order.shape, np.int64))
 
 
 def _merged(found: list[list[Hypothesis]], options: Beam) -> list[list[Hypothesis]]:
