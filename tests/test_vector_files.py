@@ -228,6 +228,12 @@ def test_npy_cut_off_is_damaged(tmp_path, kept):
         Vectors.open(tmp_path / "v.npy")
 
 
+def test_a_header_that_claims_gigabytes_takes_none(tmp_path):
+    (tmp_path / "v.npy").write_bytes(b"\x93NUMPY\2\0\xff\xff\xff\xff" + b"{" * 5000)
+    with pytest.raises(UserError, match=r"v\.npy` is damaged: its header claims 4,294,967,295 bytes"):
+        vector_files.read(tmp_path / "v.npy")
+
+
 # --- damage
 
 

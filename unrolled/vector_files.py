@@ -251,8 +251,21 @@ def _binary(path: Path, size: int, count: int, begin: int, refuse: Refuse) -> It
             sound.say(f"`{path}` goes on after {count:,} words, all that its first line says", f"{path}: byte {offset}")
 
 
+HEADER = 10_000  # bytes that numpy reads of a header at most
+
+
+def _check_header(path: Path) -> None:
+    """A UserError where a header claims more than one has: numpy takes memory for it before it looks at it."""
+    with open(path, "rb") as file:
+        begin = file.read(12)
+    claimed = int.from_bytes(begin[8 : 10 if begin[6:7] == b"\1" else 12], "little")
+    if claimed > HEADER:
+        raise UserError(f"`{path}` is damaged: its header claims {claimed:,} bytes", str(path))
+
+
 def _mapped(path: Path) -> tuple[list[str], np.ndarray]:
     try:
+        _check_header(path)
         matrix = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, EOFError, SyntaxError) as error:
         raise UserError(f"`{path}` is damaged: {error}", str(path)) from None
