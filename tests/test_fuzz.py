@@ -725,7 +725,13 @@ WARMING = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BOMBS)
+TO_MAKE = (  # five seconds and more
+    "two hours of silence in an OGG", "zeros in xz", "zeros in xz as JSON lines", "half a gigabyte of zeros, zipped",
+    "two Parquet cells of 100 megabytes", "ten hours of silence in a FLAC", "zeros in bzip2", "a picture of 900 million pixels",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in TO_MAKE)) for name in BOMBS])
 def test_a_file_that_would_become_a_large_one_is_refused_at_once(name, tmp_path):
     here, there = processes.Pipe(duplex=False)
     child = processes.Process(target=measured, args=(name, tmp_path, there), daemon=True)
