@@ -66,7 +66,17 @@ def measurements() -> str:
     return "\n".join(parts)
 
 
-WITH_TABLES = ("performance.md", "embed.md", "classify.md", "tag.md", "translate.md", "speech.md", "trigger.md")
+WITH_TABLES = (
+    "performance.md",
+    "embed.md",
+    "classify.md",
+    "tag.md",
+    "translate.md",
+    "speech.md",
+    "trigger.md",
+    "wavenet.md",
+    "video.md",
+)
 MARK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 
 
