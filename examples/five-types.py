@@ -3,7 +3,7 @@ from pathlib import Path
 from unrolled.unrolling import FORWARD, Net, Part, Row, svg
 
 rnn, dense = (Row("RNN", 32, ("W 32 × 16", "U 32 × 32"), FORWARD, "h: 32"),), (Row("dense", 5, ("W 5 × 32",)),)
-reader, writer = Part("reader", "x", (rnn,)), Part("writer", "y", (rnn, dense), output="ŷ")
+reader, writer = Part("reader", "x", (rnn,)), Part("writer", "y", (rnn, dense), output="ŷ", fed_back=True)
 nets = {
     "one to one": (Part("", "x", (dense,), output="ŷ", once=True),),
     "one to many": (Part("", "x", (rnn, dense), output="ŷ", fed_back=True),),

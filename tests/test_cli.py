@@ -887,7 +887,9 @@ def test_verbs_of_a_language_run_refuse_other_runs(say, tmp_path):
     for words in (("sample", "words"), ("score", "words", "other.txt")):
         said = say(*words)
         assert said.code == 2
-        assert f"`words` is a run of `embed`; {needed[words[0]]}\n  next:  a run of `embed` takes info, compare" in said.err
+        assert (
+            f"`words` is a run of `embed`; {needed[words[0]]}\n  next:  a run of `embed` takes vectors, info, compare" in said.err
+        )
     assert "nats_per_pair" in say("info", "words").out
 
 

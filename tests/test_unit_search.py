@@ -91,11 +91,26 @@ def test_the_command_writes_the_page_and_tells_arrays(run, tmp_path, capsys):
     page = (run.folder / "look.html").read_text()
     assert "Unit 13 (layer 2)" in page and "default-src 'none'" in page
     for name in ("a.png", "a.svg"):
-        assert cli.run(["look", str(run.folder), '<b>"a" & (b)\n', "--out", str(tmp_path / name)]) == 0
+        assert cli.run(["look", str(run.folder), '<b>"a" & (b)\n' * 5, "--out", str(tmp_path / name)]) == 0
         assert (tmp_path / name).stat().st_size > 1000
     assert "thing" in capsys.readouterr().out
     assert cli.run(["look", str(run.folder), "<script>", "--out", str(tmp_path / "a.html")]) == 0
     assert "<script>" not in (tmp_path / "a.html").read_text()
+
+
+def test_of_a_short_text_nothing_is_said_to_be_tracked(run, tmp_path, capsys):
+    for text in ("h", "hello", "x" * 49):
+        assert cli.run(["look", str(run.folder), text, "--out", str(tmp_path / "a.html"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["tracks"] == []
+    assert (
+        unit_page.remark(language.look(run, "hello")) == "5 symbols; units that keep track of something are sought in 50 and more"
+    )
+    assert search(np.zeros((49, 3)), {"place": np.arange(49.0)}) == []
+
+
+def test_a_file_that_is_not_there_is_no_text(run, capsys):
+    assert cli.run(["look", str(run.folder), "@missing.txt"]) == 2
+    assert "`@missing.txt` names no file\n  next:  a text that begins with an @ has to" in capsys.readouterr().err
 
 
 def test_what_cannot_be_looked_at_is_told(run, capsys):
@@ -109,5 +124,6 @@ def test_a_unit_that_follows_nothing_beyond_chance_is_not_said_to(run):
     found = language.look(run, TEXT)
     tracks = [track._replace(chance=2.0) for track in found.tracks]
     assert "Follows" not in unit_page.page(found._replace(tracks=tracks)).decode()
+    assert unit_page.remark(found._replace(tracks=tracks)) == "no unit follows anything beyond chance"
     tracks = [track._replace(correlation=0.9, chance=0.1) for track in found.tracks]
     assert "Follows" in unit_page.page(found._replace(tracks=tracks)).decode()

@@ -96,7 +96,7 @@ def picture(looked: Looked, kind: str) -> bytes:
     """The heat map as a `png` or `svg` file."""
     source, written = ([visible(symbol) for symbol in symbols] for symbols in (looked.source, looked.written))
     borders = (np.flatnonzero(begins) for begins in _begin(looked))
-    note = f"{looked.note}; the darker, the more it looked there"
+    note = f"{looked.note}; the stronger the colour, the more it looked there"
     return drawn.of(lambda plot: plot.attention(source, written, looked.weights, *borders, note), kind)
 
 

@@ -313,7 +313,8 @@ def _of_task(tasks: tuple[str, ...], run: Any) -> Any:
     if theirs not in tasks:
         needed = f"a run of `{tasks[0]}` is needed" if len(tasks) == 1 else f"needed is one of {', '.join(tasks)}"
         verbs = (verb for verb, name in ANSWERING.items() if hasattr(run.task, name))
-        fix = f"a run of `{theirs}` takes {', '.join((*verbs, 'info', 'compare'))}"
+        more = ("vectors",) if theirs == "embed" else ()
+        fix = f"a run of `{theirs}` takes {', '.join((*verbs, *more, 'info', 'compare'))}"
         raise UserError(f"`{run.folder}` is a run of `{theirs}`; {needed}", fix=fix)
     return run
 
@@ -620,10 +621,12 @@ def look() -> click.Command:
 
 def _text_of(run: Any, input: str) -> str:
     """What is looked at: of a text's task what an @file holds."""
-    if _takes_files(run) or not (input.startswith("@") and os.path.isfile(input[1:])):
+    if _takes_files(run) or not input.startswith("@"):
         return input
     from .data.text import characters
 
+    if not os.path.isfile(input[1:]):
+        raise UserError(f"`{input}` names no file", fix="a text that begins with an @ has to stand in a file too")
     return "".join(characters(Path(input[1:]), run.config.encoding))
 
 

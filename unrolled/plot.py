@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib import colormaps, font_manager, rc_context
+from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
@@ -26,6 +26,7 @@ MARKS = ("o", "s", "^", "D")
 ONE = "#4a5f8f"  # the colour where there are no groups
 INK, SOFT = "#1f2430", "#596173"
 FOR, AGAINST = "#2166ac", "#e08214"  # blue and orange differ for every kind of colour vision
+PALE = LinearSegmentedColormap.from_list("pale", (AGAINST, "#f7f7f7", FOR))
 # Asked for letters in this order, those that are installed; matplotlib brings the first.
 FONTS = (
     "DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans Arabic", "Noto Sans Hebrew",
@@ -34,7 +35,6 @@ FONTS = (
 DOTS = 150  # an inch
 LEGEND = 32  # letters of a name that fit beside the map
 HEAT = LinearSegmentedColormap.from_list("heat", ("#f3f4f8", "#8a9ccf", "#332288"))
-PALE = colormaps["PuOr_r"]
 CELL, LABEL = (0.17, 0.32), 24  # inches of a cell's side, of many and of few; letters of a symbol shown beside them
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top in dots

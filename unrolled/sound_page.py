@@ -101,7 +101,7 @@ WHAT = {
     True: "Above, the log-mel spectrogram that the net reads; below, how probable it holds that the word has just been said. It "
     "fires where that reaches the dashed line, the threshold.",
     False: "Above, the log-mel spectrogram that the net reads; below, how probable each symbol is in each of its answers, those "
-    "that are never probable left out. Where no row is dark, it answers with the blank.",
+    "that are never probable left out. Where no row has a strong colour, it answers with the blank.",
 }  # fmt: skip
 
 

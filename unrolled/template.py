@@ -9,7 +9,7 @@ PAGES = Path(__file__).parent / "page"
 
 
 def fill(name: str, parts: Mapping[str, str]) -> bytes:
-    """page/<name> with the text of each of its places (`@TABLE@`) put in, once; what is put in may hold the name of a place."""
+    """page/<name> with the text of each of its places (`@TABLE@`) put in wherever it stands; what is put in may name a place."""
     pieces = [(PAGES / name).read_text(encoding="utf-8")]
     for place in parts:  # split first, fill then
         pieces = [half for piece in pieces for half in _around(piece, place)]
@@ -22,5 +22,5 @@ def fragment(name: str) -> str:
 
 
 def _around(piece: str, place: str) -> list[str]:
-    before, found, after = piece.partition(place)
-    return [before, found, after] if found else [piece]
+    first, *others = piece.split(place)
+    return [first, *(part for other in others for part in (place, other))]

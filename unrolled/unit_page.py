@@ -16,7 +16,7 @@ import numpy as np
 from . import picture as drawn
 from .attention_page import visible
 from .template import fill
-from .unit_search import Track
+from .unit_search import LEAST, Track
 
 LEVELS = 5  # shades of either sign
 ACROSS = 100  # symbols in a row of the picture
@@ -124,7 +124,7 @@ def _cell(value: Any) -> str:
 
 # --- the picture
 
-SCALE = "state from -1 (violet) to 1 (orange), gates from 0 (light) to 1 (dark)"
+SCALE = "state from -1 (orange) to 1 (blue), gates from 0 (light) to 1 (dark)"
 
 
 def picture(units: Units, kind: str) -> bytes:
@@ -148,6 +148,14 @@ def table(units: Units) -> list[dict[str, Any]]:
         {"thing": t.thing, "unit": t.unit, "correlation": round(t.correlation, 3), "by chance up to": round(t.chance, 3)}
         for t in units.tracks
     ]
+
+
+def remark(units: Units) -> str:
+    """What is found beyond chance, in words."""
+    if len(units.pieces) < LEAST:
+        return f"{len(units.pieces)} symbols; units that keep track of something are sought in {LEAST} and more"
+    found = [track.thing for track in units.tracks if track.beyond_chance]
+    return f"beyond chance units follow {', '.join(found)}" if found else "no unit follows anything beyond chance"
 
 
 def whole(units: Units) -> list[dict[str, Any]]:

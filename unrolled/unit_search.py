@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 BLOCKS = 10  # pieces of the text, every second one to choose on
+LEAST = 50  # symbols of a text that is searched
 SHIFTS = 20  # places that things are moved to, for what chance finds
 OPENING, CLOSING = "([{", ")]}"
 QUOTES = {"“": 1, "”": 0, "«": 1, "»": 0, "„": 1}
@@ -62,7 +63,9 @@ def things(pieces: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def search(states: np.ndarray, wanted: dict[str, np.ndarray], seed: int = 0) -> list[Track]:
-    """The best unit of states (T, U) for each thing, the best followed first."""
+    """The best unit of states (T, U) for each thing, the best followed first; of fewer than LEAST symbols nothing is told."""
+    if len(states) < LEAST:
+        return []
     first = (np.arange(len(states)) * BLOCKS // max(1, len(states))) % 2 == 0
     here, there = standard(states[first]), standard(states[~first])
     chance = np.random.default_rng(seed)
@@ -80,6 +83,8 @@ def search(states: np.ndarray, wanted: dict[str, np.ndarray], seed: int = 0) -> 
 
 def standard(values: np.ndarray) -> np.ndarray:
     """Columns (T, N) with mean 0 and length 1, whose products are correlations; 0 where one never changes."""
+    if not len(values):
+        return values.astype(float)
     centred = values - values.mean(0, dtype=float)
     size = np.sqrt((centred**2).sum(0))
     return np.divide(centred, size, out=np.zeros_like(centred), where=size > 1e-9)

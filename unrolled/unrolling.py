@@ -249,10 +249,11 @@ PAGE = """<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{heigh
   svg {{ background: #ffffff; font-family: system-ui, sans-serif }}
   .title {{ font-size: 17px; font-weight: 600; fill: #1f2430 }} .label {{ font-size: 14px; fill: #1f2430 }}
   .letter {{ font-size: 17px; font-style: italic; fill: #1f2430 }} .small {{ font-size: 12px; fill: #5b6275 }}
+  .small {{ paint-order: stroke; stroke: #ffffff; stroke-width: 4px }}
   .on {{ font-size: 13px; fill: #ffffff }} .edge {{ stroke: #5b6275; stroke-width: 1.6; fill: none }}
   #head path {{ fill: context-stroke }}
   @media (prefers-color-scheme: dark) {{
-    svg {{ background: #14171f }} .title, .label, .letter {{ fill: #e8eaf0 }} .small {{ fill: #a3aabc }}
+    svg {{ background: #14171f }} .title, .label, .letter {{ fill: #e8eaf0 }} .small {{ fill: #a3aabc; stroke: #14171f }}
     .edge {{ stroke: #a3aabc }}
   }}
 </style>
@@ -286,7 +287,7 @@ def _answers(drawing: Drawing, part: Part, place: Place, below: list[tuple[float
     """What comes out at the top, and where it is the next input."""
     for step, (x, under) in enumerate(below):
         drawing.arrow(x, under, x, under - 30, label=size if step == 0 else "")
-        drawing.text(x, under - 38, part.output if part.pool else _at(part.output, step, place.steps), "letter")
+        drawing.text(x, under - 38, part.output if part.pool or part.once else _at(part.output, step, place.steps), "letter")
         if part.fed_back and step + 1 < place.steps:
             end, high, low = place.x(step + 1) - 26, under - 44, place.ground - 5
             middle = (x + end) / 2 + 6
