@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from unrolled import api, cli, line_chart, run_report
+from unrolled import api, cli, line_chart, run_report, template
 from unrolled.line_chart import Line
 
 
@@ -59,6 +59,8 @@ def test_the_page_tells_the_run_and_asks_nothing_of_a_network(folder):
     assert "default-src 'none'" in dict(page.attributes)["content"] or "default-src 'none'" in text
     assert "@" not in re.sub(r"@media[^{]*", "", text)  # no place was left empty
     assert page.tags.count("polyline") == 2  # the loss, and the measure
+    assert any("trained on " in word and "a <b> & c.txt" in word for word in page.words)
+    assert ("In detail" in page.words) == bool(report.get("tables") or report.get("suspects"))
 
 
 def test_its_command_does_the_same_again(folder, tmp_path):
@@ -78,6 +80,12 @@ def test_sound_and_pictures_are_inside(tmp_path):
     assert "after 12 steps" in found and "old" not in found and "new &lt;b&gt;" in found
     assert 'audio controls src="data:audio/wav;base64,UklGRg=="' in found and "<h2>Pictures</h2>" in found and "npz" not in found
     assert run_report._samples(tmp_path / "none") == ""
+
+
+def test_a_place_is_filled_wherever_it_stands(monkeypatch, tmp_path):
+    (tmp_path / "a.html").write_text("<title>@A@</title><h1>@A@</h1>@B@@A@")
+    monkeypatch.setattr(template, "PAGES", tmp_path)
+    assert template.fill("a.html", {"@A@": "x @B@", "@B@": "y @A@"}) == b"<title>x @B@</title><h1>x @B@</h1>y @A@x @B@"
 
 
 def test_a_baseline_that_has_a_measure_of_each_label_is_told_in_single_ones():

@@ -32,6 +32,7 @@ def page(folder: Path, graph: str) -> bytes:
         "@TITLE@": title,
         "@HEADING@": title,
         "@TASK@": escape(tasks.TASKS[task]),
+        "@DATA@": escape(_trained_on(about)),
         "@REACHED@": "".join(f"<p><strong>{escape(line)}</strong></p>" for line in report.get("reached", [])),
         "@MEASURES@": _measures(report),
         "@CHARTS@": _charts(folder, tasks.load(task).MEASURE, report),
@@ -43,6 +44,11 @@ def page(folder: Path, graph: str) -> bytes:
         "@ENVIRONMENT@": _pairs(_facts(about, report)),
     }
     return template.fill("report.html", parts)
+
+
+def _trained_on(about: Mapping[str, Any]) -> str:
+    names = about["config"].get("data") or ["what the command's options name"]
+    return f"trained on {', '.join(map(str, names))}"
 
 
 def command(about: Mapping[str, Any]) -> str:
@@ -114,7 +120,8 @@ def _charts(folder: Path, measure: str, report: dict[str, Any]) -> str:
 def _tables(report: dict[str, Any]) -> str:
     found = {title: rows for title, rows in report.get("tables", {}).items() if rows}
     found |= {"suspects": report["suspects"]} if report.get("suspects") else {}
-    return "".join(f"<h3>{escape(title.replace('_', ' '))}</h3>{_table(rows)}" for title, rows in found.items())
+    shown = "".join(f"<h3>{escape(title.replace('_', ' '))}</h3>{_table(rows)}" for title, rows in found.items())
+    return f"<h2>In detail</h2>\n{shown}" if found else ""
 
 
 def _samples(folder: Path) -> str:
