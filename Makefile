@@ -43,7 +43,7 @@ locks: .venv/ready
 browser: .venv/ready
 	$(IN)/python -m pytest -m browser tests/test_serve.py tests/test_export_page.py
 
-# every script of the course in an empty folder; -s shows how long each takes
+# every script of the course in an empty folder; one a core; -s shows how long each takes
 course: .venv/ready
 	$(IN)/python -m pytest -m slow -s tests/test_examples.py
 
