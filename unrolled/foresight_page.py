@@ -18,7 +18,7 @@ import numpy as np
 from . import mu_law, sound_page
 from . import picture as drawn
 from .logmel import LogMel
-from .template import fill
+from .template import fill, fragment
 
 WIDE, HIGH, LEFT, GAP = 860, 120, 64, 30  # pixels of a drawing, of its parts, of what stands left, between parts
 EVERY = 0.01  # seconds that surprise is averaged over
@@ -78,6 +78,7 @@ def levels_of(values: tuple[float, ...]) -> list[int]:
 def page(foresight: Foresight) -> bytes:
     """The page."""
     parts = {
+        "@STYLE@": fragment("sound.css"),
         "@SURPRISE@": _surprise(foresight), "@EXPECTED@": _expected(foresight), "@LISTENED@": _listened(foresight),
         "@TABLE@": sound_page.html(table(foresight)), "@NOTE@": escape(foresight.note),
     }  # fmt: skip

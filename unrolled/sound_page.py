@@ -18,7 +18,7 @@ import numpy as np
 from . import picture as drawn
 from .attention_page import visible
 from .logmel import LogMel
-from .template import fill
+from .template import fill, fragment
 
 PIXELS, ROW, HIGH, TOP = 160, 14, 120, 46  # of a second, of a symbol's row, of the spectrogram and a curve, of what is above
 LEFT = 56  # pixels for the names of rows
@@ -93,7 +93,7 @@ def page(heard: Heard) -> bytes:
         f"<g transform='translate(0 {TOP + HIGH + 14 + below})'>{_seconds(heard)}</g></svg>"
     )
     parts = {"@TITLE@": TITLES[heard.detects], "@WHAT@": WHAT[heard.detects], "@DRAWING@": drawing, "@NOTE@": escape(heard.note)}
-    return fill("sound.html", parts | {"@TABLE@": html(table(heard))})
+    return fill("sound.html", parts | {"@STYLE@": fragment("sound.css"), "@TABLE@": html(table(heard))})
 
 
 TITLES = {True: "When the word is heard", False: "What is heard"}

@@ -63,6 +63,7 @@ from ..kernels.output import cross_entropy
 from ..layers import begin_with, initialise
 from ..recurrent import Recurrent, drop
 from ..resnet import ResNet
+from ..runtime.caption import Answer, Caption
 
 MEASURE = "cider_missing"
 MEASURING = fit.Measuring("pictures", probe=16, few=200, many=1_000_000, warming=0, untrained=2.0)
@@ -733,18 +734,6 @@ class Predict:
     )
     groups: int | None = option(None, "beams that pay each other nothing are together in one of these  [each alone]", minimum=1)
     beside: tuple[str, ...] = option((), "other runs with the same symbols, that vote too")
-
-
-class Caption(NamedTuple):
-    text: str
-    score: float  # what captions are ranked by
-    nats: float  # log-probability
-
-
-class Answer(NamedTuple):
-    text: str
-    probability: float
-    best: list[Caption]
 
 
 def item(run: Any, text: str) -> Path:

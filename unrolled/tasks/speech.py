@@ -43,6 +43,7 @@ from ..kernels.stepping import KINDS
 from ..layers import initialise
 from ..masks import masked
 from ..recurrent import Recurrent, drop
+from ..runtime.speech import Answer, Guess, Word
 from ..transcriber import Said, Transcriber
 
 MEASURE = "greedy_character_error_rate"
@@ -488,25 +489,6 @@ class Predict:
     insertion: float = option(0.0, "nats that every symbol earns; with a model of words every word", minimum=-100, maximum=100)
     hot: tuple[str, ...] = option((), "phrases to listen for")
     bonus: float = option(1.0, "nats that every symbol of such a phrase earns", minimum=0, maximum=100)
-
-
-class Guess(NamedTuple):
-    text: str
-    score: float  # what texts are ranked by
-    nats: float  # log-probability, given the sound
-
-
-class Word(NamedTuple):
-    word: str
-    begin: float  # seconds
-    end: float
-
-
-class Answer(NamedTuple):
-    text: str
-    probability: float
-    best: list[Guess]
-    words: list[Word]
 
 
 def predict(run: Any, sounds: Sequence[Path | np.ndarray], options: Predict) -> list[Answer]:

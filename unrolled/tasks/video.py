@@ -39,6 +39,7 @@ from ..export import seeing
 from ..export.builder import Builder, Computes
 from ..layers import Pooling, initialise
 from ..recurrent import Recurrent
+from ..runtime.video import Answer
 
 MEASURE = "nats_per_example"
 MEASURING = fit.Measuring("clips", probe=16, few=500, many=100_000, warming=0)
@@ -644,15 +645,6 @@ def _reached(accuracy: dict[str, Any], floors: dict[str, dict[str, Any]], clips:
 
 
 # --- answering
-
-
-class Answer(NamedTuple):
-    """What is answered to a clip; of labels of frames what is in `frames` alone."""
-
-    label: str | None
-    probability: float | None
-    probabilities: dict[str, float] | None
-    frames: list[dict[str, Any]] | None  # frames in a row that have one label: first, last, label, mean probability; or --each
 
 
 @dataclasses.dataclass(frozen=True)
