@@ -168,7 +168,9 @@ def test_the_log_tells_gradients_norms_and_relative_changes(faultless):
     assert [entry["step"] for entry in log] == [10, 20, 30, 40]
     for entry in log:
         assert 0 < entry["gradient_norm"] <= entry["highest_gradient_norm"]
-        assert set(entry["changes"]) == {name for name, _ in faultless.model.named_parameters()}
+        for of_each in (entry["weights"], entry["gradients"], entry["changes"]):
+            assert set(of_each) == {name for name, _ in faultless.model.named_parameters()}
+            assert all(value > 0 for value in of_each.values())
     found = diagnosed(faultless)
     assert found.training.gradient_norm == pytest.approx(sum(entry["gradient_norm"] for entry in log) / 4)
     assert [entry["step"] for entry in found.log] == [10, 20, 30, 40]
@@ -194,7 +196,21 @@ def test_a_change_is_what_adamw_does_next():
         optimizer.step()
         optimizer.zero_grad()
     moved = (net.weight - before).norm() / net.weight.norm()
-    assert fit.changes(net, optimizer, 0.1)["weight"] == pytest.approx(float(moved.detach()), rel=1e-4)
+    told = fit.of_parameters(net, optimizer, 0.1)
+    assert told["changes"]["weight"] == pytest.approx(float(moved.detach()), rel=1e-2)  # three digits are kept
+    assert told["weights"]["weight"] == pytest.approx(float(net.weight.detach().norm()), rel=1e-2)
+
+
+def test_a_parameters_gradient_is_what_it_was_when_all_were_alike():
+    net = torch.nn.Linear(4, 3)
+    optimizer = fit.adamw(net, fit.Settings(10, 0.1, 0, 0.0, 1.0, 1, None, 1, "", "cpu", False, "", 1.0, "", 1.0))
+    given = torch.randn(3, 4)
+    for _ in range(3):
+        net.weight.grad, net.bias.grad = given.clone(), torch.ones(3)
+        optimizer.step()
+    told = fit.of_parameters(net, optimizer, 0.1)["gradients"]
+    assert told["weight"] == pytest.approx(float(given.norm()), rel=1e-2)
+    assert told["bias"] == pytest.approx(3**0.5, rel=1e-2)
 
 
 def test_parameters_stand_beside_their_gradients(faultless):
@@ -211,7 +227,8 @@ def test_parameters_stand_beside_their_gradients(faultless):
 def test_a_run_without_a_log_of_gradients_is_diagnosed_all_the_same(tmp_path):
     run = trained(tmp_path)
     entries = [
-        {k: v for k, v in e.items() if k not in ("clipped", "changes", "gradient_norm")} for e in folders.read_log(run.folder)
+        {k: v for k, v in e.items() if k not in ("clipped", "weights", "gradients", "changes", "gradient_norm")}
+        for e in folders.read_log(run.folder)
     ]
     (run.folder / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     found = diagnosed(run)

@@ -188,15 +188,16 @@ def test_norms_are_drawn_as_powers_of_ten_with_what_each_line_is():
     assert left.get_ylim()[0] == plot.DEEPEST
     assert [text.get_text() for text in left.get_legend().get_texts()][:2] == ["rnn", "lstm"]
     drawn.canvas.draw()
-    assert "$10^{-40}$" in [tick.get_text() for tick in left.get_yticklabels()]
+    assert "$10^{-15}$" in [tick.get_text() for tick in left.get_yticklabels()]
     assert [text.get_text() for text in right.texts] == ["10 %", "100 %"]
     assert [text.get_color() for text in right.texts] == [plot.INK, "white"]  # to be read on light and on dark
 
 
 def test_training_is_drawn_with_the_clip():
-    changes = [plot.Curve("U", [-2, -3], 0, "-")]
-    drawn = plot.training([10, 20], [0.5, 0.25], [2.0, 1.0], 1.0, changes, "small print")
-    left, right = drawn.axes
+    panels = {name: [plot.Curve("U", [-2, -3], 0, "-")] for name in ("gradients", "changes")}
+    drawn = plot.training([10, 20], [0.5, 0.25], [2.0, 1.0], 1.0, panels, "small print")
+    left, middle, right = drawn.axes
+    assert [axes.get_ylabel() for axes in (middle, right)] == ["gradients", "changes"]
     assert [line.get_label() for line in left.lines] == ["mean", "longest", "clipped above"]
     assert list(left.lines[2].get_ydata()) == [1.0, 1.0]
     drawn.canvas.draw()

@@ -100,6 +100,24 @@ def test_the_last_output_of_dilated_convolutions_rests_on_the_whole_field():
     assert "many to many, each output the next input; 8 samples in view" in [element.text for element in root.iter()]
 
 
+@pytest.mark.parametrize("task", ["tag", "video"])
+def test_an_edge_tells_how_many_numbers_the_box_above_reads(task):
+    picture, root = of(task)
+    below, above = picture.parts[0].layers[:2]
+    wanted = above[0].weights[0].rpartition(" × ")[2]  # W: outputs × inputs
+    assert str(below[0].size) == wanted and wanted in texts(root)
+
+
+def test_of_many_dilated_layers_the_lowest_are_drawn_and_the_rest_told():
+    page = tasks.load("wavenet")
+    model = page.Model(page.Config(data=("x",), hertz=8000, layers=8, cycles=2, residual=4, skip=6), Codec("sounds"))
+    for steps, drawn in ((2, 2), (5, 5), (12, unrolling.MOST_LAYERS)):
+        shown = [element.text or "" for element in ET.fromstring(unrolling.svg(page.picture(model), steps)).iter()]
+        assert f"the lowest {drawn} of 16 layers; the dilations of all: 1 to 128, 2 times" in shown
+        assert [text for text in shown if text.endswith("apart")] == [f"{2**k} apart" for k in reversed(range(drawn))]
+        assert "to the layers above" in shown and "next sample" not in shown
+
+
 def test_the_verb_writes_a_picture(tmp_path, capsys):
     (tmp_path / "a.txt").write_text("one two three. " * 40)
     run = api.train("language", [tmp_path / "a.txt"], out=tmp_path / "run", steps=1, hidden=8, layers=1, quiet=True)

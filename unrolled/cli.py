@@ -644,7 +644,12 @@ def graph() -> click.Command:
 
     params = [
         _run_argument(),
-        click.Option(["--steps"], type=click.IntRange(2, 12), default=4, help="columns; the last is step T  [4]"),
+        click.Option(
+            ["--steps"],
+            type=click.IntRange(2, 12),
+            default=4,
+            help="columns, the last is step T; of dilated convolutions layers, at most 6  [4]",
+        ),
         click.Option(["--out"], metavar="FILE", help="a .svg  [graph.svg in the run's folder]"),
     ]
     help = "Draw a run's net unrolled over time: its type, the shapes on the edges, shared weights in one colour."

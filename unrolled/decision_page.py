@@ -59,7 +59,7 @@ def section(decision: Decision) -> str:
 
 def headline(decision: Decision) -> str:
     """What was decided, in a line."""
-    about = "" if decision.asked is None else f"“{decision.words[decision.asked]}”: "
+    about = "answer: " if decision.asked is None else f"“{decision.words[decision.asked]}”: "
     return f"{about}{decision.answer}, probability {decision.probability:.3f}"
 
 

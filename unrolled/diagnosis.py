@@ -32,6 +32,9 @@ HOT, COLD = 0.08, 3e-5  # relative change of a matrix by a step: above, it jumps
 WORSE, GAP = 1.03, 1.5  # times the best measure, times the training loss, on validation data: learnt by heart
 
 
+LOGGED = ("gradient_norm", "highest_gradient_norm", "clipped", "weights", "gradients", "changes")  # the last three by parameter
+
+
 class Layer(NamedTuple):
     """A cell of the run, on its data."""
 
@@ -85,7 +88,7 @@ class Diagnosis(NamedTuple):
     layers: list[Layer]
     parameters: list[Parameter]
     training: Training
-    log: list[dict[str, Any]]  # of each evaluation: step, gradient_norm, highest_gradient_norm, clipped, changes
+    log: list[dict[str, Any]]  # of each evaluation: step, LOGGED
     verdicts: list[Verdict]
 
 
@@ -97,8 +100,7 @@ def diagnose(run: Any, batch: Any) -> Diagnosis:
     log = [entry for entry in folders.read_log(run.folder) if "train" in entry]
     changed = log[-1].get("changes", {}) if log else {}
     parameters, training = parameters_of(run.model, batch, changed), training_of(run, log)
-    kept = ("step", "gradient_norm", "highest_gradient_norm", "clipped", "changes")
-    told = [{name: entry[name] for name in kept} for entry in log if "changes" in entry]
+    told = [{name: entry[name] for name in ("step", *LOGGED) if name in entry} for entry in log if "changes" in entry]
     return Diagnosis(layers, parameters, training, told, verdicts(layers, training))
 
 

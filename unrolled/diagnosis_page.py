@@ -101,9 +101,10 @@ def write(
 
 def html(title: str, note: str, sections: dict[str, list[dict[str, Any]]], drawings: Sequence[bytes]) -> bytes:
     """The page; names are text in it, whatever they hold."""
-    parts = "".join(f"<h2>{escape(name)}</h2>{_table(rows)}" for name, rows in reversed(sections.items()) if rows)
+    first, *others = (f"<h2>{escape(name)}</h2>{_table(rows)}" for name, rows in reversed(sections.items()) if rows)
     svgs = "".join(f"<figure>{_inner(drawing)}</figure>" for drawing in drawings)
-    return fill(f"{NAME}.html", {"@TITLE@": escape(title), "@NOTE@": escape(note), "@PICTURES@": svgs, "@TABLES@": parts})
+    parts = {"@FIRST@": first, "@PICTURES@": svgs, "@TABLES@": "".join(others)}
+    return fill(f"{NAME}.html", {"@TITLE@": escape(title), "@NOTE@": escape(note), **parts})
 
 
 def _inner(drawing: bytes) -> str:
@@ -182,12 +183,30 @@ def pictures_of_run(found: Diagnosis) -> Callable[[ModuleType], dict[str, Any]]:
 def _over_training(plot: ModuleType, found: Diagnosis) -> Any:
     steps, means, highest = ([entry[key] for entry in found.log] for key in ("step", "gradient_norm", "highest_gradient_norm"))
     names = [p.name for p in found.parameters if p.change is not None][:LINES]
-    changes = [
-        plot.Curve(name, [math.log10(max(entry["changes"].get(name, 0.0), 1e-12)) for entry in found.log], number, "-")
-        for number, name in enumerate(names)
+    series = [(number, name, [entry["changes"].get(name) for entry in found.log]) for number, name in enumerate(names)]
+    sizes = [(number, name, [_ratio(entry, name) for entry in found.log]) for number, name in enumerate(names)]
+    panels = {
+        "gradient (clipped) over weights, of the norms": _curves(plot, sizes),
+        "change by a step at the highest rate over weights": _curves(plot, series),
+    }
+    note = (
+        "Each point stands for the steps since the one before; gradients are AdamW's running mean, changes those of its next step"
+    )
+    return plot.training(steps, means, highest, found.training.clip, panels, note)
+
+
+def _ratio(entry: dict[str, Any], name: str) -> float | None:
+    """A parameter's gradient over its weights; None in a log of an older version."""
+    gradient, weights = (entry.get(key, {}).get(name) for key in ("gradients", "weights"))
+    return None if gradient is None or not weights else gradient / weights
+
+
+def _curves(plot: ModuleType, series: Sequence[tuple[int, str, list[float | None]]]) -> list[Any]:
+    """Curves in powers of ten; what is not known or zero leaves a gap."""
+    return [
+        plot.Curve(name, [math.log10(value) if value else math.nan for value in values], number, "-")
+        for number, name, values in series
     ]
-    note = "Each point stands for the steps since the one before; changes are those of AdamW's next step at the highest rate"
-    return plot.training(steps, means, highest, found.training.clip, changes, note)
 
 
 def _tens(logs: Sequence[float]) -> list[float]:

@@ -279,9 +279,10 @@ def update(
 
 
 @torch.no_grad()
-def changes(model: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> dict[str, float]:
-    """How much of each parameter AdamW's next step would change at this rate: the norm of the change over that of the weights."""
-    told = {}
+def of_parameters(model: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> dict[str, dict[str, float]]:
+    """Of each parameter: its norm (`weights`), that of its gradient after clipping (`gradients`, the root of AdamW's mean of
+    squares), and how much AdamW's next step would change it at this rate, relative to its norm (`changes`)."""
+    told: dict[str, dict[str, float]] = {"weights": {}, "gradients": {}, "changes": {}}
     betas, epsilon = optimizer.param_groups[0]["betas"], optimizer.param_groups[0]["eps"]
     for name, parameter in model.named_parameters():
         kept = optimizer.state.get(parameter)
@@ -290,8 +291,14 @@ def changes(model: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> 
         mean, square = (
             kept[key] / (1 - beta ** float(kept["step"])) for key, beta in zip(("exp_avg", "exp_avg_sq"), betas, strict=True)
         )
-        change = rate * (mean / (square.sqrt() + epsilon)).norm()
-        told[name] = float(change / parameter.norm().clamp(min=1e-12))
+        weights = float(parameter.norm())
+        change = rate * float((mean / (square.sqrt() + epsilon)).norm())
+        for key, value in (
+            ("weights", weights),
+            ("gradients", float(square.sum().sqrt())),
+            ("changes", change / max(weights, 1e-12)),
+        ):
+            told[key][name] = float(f"{value:.3g}")
     return told
 
 
@@ -351,8 +358,7 @@ def _evaluate(loop: Loop, evaluate: Callable) -> None:
     standing.seconds += time.monotonic() - began
     counts = standing.counts()
     loop.save(better)
-    changed = changes(loop.bare, loop.optimizer, settings.learning_rate * standing.rate_scale)
-    changed = {name: float(f"{share:.3g}") for name, share in changed.items()}
+    parameters = of_parameters(loop.bare, loop.optimizer, settings.learning_rate * standing.rate_scale)
     loop.note(
         {
             "step": loop.step,
@@ -360,7 +366,7 @@ def _evaluate(loop: Loop, evaluate: Callable) -> None:
             "train": standing.smooth,
             **measures,
             **counts,
-            "changes": changed,
+            **parameters,
         }
     )
     told = [f"{measures[name]:.3f} {name}" for name in settings.shown if name in measures]

@@ -50,7 +50,7 @@ class Frames(NamedTuple):
 
 def headline(seen: Frames) -> str:
     """What was decided, in a line."""
-    about = "" if seen.asked is None else f"frame {seen.numbers[seen.asked]}: "
+    about = "answer: " if seen.asked is None else f"frame {seen.numbers[seen.asked]}: "
     return f"{about}{seen.answer}, probability {seen.probability:.3f}"
 
 
@@ -95,7 +95,7 @@ def _frame(seen: Frames, t: int) -> str:
 
 
 def _html(rows: list[dict[str, Any]]) -> str:
-    head = "".join(f"<th scope=col>{escape(name)}</th>" for name in rows[0])
+    head = "".join(f"<th scope=col>{escape(name.replace('_times_', ' × '))}</th>" for name in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row.values()) + "</tr>" for row in rows)
     return f"<table class=moved><tr>{head}</tr>{body}</table>"
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 540, 260, 64, 180, 34, 44
-LONGEST = 28  # characters of a name
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 570, 260, 64, 210, 34, 44
+LONGEST = 32  # characters of a name
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8d5a2b")
 TICKS = 5  # on an axis, about
 
@@ -108,8 +108,8 @@ def _names(names: list[tuple[float, str, str]]) -> list[str]:
     parts, lowest = [], 0.0
     for y, name, colour in sorted(names):
         lowest = max(y + 4, lowest + 14)
-        style = f' style="fill:{colour}"' if colour else ""
-        parts.append(f'<text class="tick" x="{WIDTH - RIGHT + 8}" y="{lowest:.1f}"{style}>{escape(_cut(name))}</text>')
+        own, style = (" own", f' style="fill:{colour}"') if colour else ("", "")
+        parts.append(f'<text class="tick{own}" x="{WIDTH - RIGHT + 8}" y="{lowest:.1f}"{style}>{escape(_cut(name))}</text>')
     return parts
 
 

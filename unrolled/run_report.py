@@ -146,7 +146,8 @@ def _facts(about: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
     names = ("steps", "best_step", "seconds", "rollbacks", "weights")
     said = about["data"].get("said") if isinstance(about.get("data"), dict) else None
     read = {"read": "; ".join(said)} if isinstance(said, list) else {}
-    return {name.replace("_", " "): report[name] for name in names if name in report} | read | report.get("environment", {})
+    facts = {name.replace("_", " "): report[name] for name in names if name in report}
+    return facts | {"seconds": round(report["seconds"])} | read | report.get("environment", {})
 
 
 def _pairs(facts: Mapping[str, Any]) -> str:

@@ -190,7 +190,10 @@ def _rows(heard: Heard) -> str:
         made.append(f"<line x1={LEFT} x2={end} y1={ROW * (k + 1)} y2={ROW * (k + 1)} class=rule />")
         for t in np.flatnonzero(heard.probabilities[:, k] >= 0.01):
             p, time = float(heard.probabilities[t, k]), float(heard.times[t])
-            place = f"x={_x(time) - wide / 2:.1f} y={ROW * k} width={wide:.1f} height={ROW}"
+            left = _x(time) - wide / 2
+            place = (
+                f"x={left:.1f} y={ROW * k} width={max(0, min(wide, end - left)):.1f} height={ROW}"  # none past the sound's end
+            )
             made.append(f"<rect {place} class=cell style='--p:{p:.2f}'><title>{shown} {time:.2f} s: {p:.3f}</title></rect>")
     return "".join(made)
 

@@ -171,9 +171,9 @@ class Place(NamedTuple):
 
 
 def svg(net: Net | Dilations, steps: int = 4) -> str:
-    """The picture of so many steps, the last of them T."""
+    """The picture of so many steps, the last of them T; of dilated convolutions, of so many layers."""
     if isinstance(net, Dilations):
-        return _dilated(net)
+        return _dilated(net, min(steps, MOST_LAYERS))
     drawing, places, colour, left, begin = Drawing(), [], 0, float(LEFT), None
     levels = max(len(part.layers) + bool(part.pool) for part in net.parts)
     ground = levels * RISE + 136
@@ -370,13 +370,17 @@ def _attended(drawing: Drawing, net: Net, places: list[Place]) -> None:
 
 # --- dilated convolutions
 
-SHOWN, NODE = 4, 7  # layers drawn at most; radius of a node
+MOST_LAYERS, NODE = 6, 7  # drawn: each doubles the width; radius of a node
 
 
-def _dilated(net: Dilations) -> str:
+def _dilated(net: Dilations, layers: int) -> str:
     """Samples over one another in layers; bold, what the last output rests on."""
     drawing = Drawing()
-    dilations = net.dilations[:SHOWN]
+    dilations, above = net.dilations[:layers], net.above
+    if layers < len(net.dilations):
+        above = "to the layers above"
+        rest = f"the lowest {layers} of {len(net.dilations)} layers; the dilations of all: {_runs(net.dilations)}"
+        drawing.text(16, 52, rest, "small", "start")
     samples = (net.kernel - 1) * sum(dilations) + 1
     gap = max(26.0, min(48.0, 760 / samples))
     ground = 110 + len(dilations) * RISE
@@ -396,9 +400,18 @@ def _dilated(net: Dilations) -> str:
         needed = below
     _nodes(drawing, [place(sample, 0) for sample in range(samples)], needed, NEUTRAL)
     drawing.text(52 + gap * samples, ground + 4, net.below, "small", "start")
-    drawing.text(place(samples - 1, 0)[0], ground - len(dilations) * RISE - 18, net.above, "small")
+    drawing.text(place(samples - 1, 0)[0], ground - len(dilations) * RISE - 18, above, "small")
     drawing.key = [(row.name, NEUTRAL, row.weights) for row in net.rows]
     return drawing.whole(net.kind, 40 + gap * samples + 100 + KEY, ground + 40)
+
+
+def _runs(dilations: Sequence[int]) -> str:
+    """Dilations in words: `1 to 512, 2 times`."""
+    cycle = next(
+        size for size in range(1, len(dilations) + 1) if tuple(dilations[:size]) * (len(dilations) // size) == tuple(dilations)
+    )
+    times = len(dilations) // cycle
+    return f"{dilations[0]} to {dilations[cycle - 1]}" + (f", {times} times" if times > 1 else "")
 
 
 def _thread(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:

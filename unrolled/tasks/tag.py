@@ -412,8 +412,10 @@ def settings(config: Config, data: Data) -> fit.Settings:
 
 def picture(model: Model) -> unrolling.Net:
     """The net over time, for the verb graph."""
-    rows = (unrolling.looked_up(model.embed), *unrolling.recurrent(model.recurrent), unrolling.dense("output", model.output))
-    notes = ["beside its vector, each word's letters are read"] * (model.letters is not None)
+    (word,) = unrolling.looked_up(model.embed)
+    reads = model.recurrent.cells[0].input_size  # its letters are read too
+    rows = ((word._replace(size=reads),), *unrolling.recurrent(model.recurrent), unrolling.dense("output", model.output))
+    notes = [f"beside its vector of {word.size}, each word's letters are read: {reads - word.size}"] * (model.letters is not None)
     notes += ["the tags of a sentence are chosen together (conditional random field)"] * model.together
     return unrolling.Net(unrolling.SAME, (unrolling.Part("", "x", rows, "ŷ"),), note="; ".join(notes))
 

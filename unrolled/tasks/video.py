@@ -452,7 +452,9 @@ def picture(model: Model) -> unrolling.Net:
     """The net over time, for the verb graph."""
     layers = () if model.recurrent is None else unrolling.recurrent(model.recurrent)
     hidden = () if model.hidden is None else (unrolling.dense("hidden", model.hidden[0]),)
-    rows = (unrolling.seen(model.convolution), unrolling.dense("features", model.place), *layers, *hidden)
+    (seen,) = unrolling.seen(model.convolution)
+    places = seen._replace(size=model.place.in_features)  # all places of a frame, one after the other
+    rows = ((places,), unrolling.dense("features", model.place), *layers, *hidden)
     rows = (*rows, unrolling.dense("output", model.output))
     if model.per_frame:
         return unrolling.Net(unrolling.SAME, (unrolling.Part("", "x", rows, "ŷ"),))
