@@ -44,10 +44,16 @@ def faults(found):
     return {verdict.fault: verdict for verdict in found.verdicts}
 
 
+def drawn_letters(number, shares=(0.3, 0.25, 0.2, 0.1, 0.05, 0.05, 0.03, 0.02)):
+    """A text in which nothing can be learnt but how often each letter comes."""
+    generator = torch.Generator().manual_seed(1)
+    return "".join("abcdefgh"[i] for i in torch.multinomial(torch.tensor(shares), number, True, generator=generator))
+
+
 @pytest.fixture(scope="module")
 def faultless(tmp_path_factory):
     """A run without a fault."""
-    return trained(tmp_path_factory.mktemp("faultless"), cell="lstm")
+    return trained(tmp_path_factory.mktemp("faultless"), drawn_letters(3600), cell="lstm")
 
 
 def test_a_sound_run_has_no_fault(faultless):
@@ -70,13 +76,10 @@ def test_a_basic_rnns_gradients_vanish(tmp_path):
     assert layer.growth < 1
 
 
-def test_a_large_recurrent_matrix_explodes(faultless):
-    run = api.load(faultless.folder)
-    with torch.no_grad():
-        (cell,) = run.model.layers[0].cells
-        cell.b.chunk(4)[1].fill_(30.0)  # the forget gate is open for good
-        cell.W.mul_(0.02)  # what is read stays small: the tanhs are where they are steepest
-        cell.U.mul_(5)
+def test_a_large_recurrent_matrix_explodes(tmp_path):
+    run = trained(tmp_path, drawn_letters(3600), cell="rnn")
+    torch.manual_seed(1)
+    torch.nn.init.orthogonal_(run.model.layers[0].cells[0].U, 3.0)
     verdict = faults(diagnosed(run))["gradients explode"]
     assert verdict.next.startswith("--clip 1 or less")
     assert "times a step" in verdict.evidence
@@ -146,8 +149,7 @@ def test_dead_units_are_named(faultless):
 
 
 def test_a_text_learnt_by_heart_is_named(tmp_path):
-    generator = torch.Generator().manual_seed(1)
-    letters = "".join("abcdefgh"[i] for i in torch.randint(8, (600,), generator=generator))
+    letters = drawn_letters(600, (0.125,) * 8)
     found = diagnosed(trained(tmp_path, letters, steps=100, hidden=48, evaluations=2, rate=0.03, dropout=0.0, input_dropout=0.0))
     verdict = faults(found)["it learnt its data by heart"]
     assert verdict.evidence == (
@@ -158,6 +160,34 @@ def test_a_text_learnt_by_heart_is_named(tmp_path):
     (tmp_path / "run" / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     found = diagnosed(api.load(tmp_path / "run"))
     assert f"and 9 at step {found.training.last_step}" in faults(found)["it learnt its data by heart"].evidence
+
+
+def test_a_run_that_does_worse_than_counting_is_told_so(tmp_path):
+    found = diagnosed(trained(tmp_path))  # one line over and over: a 6-gram knows it by heart at once
+    verdict = faults(found)["a simpler baseline does better"]
+    assert found.beside.measure == "bits_per_character" and found.beside.baseline == "6-gram"
+    report = folders.read_json(tmp_path / "run" / "report.json")
+    own, counted = (report[part]["bits_per_character"] for part in ("dev",)), report["baselines"]["6-gram"]["bits_per_character"]
+    assert (found.beside.run, found.beside.of_baseline) == (*own, counted)
+    assert verdict.evidence == f"bits_per_character is {found.beside.run:.4g}, and {counted:.4g} of the baseline `6-gram`"
+
+
+@pytest.mark.parametrize(
+    ("dev", "baselines", "beaten"),
+    [
+        ({"accuracy": 0.5}, {"majority": {"accuracy": 0.4}, "bag of words": {"accuracy": 0.6}}, "bag of words"),
+        ({"accuracy": 0.7}, {"majority": {"accuracy": 0.4}, "bag of words": {"accuracy": 0.6}}, None),
+        ({"cider": 0.2}, {"people": {"cider": 0.7}, "nearest picture": {"cider": 0.1}}, None),
+        ({"miss_rate": 1.0}, {"never fires": {"miss_rate": 1.0}}, None),
+        ({"nats_per_sample": 4.5}, {"histogram": {"nats_per_sample": 5.0}, "linear prediction": {"nats_per_sample": 3.2}},
+         "linear prediction"),
+    ],
+)  # fmt: skip
+def test_the_best_baseline_is_the_one_to_beat(tmp_path, dev, baselines, beaten):
+    (tmp_path / "report.json").write_text(json.dumps({"dev": dev, "baselines": baselines}))
+    verdict = diagnosis._beaten(diagnosis.beside_baselines(SimpleNamespace(folder=tmp_path)))
+    assert (verdict is None) == (beaten is None)
+    assert beaten is None or verdict.evidence.endswith(f"of the baseline `{beaten}`")
 
 
 # --- what is logged and told
@@ -225,7 +255,7 @@ def test_parameters_stand_beside_their_gradients(faultless):
 
 
 def test_a_run_without_a_log_of_gradients_is_diagnosed_all_the_same(tmp_path):
-    run = trained(tmp_path)
+    run = trained(tmp_path, drawn_letters(3600))
     entries = [
         {k: v for k, v in e.items() if k not in ("clipped", "weights", "gradients", "changes", "gradient_norm")}
         for e in folders.read_log(run.folder)

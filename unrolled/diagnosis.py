@@ -78,6 +78,15 @@ class Training(NamedTuple):
     train: float | None  # loss at the end, a running mean
 
 
+class Beside(NamedTuple):
+    """A measure of the run beside the baseline that does best by it, on the same validation data."""
+
+    measure: str
+    run: float
+    baseline: str
+    of_baseline: float
+
+
 class Verdict(NamedTuple):
     fault: str
     evidence: str
@@ -88,6 +97,7 @@ class Diagnosis(NamedTuple):
     layers: list[Layer]
     parameters: list[Parameter]
     training: Training
+    beside: Beside | None  # None: no baseline tells what the run does
     log: list[dict[str, Any]]  # of each evaluation: step, LOGGED
     verdicts: list[Verdict]
 
@@ -101,7 +111,8 @@ def diagnose(run: Any, batch: Any) -> Diagnosis:
     changed = log[-1].get("changes", {}) if log else {}
     parameters, training = parameters_of(run.model, batch, changed), training_of(run, log)
     told = [{name: entry[name] for name in ("step", *LOGGED) if name in entry} for entry in log if "changes" in entry]
-    return Diagnosis(layers, parameters, training, told, verdicts(layers, training))
+    beside = beside_baselines(run)
+    return Diagnosis(layers, parameters, training, beside, told, verdicts(layers, training, beside))
 
 
 def own_data(run: Any) -> list[str]:
@@ -194,15 +205,35 @@ def training_of(run: Any, log: list[dict[str, Any]]) -> Training:
     )  # fmt: skip
 
 
+COMPARED = {  # whether more of it is better; of several that a run has, the first
+    "bits_per_character": False, "accuracy": True, "span_f1": True, "bleu": True, "cider": True, "nats_per_sample": False,
+    "greedy_character_error_rate": False, "miss_rate": False,
+}  # fmt: skip
+PEOPLE = "people"  # a line to look up to, not a baseline
+
+
+def beside_baselines(run: Any) -> Beside | None:
+    """The run's measure and the best baseline's, from its report; None where there is none, or it has no such measure."""
+    path = run.folder / "report.json"
+    report = folders.read_json(path) if path.exists() else {}
+    own, baselines = report.get("dev", {}), report.get("baselines", {})
+    for name, more in COMPARED.items():
+        told = {floor: values[name] for floor, values in baselines.items() if name in values and floor != PEOPLE}
+        if name in own and told:
+            best = (max if more else min)(told, key=told.__getitem__)
+            return Beside(name, own[name], best, told[best])
+    return None
+
+
 # --- the verdict
 
 
-def verdicts(layers: list[Layer], training: Training) -> list[Verdict]:
+def verdicts(layers: list[Layer], training: Training, beside: Beside | None) -> list[Verdict]:
     """Every fault that the figures show, the gravest first."""
     found = [_too_fast(training), _too_slow(training), *_by_clipping(training)]
     for judge in (_explodes, _vanishes, _stuck, _dead):
         found.append(next(filter(None, map(judge, layers)), None))
-    found.append(_by_heart(training))
+    found += [_by_heart(training), _beaten(beside)]
     return [verdict for verdict in found if verdict is not None]
 
 
@@ -284,6 +315,13 @@ def _by_heart(training: Training) -> Verdict | None:
     else:
         return None
     return Verdict("it learnt its data by heart", evidence, "more data, more --dropout, fewer --hidden, or fewer --steps")
+
+
+def _beaten(beside: Beside | None) -> Verdict | None:
+    if beside is None or (beside.run >= beside.of_baseline if COMPARED[beside.measure] else beside.run <= beside.of_baseline):
+        return None
+    evidence = f"{beside.measure} is {beside.run:.4g}, and {beside.of_baseline:.4g} of the baseline `{beside.baseline}`"
+    return Verdict("a simpler baseline does better", evidence, "more --minutes or more data; if it stays so, use the baseline")
 
 
 def _times(number: int) -> str:
