@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unrolled import api, captioner, cli, coloured_shapes, gaze_page, pointing
+from unrolled import api, captioner, cli, coloured_shapes, diagnosis, gaze_page, pointing
 from unrolled.caption_scores import Texts, cider
 from unrolled.critic import Critic
 from unrolled.data import augment, pictures
@@ -451,3 +451,10 @@ def test_weights_of_another_run_decide_the_net(colours, tmp_path):
     assert (run.config.hidden == 32 and run.config.rate == colours.config.rate / 4) or run.config.rate == 0.004
     with pytest.raises(UserError, match="hidden"):
         train(data, tmp_path / "other", start_from=colours.folder, hidden=48)
+
+
+def test_it_is_diagnosed_on_its_own_pictures(colours, tmp_path):
+    found = diagnosis.diagnose(colours, caption.training_batch(colours, diagnosis.own_data(colours), tmp_path))
+    assert found.layers[0].norms[0] == pytest.approx(0, abs=1e-5) and found.layers[0].steps > 2
+    assert found.beside.measure == "cider" and found.beside.baseline != "people"
+    assert all(np.isfinite(p.gradient) for p in found.parameters)

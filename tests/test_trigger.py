@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from unrolled import api, capture, cli, formants, metrics, rehearsal, voices
+from unrolled import api, capture, cli, diagnosis, formants, metrics, rehearsal, voices
 from unrolled.data import sound
 from unrolled.data.clips import Clips
 from unrolled.data.vocab import Codec
@@ -431,3 +431,12 @@ def test_tones_are_coloured_and_stretches_hidden_in_training_alone_and_only_wher
         found = trigger.plan(trigger.Config(steps=1), data)
         assert (found.tone, found.masks) == (tone, masks)
         assert trigger.plan(trigger.Config(steps=1, tone=3.0), data).tone == 3.0
+
+
+def test_it_is_diagnosed_on_its_own_words_or_others(run, clips, tmp_path):
+    own = trigger.training_batch(run, diagnosis.own_data(run), tmp_path / "own")
+    alone = trigger.training_batch(run, [str(clips / "positive")], tmp_path / "alone")
+    assert own.samples.shape == alone.samples.shape and not torch.equal(own.samples, alone.samples)
+    found = diagnosis.diagnose(run, own)
+    assert found.layers[0].steps == own.labels.shape[1]
+    assert found.beside.measure == "miss_rate"

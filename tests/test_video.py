@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from unrolled import api, cli, moving_shapes
+from unrolled import api, cli, diagnosis, moving_shapes
 from unrolled.config import build
 from unrolled.data import frames, labelled_clips, pictures
 from unrolled.data.labelled_clips import Columns, Labelled, Range
@@ -456,3 +456,11 @@ def test_a_clip_that_cannot_be_looked_at_is_told(run_of_frames, marked, tmp_path
     long = strip(tmp_path / "long.png", lights([30] * 70))
     with pytest.raises(UserError, match="` has 70 frames that are read; 64 fit on a page"):
         video.look(run_of_frames, str(long))
+
+
+@pytest.mark.parametrize(("of", "steps"), [("run", 4), ("run_of_frames", 8)])
+def test_it_is_diagnosed_on_its_own_clips(of, steps, request, tmp_path):
+    run = request.getfixturevalue(of)
+    found = diagnosis.diagnose(run, video.training_batch(run, diagnosis.own_data(run), tmp_path / "spool"))
+    assert (found.layers[0].steps, found.layers[0].norms[0]) == (steps, pytest.approx(0, abs=1e-5))
+    assert found.beside.measure == "accuracy"

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from unrolled import api, cli, guides, linear_prediction, mu_law, plucked
+from unrolled import api, cli, diagnosis, guides, linear_prediction, mu_law, plucked
 from unrolled.data import sound, waves
 from unrolled.errors import UserError
 from unrolled.tasks import wavenet
@@ -342,3 +342,16 @@ def test_the_plucked_string_has_its_pitch():
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     hertz = np.fft.rfftfreq(len(samples), 1 / RATE)[spectrum.argmax()]
     assert abs(hertz / 200 - round(hertz / 200)) < 0.03
+
+
+def test_its_recurrent_cell_is_diagnosed_and_convolutions_have_none(run, sounds, tmp_path):
+    gru = small(sounds, tmp_path / "gru", cell="gru", layers=1, hidden=8)
+    batch = wavenet.training_batch(gru, diagnosis.own_data(gru), tmp_path / "spool")
+    assert torch.isfinite(gru.model.loss(gru.model(batch, None)[0], batch))
+    found = diagnosis.diagnose(gru, batch)
+    assert found.layers[0].steps == 600
+    assert (
+        found.beside.baseline == "linear prediction" and [v.fault for v in found.verdicts][-1] == "a simpler baseline does better"
+    )
+    with pytest.raises(UserError, match="has no recurrent layers"):
+        diagnosis.diagnose(run, wavenet.training_batch(run, diagnosis.own_data(run), tmp_path / "spool"))

@@ -883,6 +883,16 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     return encode(run.codec, captioned.decode(chosen, config.size, spool / "evaluated")[0])
 
 
+DIAGNOSED = 16  # pictures whose gradients are looked at
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Pictures of these, spread over them, with all captions; of data with a column `split`, those that are not trained on."""
+    found = part(run, names, spool)
+    rows = np.linspace(0, len(found) - 1, min(DIAGNOSED, len(found))).astype(np.int64)
+    return batch_of(found, rows, found.seen(rows), None)
+
+
 NEIGHBOURS = "neighbours.jsonl"
 
 

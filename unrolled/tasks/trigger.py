@@ -722,6 +722,23 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     return found
 
 
+DIAGNOSED = 16  # examples whose gradients are looked at
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Examples mixed of recordings of the word: of these, else of the run's own; of none, the word is spoken."""
+    config = dataclasses.replace(run.config, batch=DIAGNOSED)
+    if list(names) != list(config.data):
+        config = dataclasses.replace(config, data=(), positive=tuple(names), negative=(), background=())
+    found = _recorded(config)
+    if not found["words"]:
+        said = voices.say(config.say, DIAGNOSED, config.seed, config.hertz, config.language, config.voice)
+        found["words"] = [Clip(samples, SPOKEN[0]) for samples in said]
+    spool.mkdir(parents=True, exist_ok=True)
+    kept = {kind: clips.opened(spool / kind, clips.keep(spool / kind, found[kind])) for kind in KINDS}
+    return Batches(config, Data(run.codec, kept, Heard([], config.hertz), {})).batch(0)
+
+
 def _marked(options: Evaluate) -> list[Stream]:
     if len(options.events) not in (0, len(options.stream)):
         said = f"`--events` names {len(options.events)} tables, `--stream` {len(options.stream)} recordings"

@@ -921,6 +921,15 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     return _opened(account, config.per, config.size, spool / "part")
 
 
+DIAGNOSED = 16  # clips whose gradients are looked at
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Clips of these as they are trained on, neither moved nor mirrored."""
+    still = dataclasses.replace(run.config, batch=DIAGNOSED, mirror=False, shift=0.0)
+    return Batches(still, part(run, names, spool)).batch(0)
+
+
 def shown(answer: Answer, coloured: bool) -> str:
     """An answer as a person reads it."""
     lines = [] if answer.label is None else [f"{answer.label}\t{answer.probability:.3f}"]

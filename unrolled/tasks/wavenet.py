@@ -580,6 +580,16 @@ def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None =
     return in_memory(stretches, run.codec)
 
 
+DIAGNOSED = 16, 600  # places of a sound whose gradients are looked at, and samples from each
+
+
+def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
+    """Stretches of these sounds as they are trained on, spread over them."""
+    config, found = run.config, part(run, names, spool)
+    at = np.linspace(0, len(found) - 1, DIAGNOSED[0]).astype(np.int64)
+    return Cutter(found, _field(config), config.hertz, config.head)(at, DIAGNOSED[1])
+
+
 MOST = 200_000  # samples that 8 bits are compared on
 
 
