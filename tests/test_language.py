@@ -127,6 +127,18 @@ def test_a_run_reports_its_baselines(song):
     assert 0 < floors["6-gram"]["bits_per_character"] < math.log2(len(set(SONG)))
 
 
+def test_a_long_text_is_reported_with_an_interval_beside_the_baselines(song, tmp_path):
+    (short,) = json.loads((song.folder / "report.json").read_text())["tables"]["measures"]
+    assert set(short) == {"measure", "value", "6-gram", "bzip2"}  # too short to tell
+    (tmp_path / "a.txt").write_text(SONG * 9)
+    (tmp_path / "b.txt").write_text((SONG * 200)[:7000])
+    run = api.train("language", tmp_path / "a.txt", dev=[tmp_path / "b.txt"], out=tmp_path / "run", **SMALL | {"steps": 4})
+    report = json.loads((run.folder / "report.json").read_text())
+    (row,) = report["tables"]["measures"]
+    assert row["from"] < row["value"] < row["to"] < row["from"] + 1
+    assert row["value"] == pytest.approx(report["dev"]["bits_per_character"], rel=1e-6)
+
+
 def test_a_finished_run_keeps_no_copy_of_the_text(song):
     kept = {path.name for path in song.folder.iterdir()}
     assert kept == {"config.json", "codec.json", "steps", "best", "last", "log.jsonl", "report.json", "report.html", "samples"}

@@ -34,6 +34,15 @@ def test_bits_are_a_character_and_the_rest_a_symbol():
     assert letters["bits_per_character"] == words["bits_per_character"]  # so that models over different symbols compare
 
 
+def test_the_interval_of_a_mean_heeds_that_neighbours_are_alike():
+    rng = np.random.default_rng(1)
+    means = rng.normal(2.0, 1.0, 400)  # one of each stretch: all that is known of it
+    low, high = metrics.mean_interval(np.repeat(means, 50) + rng.normal(0, 0.1, 20_000), size=50)
+    half = 1.96 * means.std(ddof=1) / 20
+    assert (low, high) == (pytest.approx(means.mean() - half, abs=0.02), pytest.approx(means.mean() + half, abs=0.02))
+    assert metrics.mean_interval(np.ones(metrics.STRETCH * metrics.FEWEST - 1)) is None
+
+
 def test_a_text_the_model_knows_by_heart_has_no_surprise():
     assert metrics.language(0.0, 7, 9) == {
         "nats_per_symbol": 0.0, "bits_per_character": 0.0, "perplexity": 1.0, "symbols": 7, "characters": 9,

@@ -7,6 +7,7 @@ and tuple[str, ...]. Off is None.
 from __future__ import annotations
 
 import dataclasses
+import os
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -102,6 +103,8 @@ def _check(option: Option, value: Any, where: str | None) -> Any:
 def _check_one(option: Option, value: Any, where: str | None) -> Any:
     if option.type is float and type(value) is int:
         value = float(value)
+    if option.type is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if type(value) is not option.type:
         raise UserError(f"`{option.flag}` got `{value}`; {_article(option.type)} is needed", where)
     if option.choices and value not in option.choices:

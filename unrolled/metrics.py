@@ -31,6 +31,20 @@ def language(nats: float, symbols: int, characters: int) -> dict[str, float]:
     }
 
 
+STRETCH, FEWEST = 500, 10  # symbols that a bootstrap draws together; stretches that it needs
+
+
+def mean_interval(values: np.ndarray, size: int = STRETCH) -> tuple[float, float] | None:
+    """The 95 % interval of the mean of values (N,) of a text, which are alike where they are near one another: by the bootstrap
+    over stretches of `size` (Künsch 1989); None where these are fewer than FEWEST."""
+    number = len(values) // size
+    if number < FEWEST:
+        return None
+    means = values[: number * size].reshape(number, size).mean(1)
+    drawn = means[np.random.default_rng(1).integers(number, size=(DRAWS, number))].mean(1)
+    return tuple(np.quantile(drawn, (0.025, 0.975)).tolist())
+
+
 # --- classification
 
 

@@ -26,7 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import decode, fit, metrics, ngram, saturation, surprise, unit_page, unit_search, unrolling, word_input, writer
+from .. import decode, fit, metrics, ngram, saturation, surprise, tables, unit_page, unit_search, unrolling, word_input, writer
+from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..data import text, vocab
@@ -501,6 +502,16 @@ def evaluate(model: Model, codec: Codec, part: Symbols, limit: int | None = None
     """The measures of a text, each symbol predicted once; limit takes about so many, spread over it."""
     nats = surprise.static(model, after_start(codec, part), limit=limit)
     return metrics.language(float(nats.sum()), len(nats), round(part.characters * len(nats) / len(part)))
+
+
+def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
+    """What the report holds beside the measures: bits a character with their 95 % interval, the baselines beside them."""
+    nats = surprise.static(run.model, after_start(run.codec, data.dev), limit=limit)
+    bits = len(data.dev) / data.dev.characters / math.log(2)  # a character, of a nat a symbol
+    row: tables.Record = {"measure": "bits_per_character", "value": float(nats.mean()) * bits}
+    if between := metrics.mean_interval(nats):
+        row |= {"from": between[0] * bits, "to": between[1] * bits}
+    return {"tables": {"measures": tables.beside([row], "measure", folders.read_config(run.folder)["baselines"])}}
 
 
 def after_start(codec: Codec, part: Symbols) -> Symbols:
