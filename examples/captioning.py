@@ -6,10 +6,12 @@ from unrolled import charts, coloured_shapes, train
 from unrolled.data import pictures
 from unrolled.tasks import caption
 
-for number, drawn in enumerate(map(coloured_shapes.draw, [np.random.default_rng(1)] * 600)):
-    Path(f"{number}.png").write_bytes(pictures.png(drawn.pixels))
-    Path(f"{number}.txt").write_text(drawn.caption + "\n")
-run = train("caption", ".", steps=80, evaluations=2, size=48, width=48, hidden=64, embedding=32, out="captions")
+drawn = map(coloured_shapes.draw, [np.random.default_rng(1)] * 3000)
+for number, one in enumerate(one for one in drawn if " of " not in one.caption and " above " not in one.caption):
+    Path(f"{number}.png").write_bytes(pictures.png(one.pixels))
+    Path(f"{number}.txt").write_text(one.caption + "\n")
+small = {"size": 32, "width": 48, "hidden": 64, "embedding": 32, "rate": 0.005, "dropout": 0.0}
+run = train("caption", ".", steps=250, evaluations=2, out="captions", **small)
 seen = caption.look(run, "0.png")
 words = [word if place == seen.weights.shape[2] // 2 else "" for word in seen.words for place in range(seen.weights.shape[2])]
 charts.grid("captioning.svg", "α: where it looks at each word", [], words, np.concatenate(list(seen.weights), 1))

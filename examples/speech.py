@@ -9,4 +9,5 @@ small = {"symbols": "words", "hidden": 64, "layers": 1, "join": 1.0, "augment": 
 run = unrolled.train("speech", data, steps=350, evaluations=3, out="heard", **small)
 heard = speech.look(run, "data/clips/000.wav")
 print(heard.spans)
-charts.grid("speech.svg", "probability of each word over time", heard.names, [], heard.probabilities.T, "time")
+lines = {name: charts.Line(heard.times, heard.probabilities[:, k]) for k, name in enumerate(heard.names)}
+charts.lines("speech.svg", "probability of each word", "seconds", lines, {})
