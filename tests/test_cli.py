@@ -273,6 +273,7 @@ def test_the_demo_trains_and_shows_what_it_writes(say, tmp_path, monkeypatch):
     assert set(said.out) - {"\n"} <= set(SONG)
     assert len(said.out) > 250
     assert said.err.endswith(" info runs/x\n")
+    assert Path("runs/x-data/song.txt").exists()  # so that the report's command runs again, and `diagnose` finds them
 
 
 def test_the_demo_can_write_its_data_alone(say):

@@ -777,19 +777,19 @@ def demo() -> click.Command:
             click.echo("\n".join(map(str, page.demo(Path(data)))))
             return
         minutes = minutes or getattr(page, "DEMO_MINUTES", 2.0)
-        with tempfile.TemporaryDirectory() as folder:
-            data = page.demo(Path(folder))
-            settings = {"minutes": minutes} if "minutes" in page.Config.__dataclass_fields__ else {}
-            run = api.train(task, data, out=out or api.free_name("demo"), began=BEGAN, **settings)
+        folder = Path(out) if out else api.free_name("demo")
+        made = folder.with_name(f"{folder.name}-data")
+        settings = {"minutes": minutes} if "minutes" in page.Config.__dataclass_fields__ else {}
+        run = api.train(task, page.demo(made), out=folder, began=BEGAN, **settings)
         click.echo(f"\n{page.glimpse(run, seed=1)}\n")
         program = "unrolled" if shutil.which("unrolled") else str(Path(sys.executable).with_name("unrolled"))
-        lines = (line.format(run=run.folder) for line in (*page.TRY, "info {run}"))
+        lines = (line.format(run=run.folder, data=made) for line in (*page.TRY, "info {run}"))
         click.echo("now try:  " + "    ".join(f"{program} {line}" for line in lines), err=True)
 
     params = [
         click.Argument(["task"]),
         click.Option(["--data"], metavar="FOLDER", help="only write the data there, and print what `train` takes"),
-        click.Option(["--out"], metavar="RUN", help="the run folder  [runs/demo]"),
+        click.Option(["--out"], metavar="RUN", help="the run folder; its data are made beside it, in RUN-data  [runs/demo]"),
         click.Option(["--minutes"], type=float, help="wall time, of tasks that have that setting  [2, of caption 4]"),
     ]
     return click.Command("demo", callback=go, params=params, help="Train a task on data found or made on this machine.")

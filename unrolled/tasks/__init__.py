@@ -2,7 +2,7 @@
 
 Every page:
 MEASURE                              the measure that is reported, smaller is better; fit.fit picks the best step by it
-TRY                                  command lines for who has seen the demo, {run} the run
+TRY                                  command lines for who has seen the demo, {run} the run, {data} its data
 Config                               frozen dataclass: every setting, its default and one-line help
 demo(folder)                         writes a small data set in the real format; returns the data's paths; DEMO_MINUTES, if
                                      two are not enough to learn it

@@ -67,7 +67,7 @@ from ..runtime.caption import Answer, Caption
 
 MEASURE = "cider_missing"
 MEASURING = fit.Measuring("pictures", probe=16, few=200, many=1_000_000, warming=0, untrained=2.0)
-TRY = ("predict {run} picture.jpg", "look {run} picture.jpg --out look.png")
+TRY = ("predict {run} {data}/shapes/0001.png", "look {run} {data}/shapes/0001.png --out look.png")
 TAKES = "picture"
 SCRATCH, TRANSFORMERS = "scratch", "transformers"
 ENCODERS = (SCRATCH, *resnet.SHAPES, TRANSFORMERS)

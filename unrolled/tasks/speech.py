@@ -48,7 +48,7 @@ from ..transcriber import Said, Transcriber
 
 MEASURE = "greedy_character_error_rate"
 MEASURING = fit.Measuring("recordings", probe=16, few=64, many=1_000_000, warming=0, untrained=2.0)
-TRY = ("predict {run} recording.wav", "listen {run} mic")
+TRY = ("predict {run} {data}/clips/000.wav", "look {run} {data}/clips/000.wav", "listen {run} mic")
 TAKES = "sound"
 BLANK = 0  # the id of `unknown`, which no transcript has
 HERTZ = 16_000

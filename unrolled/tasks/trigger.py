@@ -64,7 +64,7 @@ TONE_KNOTS = 6  # points of the tone's curve
 RARE = -2.5  # the logit of one step in thirteen
 MEASURE = "missing"
 MEASURING = fit.Measuring("seconds_of_sound", probe=120, few=7200, many=1_000_000, warming=0)
-TRY = ("predict {run} word.wav", "listen {run} room.wav")
+TRY = ("predict {run} {data}/positive", "listen {run} {data}/background/room-1.wav", "listen {run} mic")
 NEEDS_DATA = False  # recordings come with --positive, or are spoken
 TAKES = "sound"
 

@@ -43,7 +43,7 @@ from ..runtime.video import Answer
 
 MEASURE = "nats_per_example"
 MEASURING = fit.Measuring("clips", probe=16, few=500, many=100_000, warming=0)
-TRY = ("predict {run} clip.gif --each", "evaluate {run} clips/ labels.tsv")
+TRY = ("predict {run} {data}/clips/0001.png --each", "evaluate {run} {data}/clips {data}/labels.tsv")
 TAKES = "clip"
 POOLINGS = ("last", "mean", "max")
 WITHOUT = ("none", "middle")  # nets without recurrent layers, which every report has beside the net
