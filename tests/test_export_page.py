@@ -134,9 +134,9 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (["a"], "export writes a file of ONNX or a page: give `--to` or `--page`"),
-        (["a", "--to", "b.onnx", "--page", "c"], "export writes a file of ONNX or a page: give `--to` or `--page`"),
-        (["a", "--page", "c", "--int8"], "`--int8` is of ONNX; a page has weights of 32 bits"),
+        (["a"], "export writes one thing: give `--to`, `--page`, `--pretrained` or `--push`"),
+        (["a", "--to", "b.onnx", "--page", "c"], "export writes one thing: give `--to`, `--page`, `--pretrained` or `--push`"),
+        (["a", "--page", "c", "--int8"], "`--int8` is of ONNX; all else has weights of 32 bits"),
         (["a", "b", "--to", "b.onnx"], "`--to b.onnx` takes one run, not 2"),
     ],
 )

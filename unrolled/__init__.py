@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from .api import load, train
     from .cells import CELLS
     from .errors import UserError
+    from .hub import from_pretrained, push_to_hub, save_pretrained
     from .recurrent import GRU, LSTM, RNN
     from .vectors import Vectors
 
 _HOMES = {
     "train": "api",
     "load": "api",
+    "save_pretrained": "hub",
+    "from_pretrained": "hub",
+    "push_to_hub": "hub",
     "RNN": "recurrent",
     "GRU": "recurrent",
     "LSTM": "recurrent",
@@ -27,7 +31,9 @@ _HOMES = {
     "UserError": "errors",
     "Vectors": "vectors",
 }
-__all__ = ["CELLS", "GRU", "LSTM", "RNN", "UserError", "Vectors", "load", "train"]
+__all__ = [
+    "CELLS", "GRU", "LSTM", "RNN", "UserError", "Vectors", "from_pretrained", "load", "push_to_hub", "save_pretrained", "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

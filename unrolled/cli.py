@@ -796,12 +796,21 @@ def demo() -> click.Command:
 
 
 def export() -> click.Command:
-    def go(runs: tuple[str, ...], to: str | None, page: str | None, int8: bool, as_json: bool) -> None:
+    def go(
+        runs: tuple[str, ...], to: str | None, page: str | None, pretrained: str | None, push: str | None, private: bool,
+        int8: bool, as_json: bool,
+    ) -> None:  # fmt: skip
         from . import api
         from . import export as exporting
 
-        exporting.check_asked(len(runs), to, page, int8)
+        exporting.check_asked(len(runs), {"to": to, "page": page, "pretrained": pretrained, "push": push}, int8)
         opened = [api.load(run) for run in runs]
+        if pretrained is not None or push is not None:
+            from . import hub
+
+            made = hub.save_pretrained(opened[0], pretrained) if pretrained else hub.push_to_hub(opened[0], push, private)
+            click.echo(_line({"made": str(made)}) if as_json else made)
+            return
         if page is not None:
             from .export.page import write
 
@@ -822,10 +831,13 @@ def export() -> click.Command:
         click.Argument(["runs"], nargs=-1, required=True, metavar="RUN…"),
         click.Option(["--to"], metavar="FILE", help="a .onnx"),
         click.Option(["--page"], metavar="DIR", help="a folder for a page with a tab for each run, that needs no server"),
+        click.Option(["--pretrained"], metavar="DIR", help="a folder of weights, settings and a model card, as the hub has them"),
+        click.Option(["--push"], metavar="NAME", help="such a folder as owner/name on the Hugging Face hub"),
+        click.Option(["--private/--public"], default=True, help="of a repository that --push makes  [private]"),
         click.Option(["--int8"], is_flag=True, help="round weights to 8 bits, where onnxruntime's quantiser does"),
         _json_flag(),
     ]
-    help = "Write a run as ONNX, checked against the model; or runs as a page that answers by itself."
+    help = "Write a run as ONNX, checked against the model; or as a folder to share; or runs as a page that answers by itself."
     return click.Command("export", callback=go, params=params, help=help)
 
 

@@ -196,12 +196,20 @@ def _publish_step(folder: Path, step: Step) -> Pointer:
     return Pointer(step.number, digest)
 
 
-def _write_step(folder: Path, staging: Path, step: Step) -> str:
+def save_alone(folder: Path, step: Step) -> None:
+    """Write a step's weights and their manifest into the folder of its config and codec, to be read and not gone on with."""
+    try:
+        _write_step(folder, folder, step, with_state=False)
+    except OSError as error:
+        raise of_system(error, "saving weights to", str(folder)) from None
+
+
+def _write_step(folder: Path, staging: Path, step: Step, with_state: bool = True) -> str:
     """Write a step's files; returns the SHA-256 of its manifest, which is written last."""
     from safetensors.torch import save
 
     files = {}
-    for name, tensors in (("model.safetensors", step.weights), ("state.safetensors", step.state)):
+    for name, tensors in (("model.safetensors", step.weights), ("state.safetensors", step.state))[: 1 + with_state]:
         data = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
         _write_synced(staging / name, data)
         files[name] = _account(data)
@@ -253,16 +261,20 @@ def _read_pointer(folder: Path, name: str) -> Pointer | None:
 
 
 def load_step(folder: Path, which: str, with_state: bool = False) -> Step:
-    """The step that `which` (best or last) names, every byte checked: pointer to manifest, manifest to files."""
+    """The step that `which` (best or last) names, every byte checked: pointer to manifest, manifest to files. Of a folder of
+    weights alone (`save_alone`) the one that it holds."""
     found = _read_pointer(folder, which)
-    if found is None:
+    if found is None and not (folder / "model.safetensors").is_file():
         raise UserError(f"`{folder}` has no saved step", str(folder), "train it first")
-    step = folder / "steps" / str(found.number)
+    if found is None and with_state:
+        fix = f"start another training from it: --from {folder}"
+        raise UserError(f"`{folder}` holds weights alone, and no training to go on with", str(folder), fix)
+    step = folder if found is None else folder / "steps" / str(found.number)
     data = _plain_bytes(step / "manifest.json")
-    if hashlib.sha256(data).hexdigest() != found.manifest:
+    if found is not None and hashlib.sha256(data).hexdigest() != found.manifest:
         raise _damaged(step / "manifest.json", f"what `{which}` says")
     manifest = read_json(step / "manifest.json")
-    if not isinstance(manifest, dict) or not {"files", "progress"} <= manifest.keys():
+    if not isinstance(manifest, dict) or not {"step", "files", "progress"} <= manifest.keys():
         raise UserError(f"`{step / 'manifest.json'}` is damaged: it lists no files", str(step))
     for name in ("config.json", "codec.json"):
         _checked(folder / name, manifest["files"].get(name))
@@ -270,7 +282,7 @@ def load_step(folder: Path, which: str, with_state: bool = False) -> Step:
     state = {}
     if with_state:
         state = _tensors(step / "state.safetensors", manifest["files"].get("state.safetensors"))
-    return Step(found.number, weights, state, manifest["progress"])
+    return Step(manifest["step"], weights, state, manifest["progress"])
 
 
 def _checked(path: Path, account: dict[str, Any] | None) -> bytes:

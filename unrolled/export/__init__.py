@@ -34,16 +34,17 @@ class Exported(NamedTuple):
     int8: Smaller | None
 
 
-def check_asked(runs: int, to: str | None, page: str | None, int8: bool) -> None:
-    """A UserError unless it is clear what is to be written."""
-    if (to is None) == (page is None):
-        raise UserError(
-            "export writes a file of ONNX or a page: give `--to` or `--page`", fix="--to model.onnx, or --page folder"
-        )
-    if page is not None and int8:
-        raise UserError("`--int8` is of ONNX; a page has weights of 32 bits", fix="leave out --int8")
-    if to is not None and runs > 1:
-        raise UserError(f"`--to {to}` takes one run, not {runs}", fix="export each to a file of its own, or all with --page")
+def check_asked(runs: int, asked: dict[str, str | None], int8: bool) -> None:
+    """A UserError unless it is clear what is to be written: one of the options `asked`."""
+    given = {name: value for name, value in asked.items() if value is not None}
+    if len(given) != 1:
+        said = "export writes one thing: give `--to`, `--page`, `--pretrained` or `--push`"
+        raise UserError(said, fix="--to model.onnx, --page folder, --pretrained folder, or --push owner/name")
+    ((name, value),) = given.items()
+    if name != "to" and int8:
+        raise UserError("`--int8` is of ONNX; all else has weights of 32 bits", fix="leave out --int8")
+    if name != "page" and runs > 1:
+        raise UserError(f"`--{name} {value}` takes one run, not {runs}", fix="export each by itself, or all with --page")
 
 
 def export(run: Any, path: Path, int8: bool = False) -> list[Exported]:
