@@ -20,6 +20,15 @@ from .language import needed
 from .reading import command
 
 REAL, LAST_DIGIT, TALK = 100, 24, 10
+QUICK = ("--minutes", "10")
+LONG = (
+    "--minutes",
+    "35",
+    "--spoken",
+    "8000",
+    "--talk",
+    "3",
+)  # so many clips, so much talk: an hour of it shows little of a budget
 
 
 def linked(files: list[Path], folder: Path) -> str:
@@ -30,7 +39,7 @@ def linked(files: list[Path], folder: Path) -> str:
     return str(folder)
 
 
-def on_word(data: str | None, name: str, word: str, real: int, minutes: int = 10) -> None:
+def on_word(data: str | None, name: str, word: str, real: int, how: tuple[str, ...] = QUICK) -> None:
     """Train with so many real clips, made-up speech, and digits; miss rate at 10 dB and false accepts of each kind of sound."""
     audio = Path(needed(data)) / "audio"
     clips = sorted((audio / "wake-words" / word).glob("*.flac"))
@@ -39,7 +48,7 @@ def on_word(data: str | None, name: str, word: str, real: int, minutes: int = 10
     trained = [path for path in digits if int(path.stem.split("_")[2]) <= LAST_DIGIT]
     with tempfile.TemporaryDirectory() as folder:
         place = lambda name: Path(folder) / name  # noqa: E731
-        words = ["--say", word, "--minutes", str(minutes)]
+        words = ["--say", word, *how]
         if real:  # alone, recordings of other speech would only teach that recordings are not the word
             words += ["--positive", linked([clips[i] for i in order[:real]], place("train"))]
             words += ["--negative", linked(trained, place("digits"))]
@@ -56,7 +65,7 @@ def on_word(data: str | None, name: str, word: str, real: int, minutes: int = 10
         best = [row for row in told["curve"] if row["false_accepts_per_hour"] <= 0.5]
         misses = rows["miss_rate"]
         save(name, [{
-            "word": word, "real_clips": real, "wall_seconds": wall, "tested_on": int(rows["words"]["value"]),
+            "word": word, "real_clips": real, "training": " ".join(how), "wall_seconds": wall, "tested_on": int(rows["words"]["value"]),
             "miss_rate": misses["value"], "miss_interval": f"{misses['from']:.3f}-{misses['to']:.3f}",
             "false_accepts_per_hour": rows["false_accepts_per_hour"]["value"],
             "interval": f"{rows['false_accepts_per_hour']['from']:.2f}-{rows['false_accepts_per_hour']['to']:.2f}",
@@ -70,7 +79,7 @@ def of_sound(row: dict) -> str:
     return f"{Path(row['sound']).name} {row['hours']:.2f} h: {row['false_accepts']}"
 
 
-run_alexa = partial(on_word, name="trigger-alexa", word="alexa", real=REAL)
-run_computer = partial(on_word, name="trigger-computer", word="computer", real=REAL)
+run_alexa = partial(on_word, name="trigger-alexa", word="alexa", real=REAL, how=LONG)
+run_computer = partial(on_word, name="trigger-computer", word="computer", real=REAL, how=LONG)
 run_alexa_spoken = partial(on_word, name="trigger-alexa-spoken", word="alexa", real=0)
 run_computer_spoken = partial(on_word, name="trigger-computer-spoken", word="computer", real=0)
