@@ -28,7 +28,7 @@ LONG = (
     "8000",
     "--talk",
     "3",
-)  # so many clips, so much talk: an hour of it shows little of a budget
+)  # an hour of talk shows little of half a false accept an hour
 
 
 def linked(files: list[Path], folder: Path) -> str:
@@ -65,7 +65,8 @@ def on_word(data: str | None, name: str, word: str, real: int, how: tuple[str, .
         best = [row for row in told["curve"] if row["false_accepts_per_hour"] <= 0.5]
         misses = rows["miss_rate"]
         save(name, [{
-            "word": word, "real_clips": real, "training": " ".join(how), "wall_seconds": wall, "tested_on": int(rows["words"]["value"]),
+            "word": word, "real_clips": real, "training": " ".join(how), "wall_seconds": wall,
+            "tested_on": int(rows["words"]["value"]),
             "miss_rate": misses["value"], "miss_interval": f"{misses['from']:.3f}-{misses['to']:.3f}",
             "false_accepts_per_hour": rows["false_accepts_per_hour"]["value"],
             "interval": f"{rows['false_accepts_per_hour']['from']:.2f}-{rows['false_accepts_per_hour']['to']:.2f}",
