@@ -21,14 +21,7 @@ from .reading import command
 
 REAL, LAST_DIGIT, TALK = 100, 24, 10
 QUICK = ("--minutes", "10")
-LONG = (
-    "--minutes",
-    "35",
-    "--spoken",
-    "8000",
-    "--talk",
-    "3",
-)  # an hour of talk shows little of half a false accept an hour
+LONG = ("--minutes", "35", "--spoken", "8000", "--talk", "3")  # of one hour of talk, half a false accept says little
 
 
 def linked(files: list[Path], folder: Path) -> str:
