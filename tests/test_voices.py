@@ -16,6 +16,7 @@ from unrolled import UserError, small_talk, sound_alikes, voices
 
 RATE = 16000
 espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+flite = pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
 
 TONE = """
 import math, struct, sys, wave
@@ -234,3 +235,46 @@ def test_another_language_has_its_own_sounds():
     found = [text for text in sound_alikes.near("hallo rechner", "de") if text.startswith("[[")]
     assert found and all("C" in text or "h'alo:" in text for text in found)
     assert all(one != other for one, other in pairwise(found))
+
+
+# --- flite
+
+
+def told(kind):
+    """A speaker that says who it is, what, and the number of the clip."""
+    return lambda text, number: (kind, text, number)
+
+
+def test_half_of_the_clips_are_people_s_and_phonemes_never():
+    either = voices._either
+    said = [either(told("formants"), told("people"), 7, "computer", i) for i in range(400)]
+    assert said == [either(told("formants"), told("people"), 7, "computer", i) for i in range(400)]
+    assert [one[1:] for one in said] == [("computer", i) for i in range(400)]
+    assert 160 < sum(kind == "people" for kind, *_ in said) < 240
+    assert {either(told("formants"), told("people"), 7, "[[k@m'pju:t3]]", i)[0] for i in range(40)} == {"formants"}
+
+
+def flite_is_there(monkeypatch, there):
+    monkeypatch.setattr(voices, "voices", lambda language: [language])
+    monkeypatch.setattr(shutil, "which", lambda name: name if there or name != "flite" else None)
+
+
+@pytest.mark.parametrize(
+    ("there", "language", "kind"), [(True, "en", "_either"), (True, "de", "_espeak"), (False, "en", "_espeak")]
+)
+def test_people_speak_english_where_flite_is_installed(monkeypatch, there, language, kind):
+    flite_is_there(monkeypatch, there)
+    assert voices.speaker(1, RATE, language, None).func is getattr(voices, kind)
+
+
+@flite
+def test_flite_s_clips_differ_in_length_and_pitch_and_come_again():
+    clips = [voices._flite(3, RATE, "computer", i) for i in range(8)]
+    assert all(0.25 < len(clip) / RATE < 1.6 and np.abs(clip).max() > 0.05 for clip in clips)
+    assert len({len(clip) for clip in clips}) > 5
+    np.testing.assert_array_equal(clips[2], voices._flite(3, RATE, "computer", 2))
+
+
+@flite
+def test_flite_says_what_looks_like_a_command_as_text():
+    assert len(voices._flite(1, RATE, "-o /tmp/nothing; ls", 0))

@@ -1,6 +1,7 @@
 """Speech by a program, in as many voices as it has: clips of a word to train a detector on, and hours of other talk.
 
-espeak-ng, where it is installed, has about a hundred voices in several accents of a language, at any speed and pitch. Any other
+espeak-ng, where it is installed, has about a hundred voices in several accents of a language, at any speed and pitch, made by
+formants. flite has three in English made of people's recordings; where it is installed too, half of the clips are its. Any other
 program speaks by a command of its own, with {text} and {wav} in place of what to say and where to write it.
 """
 
@@ -30,6 +31,9 @@ ESPEAK = "espeak-ng"
 HEADER = 44  # bytes in front of the samples that espeak-ng writes to a pipe
 PATIENCE = 120  # seconds that one clip may take
 SPEEDS, PITCHES, LOUDNESS = (120, 220), (15, 85), (60, 140)  # words a minute; of 0 … 99; of 0 … 200
+FLITE, PEOPLE = "flite", ("awb", "rms", "slt")
+STRETCHES, HERTZ, FORMANTS = (0.75, 1.35), (80.0, 230.0), (0.85, 1.18)  # of durations; the pitch; how much higher formants lie
+SHARE = 0.5  # of clips that flite speaks, where it can
 TOGETHER = 12  # sentences spoken in one voice
 LONGEST = 120.0  # seconds of a command's clip
 
@@ -106,7 +110,10 @@ def says(text: str, phrase: str) -> bool:
 def speaker(seed: int, rate: int, language: str, command: str | None) -> Speak:
     """What speaks: a function of the text and the clip's number."""
     if command is None:
-        return partial(_espeak, voices(language), seed, rate)
+        by_formants = partial(_espeak, voices(language), seed, rate)
+        if not language.startswith("en") or shutil.which(FLITE) is None:
+            return by_formants
+        return partial(_either, by_formants, partial(_flite, seed, rate), seed)
     words = _split(command)
     if not any("{wav}" in word for word in words):
         raise UserError(f"`{command}` has no {{wav}}, the file to write", fix="for example: piper -m voice.onnx -f {wav}")
@@ -160,6 +167,29 @@ def _clip(samples: np.ndarray, rate: int, text: str, program: str) -> np.ndarray
             f"nothing is heard when `{program}` says `{text}`", fix="hear it yourself; write the text as it is spoken"
         )
     return heard
+
+
+# --- flite
+
+
+def _either(by_formants: Speak, by_people: Speak, seed: int, text: str, number: int) -> np.ndarray:
+    """Phonemes are for espeak-ng alone."""
+    spelt = "[[" in text or np.random.default_rng((seed, number, 2)).random() >= SHARE
+    return (by_formants if spelt else by_people)(text, number)
+
+
+def _flite(seed: int, rate: int, text: str, number: int) -> np.ndarray:
+    """A person's voice at another pitch and speed, and as of a shorter or longer vocal tract: spoken slower by as much as it is
+    then played faster."""
+    rng = np.random.default_rng((seed, number))
+    faster, stretch, hertz = (rng.uniform(*reach) for reach in (FORMANTS, STRETCHES, HERTZ))
+    voice = ("-voice", str(rng.choice(PEOPLE)))
+    settings = ("--setf", f"duration_stretch={stretch * faster:.3f}", "--setf", f"int_f0_target_mean={hertz / faster:.1f}")
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder) / "said.wav"
+        _run([FLITE, *voice, *settings, "-t", text, "-o", str(wav)], "")
+        heard = sound.read(wav, round(rate / faster), LONGEST)  # taken for sound of `rate`
+        return _clip(heard, rate, text, FLITE)
 
 
 # --- any other program

@@ -78,7 +78,9 @@ class Config:
     negative: tuple[str, ...] = option((), "recordings of other speech, or of what fired it by mistake")
     background: tuple[str, ...] = option((), "recordings of rooms, noise, music")
     say: tuple[str, ...] = option((), "the word or phrase, to be spoken by a program; more than one: other ways to write it")
-    voice: str | None = option(None, "the program that speaks: a command with {text} and {wav}  [espeak-ng]")
+    voice: str | None = option(
+        None, "the program that speaks: a command with {text} and {wav}  [espeak-ng, of English flite too]"
+    )
     language: str = option("en", "of espeak-ng's voices")
     spoken: int | None = option(None, "clips that are spoken, and as many of what sounds like it", minimum=10, maximum=100_000)
     talk: float = option(1.0, "hours of made-up talk to validate on, where a phrase is spoken", minimum=0, maximum=1000)
@@ -699,7 +701,7 @@ class Evaluate:
     negative: tuple[str, ...] = option((), "sound without the word: folders or files")
     background: tuple[str, ...] = option((), "what recordings of the word are laid over  [noise]")
     snr: float = option(10.0, "decibels of those recordings above it", minimum=-40, maximum=100)
-    talk: float = option(0.0, "hours of made-up talk beside them, spoken by espeak-ng", minimum=0, maximum=1000)
+    talk: float = option(0.0, "hours of made-up talk beside them, spoken as in training", minimum=0, maximum=1000)
 
 
 def part(run: Any, names: Sequence[str], spool: Path, options: Evaluate | None = None) -> list[Stream]:
