@@ -79,7 +79,7 @@ class Config:
     background: tuple[str, ...] = option((), "recordings of rooms, noise, music")
     say: tuple[str, ...] = option((), "the word or phrase, to be spoken by a program; more than one: other ways to write it")
     voice: str | None = option(
-        None, "the program that speaks: a command with {text} and {wav}  [espeak-ng, of English flite too]"
+        None, "the program that speaks: a command with {text} and {wav}  [espeak-ng, flite too]"
     )
     language: str = option("en", "of espeak-ng's voices")
     spoken: int | None = option(None, "clips that are spoken, and as many of what sounds like it", minimum=10, maximum=100_000)
