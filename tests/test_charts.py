@@ -68,6 +68,16 @@ def test_lines_begin_at_zero_or_have_places_of_their_own(tmp_path):
     assert [y for _, y in b] == [a[2][1], a[0][1]]
 
 
+def test_a_line_without_points_is_left_out(tmp_path):
+    lines = {"empty": [], "unknown": [float("nan"), None], "known": [2.0, float("nan"), 1.0]}
+    charts.lines(tmp_path / "a.svg", "loss", "steps", lines, {})
+    root = read(tmp_path / "a.svg")
+    (line,) = root.iter(f"{SVG}polyline")
+    assert len(line.get("points").split()) == 2
+    shown = {text.text for text in root.iter(f"{SVG}text")}
+    assert "known" in shown and not shown & {"empty", "unknown"}
+
+
 def test_dots_stand_where_their_numbers_are(tmp_path):
     charts.dots(tmp_path / "a.svg", "up", "right", {"a": (0, 0), "b & c": (1, 2), "d": (2, 1)})
     root = read(tmp_path / "a.svg")

@@ -19,8 +19,9 @@ class Line(NamedTuple):
 
 
 def svg(title: str, x_name: str, lines: Mapping[str, Line], levels: Mapping[str, float]) -> str:
-    """Named lines, and named levels to compare them with, drawn dashed; what is no finite number is left out."""
-    lines = {name: _finite(line) for name, line in lines.items()}
+    """Named lines, and named levels to compare them with, drawn dashed; what is no finite number is left out, and a line of
+    none."""
+    lines = {name: finite for name, line in lines.items() if (finite := _finite(line)).xs}
     levels = {name: value for name, value in levels.items() if math.isfinite(value)}
     xs = [x for line in lines.values() for x in line.xs]
     ys = [y for line in lines.values() for y in line.ys] + list(levels.values())
