@@ -96,6 +96,33 @@ def test_names_of_dots_do_not_lie_over_one_another(tmp_path):
     assert min(b - a for a, b in itertools.pairwise(heights)) >= 12
 
 
+def test_names_of_dots_stay_within_the_axes(tmp_path):
+    places = {"a name at the right end": (9, 0), "another": (9, 0), "third": (0, 0), "fourth": (0, 0), "top": (4, 1)}
+    charts.dots(tmp_path / "a.svg", "up", "right", places)
+    root = read(tmp_path / "a.svg")
+    left, top, ground, right = map(float, re.findall(r"[\d.]+", root.find(f"{SVG}path").get("d")))
+    assert right > 0.8 * float(root.get("width"))
+    for text in root.iter(f"{SVG}text"):
+        if text.text in places:
+            x, wide = float(text.get("x")), 6.6 * len(text.text)
+            begin = x - wide * (text.get("text-anchor") == "end")
+            assert left <= begin and begin + wide <= right and top < float(text.get("y")) < ground
+
+
+def test_names_of_columns_are_all_turned_or_none(tmp_path):
+    for names, turned in ((["a", "bb"], 0), (["a", "a long name"], 2)):
+        charts.grid(tmp_path / "a.svg", "turned", [], names, np.ones((2, 2)))
+        shown = [text for text in read(tmp_path / "a.svg").iter(f"{SVG}text") if text.text in names]
+        assert sum("rotate" in text.get("transform", "") for text in shown) == turned and len(shown) == 2
+
+
+def test_what_is_no_number_is_drawn_as_nothing(tmp_path):
+    charts.grid(tmp_path / "a.svg", "none", [], [], np.array([[1.0, np.nan, -0.5]]))
+    root = read(tmp_path / "a.svg")
+    assert set(cells(root)) == {(0, 0), (0, 2)}
+    assert [text.text for text in root.iter(f"{SVG}text") if text.text] == ["none", "1.00", "-0.50"]
+
+
 def run_of(folder, name, values):
     folder.mkdir()
     lines = [json.dumps({"step": 10 * step, name: value}) for step, value in enumerate(values, 1)]

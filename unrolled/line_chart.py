@@ -79,19 +79,19 @@ def scale(values: Sequence[float], begin: float, end: float) -> Scale:
 
 
 def axes(across: Scale, up: Scale, x_name: str) -> list[str]:
-    ground = HEIGHT - BOTTOM
-    parts = [f'<path class="axis" d="M{LEFT} {TOP}V{ground}H{WIDTH - RIGHT}"/>']
+    ground, end = HEIGHT - BOTTOM, f"{across.end:g}"
+    parts = [f'<path class="axis" d="M{LEFT} {TOP}V{ground}H{end}"/>']
     for value in _ticks(across):
         parts.append(
             f'<text class="tick" x="{across.place(value):.1f}" y="{ground + 17}" text-anchor="middle">{_short(value)}</text>'
         )
     for value in _ticks(up):
         y = up.place(value)
-        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{end}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_short(value)}</text>')
     return [
         *parts,
-        f'<text class="tick" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>',
+        f'<text class="tick" x="{(LEFT + across.end) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>',
     ]
 
 
