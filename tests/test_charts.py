@@ -120,6 +120,7 @@ def test_what_is_no_number_is_drawn_as_nothing(tmp_path):
     charts.grid(tmp_path / "a.svg", "none", [], [], np.array([[1.0, np.nan, -0.5]]))
     root = read(tmp_path / "a.svg")
     assert set(cells(root)) == {(0, 0), (0, 2)}
+    assert sum(path.get("class") == "frame" for path in root.iter(f"{SVG}path")) == 2  # the parts on both sides
     assert [text.text for text in root.iter(f"{SVG}text") if text.text] == ["none", "1.00", "-0.50"]
 
 

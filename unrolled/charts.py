@@ -14,6 +14,7 @@ from .line_chart import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, Line
 STYLE = """<style>
   text { font-family: system-ui, sans-serif; font-size: 12px; fill: #596173 } .name { font-size: 14px; fill: #1f2430 }
   .axis { stroke: #596173; fill: none } .grid { stroke: #e3e5ec } .level { stroke: #596173; stroke-dasharray: 5 4 }
+  .frame { stroke: #b9bdc9; fill: none }
   .shade path { fill: none; shape-rendering: crispEdges }
 </style><rect width="100%" height="100%" fill="#ffffff"/>"""
 ABOVE, BELOW = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)  # blue and vermilion of Okabe and Ito: for positive, negative numbers
@@ -73,6 +74,10 @@ def grid(
     top, high = max(58, 42 + slope * longest) if columns else 34, size * R
     parts = [f'<text class="name" x="16" y="20">{escape(title)}</text>']
     parts.append(f'<g class="shade" transform="translate({left:.0f} {top:.0f}) scale({size})">{_shades(values)}</g>')
+    parts += [
+        f'<path class="frame" d="M{left + size * begin:.0f} {top:.0f}h{size * (end - begin)}v{high}h{size * (begin - end)}z"/>'
+        for begin, end in _apart(values)
+    ]
     for number, name in enumerate(rows):
         y = top + size * (number + 0.5) + 4
         parts.append(f'<text x="{left - 6:.0f}" y="{y:.0f}" text-anchor="end">{escape(name)}</text>')
@@ -99,6 +104,13 @@ def _largest(values: np.ndarray) -> float:
 
 def _number(value: float) -> str:
     return f"{value:.2f}".replace("-0.00", "0.00") if abs(value) < 10 else f"{value:.0f}"
+
+
+def _apart(values: np.ndarray) -> list[tuple[int, int]]:
+    """The first column of each part, and the one after it, where columns without a number stand between parts."""
+    empty = np.isnan(values).all(0)
+    changes = np.flatnonzero(np.diff(np.concatenate(([True], empty, [True])).astype(int)))
+    return list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True)) if empty.any() else []
 
 
 def _shades(values: np.ndarray) -> str:
