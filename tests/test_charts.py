@@ -96,6 +96,20 @@ def test_names_of_dots_do_not_lie_over_one_another(tmp_path):
     assert min(b - a for a, b in itertools.pairwise(heights)) >= 12
 
 
+def test_names_of_dots_side_by_side_have_room_between_them(tmp_path):
+    charts.dots(tmp_path / "a.svg", "up", "right", {"left": (0, 0), "2": (90, 0.1), "0": (96, 0), "right": (300, 9)})
+    root = read(tmp_path / "a.svg")
+    (x2, y2), (x0, y0) = (
+        next(
+            (float(text.get("x")), float(text.get("y")))
+            for text in root.iter(f"{SVG}text")
+            if text.text == name and not text.get("class")
+        )
+        for name in "20"
+    )
+    assert abs(y2 - y0) >= 12 or abs(x2 - x0) >= 6.6 + 3
+
+
 def test_names_of_dots_stay_within_the_axes(tmp_path):
     places = {"a name at the right end": (9, 0), "another": (9, 0), "third": (0, 0), "fourth": (0, 0), "top": (4, 1)}
     charts.dots(tmp_path / "a.svg", "up", "right", places)

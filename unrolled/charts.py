@@ -36,7 +36,7 @@ def dots(path: str | Path, title: str, x_name: str, places: Mapping[str, tuple[f
     x, y = np.array(list(places.values()), float).T
     across, up = line_chart.scale(x, LEFT, WIDTH - BESIDE), line_chart.scale(y, HEIGHT - BOTTOM, TOP)
     parts = [f'<text class="name" x="{LEFT}" y="18">{escape(title)}</text>', *line_chart.axes(across, up, x_name)]
-    taken: list[tuple[float, float, float]] = []
+    taken = [(across.place(x) - 4, across.place(x) + 4, up.place(y) + 4) for x, y in places.values()]
     for name, (x, y) in sorted(places.items(), key=lambda place: -place[1][1]):
         left, top = across.place(x), up.place(y)
         parts.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="3" fill="{line_chart.COLOURS[0]}"/>')
@@ -48,12 +48,12 @@ def dots(path: str | Path, title: str, x_name: str, places: Mapping[str, tuple[f
 
 
 def _free(begin: float, end: float, y: float, taken: list[tuple[float, float, float]]) -> float:
-    """The height nearest to y, within the axes, at which a name from begin to end meets none that was placed before."""
+    """The height nearest to y, within the axes, at which a name from begin to end meets no dot and no name placed before."""
     shifts = sorted(range(-HEIGHT, HEIGHT), key=lambda shift: (abs(shift), -shift))
     inside = [y + shift for shift in shifts if TOP + LINE <= y + shift <= HEIGHT - BOTTOM - 4]
-    near = [height for left, right, height in taken if left < end and begin < right]
+    near = [height for left, right, height in taken if left < end + 3 and begin < right]
     y = next((place for place in inside if all(abs(place - height) >= LINE for height in near)), y)
-    taken.append((begin, end, y))
+    taken.append((begin - 3, end + 3, y))
     return y
 
 
