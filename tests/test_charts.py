@@ -85,6 +85,8 @@ def test_dots_stand_where_their_numbers_are(tmp_path):
     assert b[0] - a[0] == pytest.approx(d[0] - b[0], abs=0.2) and b[0] > a[0]
     assert a[1] - d[1] == pytest.approx(d[1] - b[1], abs=0.2) and a[1] > d[1]  # what is more lies higher, where y is smaller
     assert {"a", "b & c", "d", "up", "right"} <= {text.text for text in root.iter(f"{SVG}text")}
+    heights = {text.text: float(text.get("y")) for text in root.iter(f"{SVG}text")}
+    assert [heights[name] for name in ("a", "b & c", "d")] == pytest.approx([a[1] + 4, b[1] + 4, d[1] + 4])  # beside its dot
 
 
 def test_names_of_dots_do_not_lie_over_one_another(tmp_path):

@@ -36,7 +36,7 @@ def dots(path: str | Path, title: str, x_name: str, places: Mapping[str, tuple[f
     x, y = np.array(list(places.values()), float).T
     across, up = line_chart.scale(x, LEFT, WIDTH - BESIDE), line_chart.scale(y, HEIGHT - BOTTOM, TOP)
     parts = [f'<text class="name" x="{LEFT}" y="18">{escape(title)}</text>', *line_chart.axes(across, up, x_name)]
-    taken = [(across.place(x) - 4, across.place(x) + 4, up.place(y) + 4) for x, y in places.values()]
+    taken = [(across.place(x) - 3, across.place(x) + 3, up.place(y) + 4) for x, y in places.values()]
     for name, (x, y) in sorted(places.items(), key=lambda place: -place[1][1]):
         left, top = across.place(x), up.place(y)
         parts.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="3" fill="{line_chart.COLOURS[0]}"/>')
