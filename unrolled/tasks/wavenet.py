@@ -427,6 +427,7 @@ def picture(model: Model) -> unrolling.Net | unrolling.Dilations:
     first = unrolling.looked_up(net.input) if net.levels else unrolling.dense("input", net.input)
     kind = "many to many, each output the next input"
     if isinstance(net, Layers):
+        first = (first[0]._replace(size=net.layers.cells[0].input_size),)  # what leads it is read too
         rows = (first, *unrolling.recurrent(net.layers), unrolling.dense("softmax", net.output))
         return unrolling.Net(kind, (unrolling.Part("", "x", rows, "ŷ", fed_back=True),))
     return unrolling.gated(f"{kind}; {net.field:,} samples in view", first, net, "samples so far", "next sample")
