@@ -902,6 +902,22 @@ def test_the_page_of_what_reads_and_writes(texts, tmp_path, width, dark):
 
 @pytest.mark.browser
 @browser
+def test_what_is_typed_while_a_text_is_written_ends_the_writing(texts, tmp_path):
+    with serving({"book": texts["language"]}) as caller, chromium(tmp_path, f"http://127.0.0.1:{caller.port}/") as tab:
+        button, shown = f"{SHOWN}.querySelector('button')", f"{SHOWN}.querySelector('.out').textContent"
+        tab.wait(f"{shown}.length > 0")
+        tab.run(f"{{ {SHOWN}.querySelector('input').value = 4096; {button}.click() }}")
+        tab.wait(f"{SHOWN}.querySelectorAll('.out span:not(.given)').length > 3")
+        typed(tab, "the dog")
+        assert tab.run(f"{button}.textContent") == "Write"
+        tab.wait(f"{shown} === 'the dog'")
+        time.sleep(0.2)  # eight symbols of a text that is still written
+        assert tab.run(shown) == "the dog" and tab.complaints == []
+        until(lambda: 'unrolled_streams{run="book"} 0' in caller.ask("/metrics").body.decode())
+
+
+@pytest.mark.browser
+@browser
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (380, True)])
 def test_the_page_of_what_sees_and_hears(media, words, tmp_path, width, dark):
     with serving(media) as caller, chromium(tmp_path, f"http://127.0.0.1:{caller.port}/", width, dark) as tab:

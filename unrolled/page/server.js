@@ -21,8 +21,13 @@ const asked = async (path, body, type) => (await fetched(path, body, type)).json
 function socket(path, hear, ended) {
   const opened = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`, secret() ? ["unrolled", `token.${secret()}`] : ["unrolled"]);
   opened.binaryType = "arraybuffer";
-  opened.onmessage = (event) => hear(typeof event.data === "string" ? JSON.parse(event.data) : event.data);
-  opened.onclose = (event) => ended(event.code === 1000 || event.code === 1005 ? "" : event.reason || "the connection is closed");
+  let told = false;  // an error is told before the socket closes
+  opened.onmessage = (event) => {
+    const one = typeof event.data === "string" ? JSON.parse(event.data) : event.data;
+    told ||= "error" in one;
+    hear(one);
+  };
+  opened.onclose = (event) => ended(told || event.code === 1000 || event.code === 1005 ? "" : event.reason || "the connection is closed");
   return opened;
 }
 

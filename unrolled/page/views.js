@@ -93,7 +93,7 @@ const views = {
     out.setAttribute("aria-label", "the text; arrow keys go from symbol to symbol");
     const side = make("div", { "aria-live": "polite" }), title = make("h2", {}, "expected next"), list = make("div");
     side.append(title, list);
-    let symbols = [], at = null, opened = null, waiting = [], timer = 0;
+    let symbols = [], at = null, writing = null;  // what is under way: its socket and what shows its symbols
     const shown = (i) => {
       if (at !== null) symbols[at]?.place.classList.remove("at");
       at = i === null ? null : Math.max(0, Math.min(symbols.length - 1, i));
@@ -117,39 +117,46 @@ const views = {
         for (const one of found.symbols) add(one, true);
         tell("expected next", found.next);
       });
-    const ended = () => { clearInterval(timer); timer = 0; go.textContent = "Write"; side.ariaLive = "polite"; };
-    const write = () => {
+    const stop = () => {
+      clearInterval(writing?.timer);
+      writing?.opened?.close();
+      writing = null; go.textContent = "Write"; side.ariaLive = "polite";
+    };
+    const write = (mine) => {
       symbols.length = text.value ? symbols.length : 0;
-      const wanted = { prompt: text.value, length: +length.value, temperature: +temperature.value };
+      const wanted = { prompt: text.value, length: +length.value, temperature: +temperature.value }, waiting = [];
       if (topP.value) wanted.top_p = +topP.value;
       if (seed.value) wanted.seed = +seed.value;
       if (label) wanted.label = label.value;
-      waiting = []; go.textContent = "Stop"; side.ariaLive = "off";  // a symbol is gone before it could be read aloud
       let last = false;
-      opened = socket(`/${run.name}/stream`, (one) => {
+      const opened = mine.opened = socket(`/${run.name}/stream`, (one) => {
+        if (mine !== writing) return;
         if (one.error) wrong.say(one.error.message);
         else if (one.done) last = true;
         else waiting.push(one);
-      }, (why) => { wrong.say(why); last = true; });
+      }, (why) => { last = true; if (why && mine === writing) wrong.say(why); });
       opened.onopen = () => opened.send(JSON.stringify(wanted));
-      timer = setInterval(() => {
+      mine.timer = setInterval(() => {
         const one = waiting.shift();
         if (one) { add(one, false); if (at === null) tell(`in the place of “${visible(one.text)}”`, one.likeliest, one.text); }
-        else if (last) { ended(); opened.close(); }
+        else if (last) stop();
       }, 25);
     };
     go.addEventListener("click", async () => {
-      if (timer) { waiting = []; opened.close(); ended(); return; }
+      if (writing) { stop(); return; }
+      const mine = writing = {};
+      go.textContent = "Stop"; side.ariaLive = "off";  // a symbol is gone before it could be read aloud
       await read();
-      write();
+      if (mine === writing) write(mine);
     });
     out.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10 }[event.key];
       if (step) { event.preventDefault(); shown((at ?? -1) + step); }
     });
     out.addEventListener("mouseleave", () => shown(null));
-    text.addEventListener("input", soon(read, 150));
-    label?.addEventListener("change", read);
+    const readSoon = soon(() => { if (!writing) read(); }, 150);  // what is written has read its beginning
+    text.addEventListener("input", () => { stop(); readSoon(); });
+    label?.addEventListener("change", () => { stop(); read(); });
     panel.append(
       field("the beginning", text),
       make("div", { className: "row" }, field("symbols", length), field("temperature", temperature), field("top p", topP), field("seed", seed), label && field("label", label), go),
