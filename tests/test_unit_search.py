@@ -127,3 +127,15 @@ def test_a_unit_that_follows_nothing_beyond_chance_is_not_said_to(run):
     assert unit_page.remark(found._replace(tracks=tracks)) == "no unit follows anything beyond chance"
     tracks = [track._replace(correlation=0.9, chance=0.1) for track in found.tracks]
     assert "Follows" in unit_page.page(found._replace(tracks=tracks)).decode()
+
+
+def test_words_stand_apart_and_are_refused_a_picture(tmp_path):
+    (tmp_path / "a.txt").write_text("the cat sat\non the mat\n" * 60)
+    small = {"steps": 1, "evaluations": 1, "hidden": 8, "layers": 1, "batch": 2, "length": 16, "device": "cpu"}
+    run = api.train("language", tmp_path / "a.txt", out=tmp_path / "run", symbols="words", quiet=True, **small)
+    found = language.look(run, "the cat sat\non the mat")
+    assert "".join(found.pieces) == "the cat sat\non the mat"
+    assert things(found.pieces)["place in the line"].tolist()[:3] == [3, 7, 11]
+    assert b"the cat sat" in unit_page.page(found)
+    with pytest.raises(UserError, match="a picture has a place of one letter for each symbol"):
+        unit_page.picture(found, "png")

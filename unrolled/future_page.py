@@ -106,8 +106,13 @@ def table(belief: Belief) -> list[dict[str, object]]:
 
 
 def whole(belief: Belief) -> list[dict[str, object]]:
-    """The table's rows, each with the correlation of its last two numbers over all rows."""
-    return [row | {"correlation": belief.decision.agreement} for row in table(belief)]
+    """The table's rows, each with the correlation of its last two numbers over all rows, and with what was believed of the word
+    after each of the T words was read (T, K), by `kinds`."""
+    after = np.round(belief.shares.astype(float), 5)
+    return [
+        row | {"correlation": belief.decision.agreement, "kinds": belief.kinds, "moments": after[:, i].tolist()}
+        for i, row in enumerate(table(belief))
+    ]
 
 
 def remark(belief: Belief) -> str:

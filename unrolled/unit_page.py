@@ -15,6 +15,7 @@ import numpy as np
 
 from . import picture as drawn
 from .attention_page import visible
+from .errors import UserError
 from .template import fill
 from .unit_search import LEAST, Track
 
@@ -128,7 +129,10 @@ SCALE = "state from -1 (orange) to 1 (blue), gates from 0 (light) to 1 (dark)"
 
 
 def picture(units: Units, kind: str) -> bytes:
-    """The text coloured by the unit shown, and its gates below, as a `png` or `svg` file."""
+    """The text coloured by the unit shown, and its gates below, as a `png` or `svg`. UserError where symbols are no letters."""
+    if any(len(piece) > 1 for piece in units.pieces):
+        said = "a picture has a place of one letter for each symbol; this run's symbols are longer"
+        raise UserError(said, fix="--out look.html, which has room for them")
     gates = {name: values[:, units.unit] for name, values in units.gates.items() if name != "tanh"}
     title = f"unit {units.name(units.unit)}  {_reason(units, units.unit)}"
     pieces = ["⏎" if "\n" in piece else piece for piece in units.pieces]

@@ -1,8 +1,8 @@
 """Speech by a program, in as many voices as it has: clips of a word to train a detector on, and hours of other talk.
 
 espeak-ng, where it is installed, has about a hundred voices in several accents of a language, at any speed and pitch, made by
-formants. flite has three in English made of people's recordings; where it is installed too, half of the clips are its. Any other
-program speaks by a command of its own, with {text} and {wav} in place of what to say and where to write it.
+formants. flite has three in English made of people's recordings; where it is installed too, a quarter of the clips are its. Any
+other program speaks by a command of its own, with {text} and {wav} in place of what to say and where to write it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import math
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -673,6 +673,7 @@ def look(run: Any, written: str, options: Look | None = None) -> unit_page.Units
     """What the hidden units, their gates and the output do as the net reads a text."""
     codec, model, unit = run.codec, run.model.eval(), (options or Look()).unit
     ids, pieces = codec.encode(written).tolist(), codec.pieces(written)
+    pieces = _spaced(pieces) if codec.kind in vocab.WORDS else pieces
     if not ids or len(ids) > LOOKED_AT:
         said = f"the text has {len(ids):,} symbols; 1 to {LOOKED_AT:,} can be looked at"
         raise UserError(said, fix="give some text, or a piece of it")
@@ -695,6 +696,11 @@ def look(run: Any, written: str, options: Look | None = None) -> unit_page.Units
     own = shares[torch.arange(len(ids)), torch.tensor(ids)].numpy()
     gates = {name: value.cpu().numpy() for name, value in _gates(model, inputs, features).items()}
     return unit_page.Units(pieces, states, gates, own, likeliest, tracks, chosen, run.config.hidden, note)
+
+
+def _spaced(words: list[str]) -> list[str]:
+    """Words, each with the blank before it that stands between two in a line."""
+    return [word if "\n" in (word, before) else f" {word}" for before, word in pairwise(["\n", *words])]
 
 
 def _gates(model: Model, inputs: Tensor, features: Tensor) -> dict[str, Tensor]:
