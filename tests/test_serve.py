@@ -952,6 +952,58 @@ def test_the_page_of_what_sees_and_hears(media, words, tmp_path, width, dark):
         assert tab.complaints == []
 
 
+# A microphone that is granted when `grant()` is called; the tracks of what was granted are kept.
+GRANTED = """{
+  const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media);
+  window.heard = []; window.grant = null;
+  media.getUserMedia = async (wanted) => {
+    await new Promise((go) => { window.grant = () => { window.grant = null; go(); }; });
+    const stream = await ask(wanted);
+    heard.push(...stream.getTracks());
+    return stream;
+  };
+}"""
+
+
+@pytest.mark.browser
+@browser
+def test_a_recording_ends_the_microphone(media, words, tmp_path):
+    with (
+        serving({"alexa": media["trigger"]}) as caller,
+        chromium(tmp_path, f"http://127.0.0.1:{caller.port}/") as tab,
+    ):
+        button, dropped = (
+            f"{SHOWN}.querySelector('button')",
+            DROPPED % (base64.b64encode(words.read_bytes()).decode(), "audio/wav"),
+        )
+        over = f"{button}.textContent === 'Microphone' && !{button}.disabled && {SHOWN}.querySelectorAll('.bars li').length > 0"
+        tab.run(GRANTED)
+        tab.run(f"{button}.click()")
+        tab.wait(f"window.grant !== null && {button}.disabled")
+        tab.run(dropped)
+        tab.wait(over)
+        tab.run("grant()")  # too late
+        tab.wait("heard.length === 1 && heard[0].readyState === 'ended'")
+        assert tab.run(over)
+        tab.run(f"{button}.click()")
+        tab.wait("window.grant !== null")
+        tab.run("grant()")
+        tab.wait(f"{button}.textContent === 'Stop' && heard[1].readyState === 'live'")
+        tab.run(dropped)
+        tab.wait(f"heard[1].readyState === 'ended' && {over}")
+        until(lambda: 'unrolled_streams{run="alexa"} 0' in caller.ask("/metrics").body.decode())
+        assert tab.run(f"{SHOWN}.querySelector('[role=alert]').hidden") and tab.complaints == []
+
+
+@pytest.mark.browser
+@browser
+def test_a_file_dropped_beside_its_place_does_not_leave_the_page(media, tmp_path):
+    with serving({"eyes": media["caption"]}) as caller, chromium(tmp_path, f"http://127.0.0.1:{caller.port}/") as tab:
+        tab.run("{ window.held = new DataTransfer(); held.items.add(new File(['a'], 'a.png')) }")
+        event = "new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer: held })"
+        assert tab.run(f"['dragover', 'drop'].map((kind) => document.body.dispatchEvent({event}))") == [False, False]
+
+
 @pytest.mark.browser
 @browser
 def test_the_page_asks_for_a_token(texts, tmp_path):

@@ -66,11 +66,14 @@ function pcm(samples) {
 }
 async function microphone(hertz, hear) {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: false } });
-  const context = new AudioContext({ sampleRate: hertz }), source = context.createMediaStreamSource(stream);
-  const taker = context.createScriptProcessor(2048, 1, 1);  // a worklet would need a second file
-  taker.onaudioprocess = (event) => hear(pcm(event.inputBuffer.getChannelData(0)));
-  source.connect(taker); taker.connect(context.destination);
-  return () => { taker.disconnect(); for (const track of stream.getTracks()) track.stop(); context.close(); };
+  const context = new AudioContext({ sampleRate: hertz });
+  const stop = () => { for (const track of stream.getTracks()) track.stop(); context.close(); };
+  try {
+    const taker = context.createScriptProcessor(2048, 1, 1);  // a worklet would need a second file
+    taker.onaudioprocess = (event) => hear(pcm(event.inputBuffer.getChannelData(0)));
+    context.createMediaStreamSource(stream).connect(taker); taker.connect(context.destination);
+  } catch (error) { stop(); throw error; }
+  return stop;
 }
 function drawn(canvas) {
   const scale = devicePixelRatio || 1, box = canvas.getBoundingClientRect();
@@ -453,6 +456,8 @@ const views = {
   },
 };
 
+// A file dropped beside a place for it would be opened in place of this page.
+for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
 // A place to drop a file on, or to choose one at.
 function taken(what, kinds, does) {
   const chooser = make("input", { type: "file", accept: kinds });
@@ -472,31 +477,50 @@ function taken(what, kinds, does) {
 // Sound from the microphone or a file, sent as it comes; what is heard is told to `parts`.
 function hearing(run, panel, help, parts) {
   const wrong = trouble(panel), go = make("button", { className: "main" }, "Microphone");
-  let stop = null, opened = null;
-  const begin = (ready) => {
+  let opened = null, stop = null;  // the socket of what is heard; what ends its microphone
+  const microphoneIs = (state) => {  // off, starting, on
+    if (state !== "on") { stop?.(); stop = null; }
+    go.textContent = state === "on" ? "Stop" : "Microphone";
+    go.disabled = state === "starting";
+  };
+  const begin = (state, ready) => {  // which ends what was heard so far
+    opened?.close();
+    microphoneIs(state);
     wrong.say("");
-    opened = socket(`/${run.name}/listen`, (one) => {
-      if (one.hertz) { parts.begin(one); ready(one.hertz); }
+    const mine = opened = socket(`/${run.name}/listen`, (one) => {
+      if (mine !== opened) return;
+      if (one.error) wrong.say(one.error.message);
+      else if (one.hertz) { parts.begin(one); ready(mine, one.hertz); }
       else if (one.done) parts.end();
       else parts.hear(one);
-    }, (why) => { if (why) wrong.say(why); finish(); });
-    opened.onopen = () => opened.send("{}");
+    }, (why) => {
+      if (mine !== opened) return;
+      if (why) wrong.say(why);
+      opened = null; microphoneIs("off");
+    });
+    mine.onopen = () => mine.send("{}");
   };
-  const finish = () => { stop?.(); stop = null; go.textContent = "Microphone"; };
+  const failed = (mine, why) => {
+    if (mine !== opened) return;
+    wrong.say(why);
+    opened = null; mine.close(); microphoneIs("off");
+  };
   go.addEventListener("click", () => {
-    if (stop) { finish(); opened.send('{"end": true}'); return; }
-    go.textContent = "Stop";
-    begin(async (hertz) => {
-      try { stop = await microphone(hertz, (bytes) => opened.readyState === 1 && opened.send(bytes)); }
-      catch (error) { wrong.say(`the microphone is not heard: ${error.message}`); opened.close(); finish(); }
+    if (stop) { microphoneIs("off"); opened.send('{"end": true}'); return; }
+    begin("starting", async (mine, hertz) => {
+      try {
+        const end = await microphone(hertz, (bytes) => mine.readyState === 1 && mine.send(bytes));
+        if (mine !== opened) { end(); return; }  // it was ended before the microphone was granted
+        stop = end; microphoneIs("on");
+      } catch (error) { failed(mine, `the microphone is not heard: ${error.message}`); }
     });
   });
-  panel.append(make("div", { className: "row" }, go), taken("a recording", "audio/*", (file) => begin(async (hertz) => {
+  panel.append(make("div", { className: "row" }, go), taken("a recording", "audio/*", (file) => begin("off", async (mine, hertz) => {
     try {
       const samples = await decoded(file, hertz), size = Math.round(hertz / 4);
-      for (let i = 0; i < samples.length; i += size) opened.send(pcm(samples.subarray(i, i + size)));
-      opened.send('{"end": true}');
-    } catch (error) { wrong.say(`the file is not read as sound: ${error.message}`); opened.close(); }
+      for (let i = 0; i < samples.length; i += size) mine.send(pcm(samples.subarray(i, i + size)));
+      mine.send('{"end": true}');
+    } catch (error) { failed(mine, `the file is not read as sound: ${error.message}`); }
   })), make("p", { className: "soft" }, help));
 }
 
