@@ -19,7 +19,8 @@ def model(page: ModuleType, codec: Codec, **settings: object) -> object:
     return page.Model(page.Config(**settings), codec)
 
 
-def main() -> None:
+def drawn() -> dict[str, str]:
+    """{name of a file: the picture}."""
     nets = {
         "language": model(language, LETTERS, cell="rnn", **SMALL),
         "classify": model(classify, WORDS, cell="lstm", direction="forward", pooling="last", **SMALL),
@@ -27,10 +28,10 @@ def main() -> None:
         "translate": model(translate, BESIDE, cell="gru", direction="forward", attention="additive", feed=False, **SMALL),
         "wavenet": model(wavenet, Codec("sounds"), data=("sounds",), hertz=8000, layers=4, cycles=1),
     }
-    for page in (language, classify, tag, translate, wavenet):
-        name = page.__name__.rpartition(".")[2]
-        (Path(__file__).parent / "types" / f"{name}.svg").write_text(unrolling.svg(page.picture(nets[name])))
+    pages = {page.__name__.rpartition(".")[2]: page for page in (language, classify, tag, translate, wavenet)}
+    return {f"{name}.svg": unrolling.svg(page.picture(nets[name])) for name, page in pages.items()}
 
 
 if __name__ == "__main__":
-    main()
+    for name, picture in drawn().items():
+        (Path(__file__).parent / "types" / name).write_text(picture, encoding="utf-8")

@@ -13,5 +13,6 @@ for number, one in enumerate(one for one in drawn if " of " not in one.caption a
 small = {"size": 32, "width": 48, "hidden": 64, "embedding": 32, "rate": 0.005, "dropout": 0.0}
 run = train("caption", ".", steps=250, evaluations=2, out="captions", **small)
 seen = caption.look(run, "0.png")
-words = [word if place == seen.weights.shape[2] // 2 else "" for word in seen.words for place in range(seen.weights.shape[2])]
-charts.grid("captioning.svg", "α: where it looks at each word", [], words, np.concatenate(list(seen.weights), 1))
+maps = np.pad(seen.weights, ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)  # an empty column after each
+words = [word if place == maps.shape[2] // 2 else "" for word in seen.words for place in range(maps.shape[2])]
+charts.grid("captioning.svg", "α: where it looks at each word", [], words, np.concatenate(list(maps), 1))

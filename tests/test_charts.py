@@ -68,6 +68,16 @@ def test_lines_begin_at_zero_or_have_places_of_their_own(tmp_path):
     assert [y for _, y in b] == [a[2][1], a[0][1]]
 
 
+def test_a_line_without_points_is_left_out(tmp_path):
+    lines = {"empty": [], "unknown": [float("nan"), None], "known": [2.0, float("nan"), 1.0]}
+    charts.lines(tmp_path / "a.svg", "loss", "steps", lines, {})
+    root = read(tmp_path / "a.svg")
+    (line,) = root.iter(f"{SVG}polyline")
+    assert len(line.get("points").split()) == 2
+    shown = {text.text for text in root.iter(f"{SVG}text")}
+    assert "known" in shown and not shown & {"empty", "unknown"}
+
+
 def test_dots_stand_where_their_numbers_are(tmp_path):
     charts.dots(tmp_path / "a.svg", "up", "right", {"a": (0, 0), "b & c": (1, 2), "d": (2, 1)})
     root = read(tmp_path / "a.svg")
@@ -75,6 +85,8 @@ def test_dots_stand_where_their_numbers_are(tmp_path):
     assert b[0] - a[0] == pytest.approx(d[0] - b[0], abs=0.2) and b[0] > a[0]
     assert a[1] - d[1] == pytest.approx(d[1] - b[1], abs=0.2) and a[1] > d[1]  # what is more lies higher, where y is smaller
     assert {"a", "b & c", "d", "up", "right"} <= {text.text for text in root.iter(f"{SVG}text")}
+    heights = {text.text: float(text.get("y")) for text in root.iter(f"{SVG}text")}
+    assert [heights[name] for name in ("a", "b & c", "d")] == pytest.approx([a[1] + 4, b[1] + 4, d[1] + 4])  # beside its dot
 
 
 def test_names_of_dots_do_not_lie_over_one_another(tmp_path):
@@ -84,6 +96,48 @@ def test_names_of_dots_do_not_lie_over_one_another(tmp_path):
     names = [text for text in read(tmp_path / "a.svg").iter(f"{SVG}text") if text.text in ("aaaa", "bbbb", "cccc")]
     heights = sorted(float(text.get("y")) for text in names)
     assert min(b - a for a, b in itertools.pairwise(heights)) >= 12
+
+
+def test_names_of_dots_side_by_side_have_room_between_them(tmp_path):
+    charts.dots(tmp_path / "a.svg", "up", "right", {"left": (0, 0), "2": (90, 0.1), "0": (96, 0), "right": (300, 9)})
+    root = read(tmp_path / "a.svg")
+    (x2, y2), (x0, y0) = (
+        next(
+            (float(text.get("x")), float(text.get("y")))
+            for text in root.iter(f"{SVG}text")
+            if text.text == name and not text.get("class")
+        )
+        for name in "20"
+    )
+    assert abs(y2 - y0) >= 12 or abs(x2 - x0) >= 6.6 + 3
+
+
+def test_names_of_dots_stay_within_the_axes(tmp_path):
+    places = {"a name at the right end": (9, 0), "another": (9, 0), "third": (0, 0), "fourth": (0, 0), "top": (4, 1)}
+    charts.dots(tmp_path / "a.svg", "up", "right", places)
+    root = read(tmp_path / "a.svg")
+    left, top, ground, right = map(float, re.findall(r"[\d.]+", root.find(f"{SVG}path").get("d")))
+    assert right > 0.8 * float(root.get("width"))
+    for text in root.iter(f"{SVG}text"):
+        if text.text in places:
+            x, wide = float(text.get("x")), 6.6 * len(text.text)
+            begin = x - wide * (text.get("text-anchor") == "end")
+            assert left <= begin and begin + wide <= right and top < float(text.get("y")) < ground
+
+
+def test_names_of_columns_are_all_turned_or_none(tmp_path):
+    for names, turned in ((["a", "bb"], 0), (["a", "a long name"], 2)):
+        charts.grid(tmp_path / "a.svg", "turned", [], names, np.ones((2, 2)))
+        shown = [text for text in read(tmp_path / "a.svg").iter(f"{SVG}text") if text.text in names]
+        assert sum("rotate" in text.get("transform", "") for text in shown) == turned and len(shown) == 2
+
+
+def test_what_is_no_number_is_drawn_as_nothing(tmp_path):
+    charts.grid(tmp_path / "a.svg", "none", [], [], np.array([[1.0, np.nan, -0.5]]))
+    root = read(tmp_path / "a.svg")
+    assert set(cells(root)) == {(0, 0), (0, 2)}
+    assert sum(path.get("class") == "frame" for path in root.iter(f"{SVG}path")) == 2  # the parts on both sides
+    assert [text.text for text in root.iter(f"{SVG}text") if text.text] == ["none", "1.00", "-0.50"]
 
 
 def run_of(folder, name, values):

@@ -188,7 +188,7 @@ def test_norms_are_drawn_as_powers_of_ten_with_what_each_line_is():
     assert left.get_ylim()[0] == plot.DEEPEST
     assert [text.get_text() for text in left.get_legend().get_texts()][:2] == ["rnn", "lstm"]
     drawn.canvas.draw()
-    assert "$10^{-15}$" in [tick.get_text() for tick in left.get_yticklabels()]
+    assert "$10^{-40}$" in [tick.get_text() for tick in left.get_yticklabels()]
     assert [text.get_text() for text in right.texts] == ["10 %", "100 %"]
     assert [text.get_color() for text in right.texts] == [plot.INK, "white"]  # to be read on light and on dark
 

@@ -445,7 +445,7 @@ def test_this_machine_may_be_called_by_its_names(reader, host):
 def test_a_page_elsewhere_is_refused(reader):
     ours = f"{reader.host}:{reader.port}"
     assert reader.ask("/runs", origin=f"http://{ours}").status == 200
-    for other in ("http://evil.example", "null", f"http://{ours}.evil.example", "http://127.0.0.1:1"):
+    for other in ("http://evil.example", "null", f"http://{ours}.evil.example", "http://127.0.0.1:1", "http://["):
         refused = reader.ask("/runs", origin=other)
         assert refused.status == 403 and "the Origin header names another page" in refused.data["error"]["message"]
         with pytest.raises(InvalidStatus, match="403"):
@@ -484,7 +484,9 @@ def test_others_are_let_in_with_a_token_alone():
 
 
 def test_off_this_machine_addresses_and_allowed_names_are_taken():
-    app = guard.Guard(None, False, SECRET, ("0.0.0.0", "models.example"), record.Meters(), lambda path: {}, "", 1)
+    app = guard.Guard(
+        None, False, SECRET, ("0.0.0.0", "models.example"), record.Meters(), lambda path: {}, lambda path: None, "", 1
+    )
     assert [app._known(host) for host in ("192.168.1.5:80", "models.example", "evil.example", "")] == [True, True, False, False]
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from unrolled import api, cli, diagnosis, guides, linear_prediction, mu_law, plucked
 from unrolled.data import sound, waves
 from unrolled.errors import UserError
+from unrolled.progress import Progress
 from unrolled.tasks import wavenet
 
 RATE = plucked.RATE
@@ -218,11 +220,16 @@ def test_batches_are_functions_of_seed_and_step(run, tmp_path, sounds):
     assert not torch.equal(first.batch(7).inputs, first.batch(8).inputs)
 
 
+LEVELS, REAL = (wavenet.Config(data=("x",), head=head) for head in ("mu-law", "16-bit"))
+
+
 def test_remarks_name_what_is_wrong():
     floors = {"histogram": {"nats_per_sample": 5.0}, "linear prediction": {"nats_per_sample": 3.0}}
-    assert "ln 256" in wavenet.remark({"nats_per_sample": 5.55}, floors)
-    assert "sees what it should predict" in wavenet.remark({"nats_per_sample": 0.001}, floors)
-    assert "below histogram; " in wavenet.remark({"nats_per_sample": 4.0}, floors)
+    assert "ln 256" in wavenet.remark(LEVELS, {"nats_per_sample": 5.55}, floors)
+    assert "sees what it should predict" in wavenet.remark(LEVELS, {"nats_per_sample": 0.001}, floors)
+    assert "below histogram; " in wavenet.remark(LEVELS, {"nats_per_sample": 4.0}, floors)
+    assert "below histogram; " in wavenet.remark(REAL, {"nats_per_sample": 5.55}, {"histogram": {"nats_per_sample": 9.0}})
+    assert "nothing is learnt yet: 11.090 nats is ln 65536" in wavenet.remark(REAL, {"nats_per_sample": 11.09}, floors)
 
 
 # --- making sound
@@ -355,3 +362,51 @@ def test_its_recurrent_cell_is_diagnosed_and_convolutions_have_none(run, sounds,
     )
     with pytest.raises(UserError, match="has no recurrent layers"):
         diagnosis.diagnose(run, wavenet.training_batch(run, diagnosis.own_data(run), tmp_path / "spool"))
+
+
+@pytest.mark.parametrize("cell", ["wavenet", "gru"])
+def test_a_long_prompt_is_heard_piece_by_piece_and_no_further_back_than_it_counts(run, sounds, tmp_path, monkeypatch, cell):
+    of = run if cell == "wavenet" else small(sounds, tmp_path / "gru", cell="gru", layers=1, hidden=8)
+    prompt, asked = plucked.melody(0.7, RATE, seed=3), wavenet.Sample(seconds=0.05, seed=1)
+    whole = wavenet.generate(of, asked, prompt)
+    monkeypatch.setattr(wavenet, "AT_ONCE", 1000)
+    np.testing.assert_array_equal(wavenet.generate(of, asked, prompt)[:, : len(prompt) + 400], whole)
+    if cell == "wavenet":
+        last = wavenet.generate(of, asked, prompt[-of.model.field :])
+        np.testing.assert_array_equal(last[:, of.model.field :], whole[:, len(prompt) :])
+
+
+def test_sound_lasts_as_long_as_its_guide(tmp_path):
+    (tmp_path / "a.tsv").write_text("0\t0.5\t60\n1\t2.5\t64\n")
+    led = SimpleNamespace(config=wavenet.Config(data=("x",), guide_by="notes"))
+    assert wavenet._seconds(led, wavenet.Sample(guide=str(tmp_path / "a.tsv"))) == 2.5
+    assert wavenet._seconds(led, wavenet.Sample(guide=str(tmp_path / "a.tsv"), seconds=1.0)) == 1.0
+    assert wavenet._seconds(SimpleNamespace(config=wavenet.Config(data=("x",))), wavenet.Sample()) == 5.0
+
+
+def test_of_guides_of_one_name_that_in_a_folder_named_alike_leads(tmp_path):
+    for name in ("low", "high"):
+        (tmp_path / "guides" / name).mkdir(parents=True)
+        (tmp_path / "guides" / name / "a.tsv").write_text("0\t1\t60\n")
+    for name in ("low", "high"):
+        assert guides.beside("notes", tmp_path / "guides", tmp_path / "data" / name / "a.wav").parent.name == name
+    with pytest.raises(UserError, match=r"has 2 guides for `a\.wav`"):
+        guides.beside("notes", tmp_path / "guides", tmp_path / "data" / "a.wav")
+
+
+def test_a_silent_dev_is_named(sounds, tmp_path):
+    sound.write(tmp_path / "still.wav", np.zeros(3 * RATE, np.float32), RATE)
+    with pytest.raises(UserError, match=r"there is only silence to validate on\n.*still\.wav"):
+        small(sounds, tmp_path / "run", dev=(tmp_path / "still.wav",))
+
+
+def test_a_folder_that_is_not_there_is_told_before_the_wait(run, tmp_path):
+    with pytest.raises(UserError, match="there is no folder"):
+        wavenet.compose(run, wavenet.Sample(seconds=3600, out=str(tmp_path / "none" / "new.wav")), Progress(True))
+
+
+def test_what_it_makes_while_it_trains_is_made_on_the_cpu(run, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(wavenet, "generate", lambda of, *_: asked.append(of.model) or np.zeros((1, 100), np.float32))
+    wavenet.glimpse(run._replace(folder=tmp_path), 1)
+    assert asked[0] is not run.model and next(asked[0].parameters()).device.type == "cpu"

@@ -126,7 +126,7 @@ def resume(folder: str | Path, *, quiet: bool = False) -> Run:
         run.task.calibrate(model, run.codec, data.dev, limit)
         measures = watching(run.task)(model, run.codec, data.dev, limit)
         if hasattr(run.task, "remark"):
-            progress.say("    " + run.task.remark(measures, about["baselines"]))
+            progress.say("    " + run.task.remark(run.config, measures, about["baselines"]))
         return measures
 
     for left in (folder / "samples").glob(".*.new"):  # of a process that was killed

@@ -61,7 +61,8 @@ def read(kind: str, path: Path, hertz: int, number: int) -> np.ndarray:
 
 
 def beside(kind: str, folder: Path, path: Path) -> Path:
-    """The guide of a sound file: of the same name in another folder, but for the ending. UserError where there is none."""
+    """The guide of a sound file: of the same name in another folder, but for the ending; of several that in a folder named as the
+    sound's. UserError where there is none, or it is not clear which."""
     endings = (".tsv", ".txt") if kind == "notes" else sound.ENDINGS
     if not folder.is_dir():
         raise UserError(
@@ -70,4 +71,8 @@ def beside(kind: str, folder: Path, path: Path) -> Path:
     found = [other for other in sorted(folder.rglob("*")) if other.stem == path.stem and other.suffix.lower() in endings]
     if not found:
         raise UserError(f"`{folder}` has no guide for `{path.name}`", str(folder), f"a file {path.stem}{endings[0]}")
-    return found[0]
+    same = [other for other in found if other.parent.name == path.parent.name]
+    if len(found) > 1 and len(same) != 1:
+        said = f"`{folder}` has {len(found)} guides for `{path.name}`: {', '.join(map(str, found[:3]))}"
+        raise UserError(said, str(folder), f"folders named as those of the sounds: {folder / path.parent.name / path.name}")
+    return (same or found)[0]

@@ -19,8 +19,9 @@ class Line(NamedTuple):
 
 
 def svg(title: str, x_name: str, lines: Mapping[str, Line], levels: Mapping[str, float]) -> str:
-    """Named lines, and named levels to compare them with, drawn dashed; what is no finite number is left out."""
-    lines = {name: _finite(line) for name, line in lines.items()}
+    """Named lines, and named levels to compare them with, drawn dashed; what is no finite number is left out, and a line of
+    none."""
+    lines = {name: finite for name, line in lines.items() if (finite := _finite(line)).xs}
     levels = {name: value for name, value in levels.items() if math.isfinite(value)}
     xs = [x for line in lines.values() for x in line.xs]
     ys = [y for line in lines.values() for y in line.ys] + list(levels.values())
@@ -78,19 +79,19 @@ def scale(values: Sequence[float], begin: float, end: float) -> Scale:
 
 
 def axes(across: Scale, up: Scale, x_name: str) -> list[str]:
-    ground = HEIGHT - BOTTOM
-    parts = [f'<path class="axis" d="M{LEFT} {TOP}V{ground}H{WIDTH - RIGHT}"/>']
+    ground, end = HEIGHT - BOTTOM, f"{across.end:g}"
+    parts = [f'<path class="axis" d="M{LEFT} {TOP}V{ground}H{end}"/>']
     for value in _ticks(across):
         parts.append(
             f'<text class="tick" x="{across.place(value):.1f}" y="{ground + 17}" text-anchor="middle">{_short(value)}</text>'
         )
     for value in _ticks(up):
         y = up.place(value)
-        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{end}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_short(value)}</text>')
     return [
         *parts,
-        f'<text class="tick" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>',
+        f'<text class="tick" x="{(LEFT + across.end) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>',
     ]
 
 

@@ -55,7 +55,10 @@ def fit(pieces: Sequence[Piece], follow: bool = True) -> Predictor:
     ridge = RIDGE * (np.trace(moments) + 1e-9)
     a = np.linalg.solve(moments + ridge * np.eye(ORDER), targets)
     every = max(1, sum(len(piece.heard) for piece in pieces) // FIT)
-    chosen = [(*(part[::every] for part in _seen(a, x)), low[::every], high[::every]) for x, _, low, high in pieces]
+    chosen = [
+        tuple(part[::every].copy() for part in (*_seen(a, x), low, high))
+        for x, _, low, high in pieces  # a view keeps the whole
+    ]
     given = [torch.tensor(np.concatenate(parts), dtype=torch.float64) for parts in zip(*chosen, strict=True)]
     return _mixture(a, follow, *given)
 
@@ -63,10 +66,14 @@ def fit(pieces: Sequence[Piece], follow: bool = True) -> Predictor:
 def nats(predictor: Predictor, piece: Piece, values: int) -> np.ndarray:
     """-ln P of each sample (N,) of a piece, which has one of so many values."""
     means, spreads = _seen(np.array(predictor.coefficients), piece.heard)
-    given = [torch.tensor(part, dtype=torch.float64) for part in (means, spreads, piece.low, piece.high)]
     spread, weights = (torch.tensor(part, dtype=torch.float64) for part in predictor[1:])
-    logs = _log_likelihood(spread, weights.log(), *given)
-    return -torch.log((1 - SHARE) * logs.exp() + SHARE / values).numpy()
+    found = np.empty(len(means))
+    for begin in range(0, len(means), 1 << 16):  # what is computed of a sample is fifty times as large
+        block = slice(begin, begin + (1 << 16))
+        given = [torch.tensor(part[block], dtype=torch.float64) for part in (means, spreads, piece.low, piece.high)]
+        logs = _log_likelihood(spread, weights.log(), *given)
+        found[block] = -torch.log((1 - SHARE) * logs.exp() + SHARE / values).numpy()
+    return found
 
 
 def histogram_nats(counts: np.ndarray, found: np.ndarray) -> float:

@@ -302,7 +302,7 @@ class Grid(NamedTuple):
     texts: Sequence[Sequence[str]]  # (R, C)
 
 
-DEEPEST = -16  # power of ten at which the axis of norms ends: of float64, less is lost beside 1
+DEEPEST = -40  # power of ten at which the axis of norms ends
 
 
 def reach(curves: Sequence[Curve], grids: Sequence[Grid], small: str) -> Figure:

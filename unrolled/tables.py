@@ -9,9 +9,11 @@ Record = dict[str, Any]
 
 
 def number(value: Any) -> str:
-    """A value as a cell: four digits behind the point, commas between thousands, nothing for None."""
+    """A value as a cell: four digits behind the point, of small ones two that are not 0, commas between thousands, nothing for
+    None."""
     if isinstance(value, float):
-        return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+        small = 0 < abs(value) < 0.001
+        return f"{value:.2g}" if small else f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{value:,}" if type(value) is int else "" if value is None else str(value)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from .attention import Attention
 from .backbone import Backbone
 from .cells import CELLS
 from .convolutional import Convolutional
@@ -38,7 +39,11 @@ COLOURS = (
     "#e69f00",
     "#6a51a3",
     "#8d5a2b",
-)  # six of Okabe and Ito's, and two
+    "#882255",
+    "#999933",
+    "#44aa99",
+    "#332288",
+)  # six of Okabe and Ito's, two, and four of Tol's
 
 
 class Row(NamedTuple):
@@ -62,13 +67,14 @@ class Part(NamedTuple):
     ends: tuple[int, ...] = ()  # the steps that are pooled (0, -1); none: all
     fed_back: bool = False  # an output is the next input
     once: bool = False  # not a sequence: one column
+    gathered: bool = False  # what is above the recurrent layers reads the states of all of them
 
 
 class Net(NamedTuple):
     kind: str
     parts: tuple[Part, ...]  # one, or the reader and the writer
     joined: str = ""  # how the writer begins from the reader
-    attention: str = ""  # what it looks back by
+    attention: Row | None = None  # what it looks back by
     note: str = ""  # what boxes and arrows do not show
 
 
@@ -131,6 +137,15 @@ def looked_up(embed: nn.Module) -> tuple[Row]:
     return (Row("embedding", table.embedding_dim, (f"E {_shape(table.weight)}",)),)
 
 
+def attended(attention: Attention, width: int) -> Row:
+    """The row of what looks at all that was read; width: of each step of it."""
+    letters = {"W": attention.query, "U": attention.key, "v": attention.v}
+    if attention.query is None:
+        letters = {"W": attention.key}
+    weights = tuple(f"{letter} {_shape(layer.weight)}" for letter, layer in letters.items() if layer is not None)
+    return Row(f"attention, {attention.kind}", width, weights + ("p 1",) * (attention.past is not None) or ("no weights",))
+
+
 def pooling(pool: Pooling, both: bool) -> tuple[str, tuple[int, ...]]:
     """What a Part's `pool` and `ends` are, of layers that read one way, or both."""
     if pool.kind != "last":
@@ -151,7 +166,10 @@ def _shape(weight: Tensor) -> str:
 
 COLUMN, WIDE, BOX, HIGH, RISE, APART = 154, 220, 94, 34, 84, 110  # of a column (of two directions), a box, layers, parts
 LEFT, KEY = 80, 330  # room for the first state, and for the key
-SIDE, LIFT = 48, 22  # how far a direction stands from the middle, and the backward one above the other
+SIDE, LIFT = 48, 48  # how far a direction stands from the middle, and the backward one above the other
+JOINT, FORK = 20, 24  # how far above two boxes their arrows meet, and how far below two boxes they part
+TALL = RISE + LIFT + JOINT  # a layer of two directions, and the room above it
+Exits = list[list[tuple[float, float]]]  # of each step, where arrows upwards begin: one place, of two directions two
 
 
 class Place(NamedTuple):
@@ -162,37 +180,59 @@ class Place(NamedTuple):
     steps: int
     ground: float  # where its inputs are written
     begin: float | None  # where the first states come from; None: they are zero
+    heights: tuple[float, ...]  # of the levels above the ground
 
     def x(self, step: int) -> float:
         return self.left + self.width * (step + 0.5)
 
     def y(self, level: int) -> float:
-        return self.ground + 10 - (level + 1) * RISE
+        return self.ground + 10 - self.heights[level]
 
 
 def svg(net: Net | Dilations, steps: int = 4) -> str:
     """The picture of so many steps, the last of them T; of dilated convolutions, of so many layers."""
     if isinstance(net, Dilations):
         return _dilated(net, min(steps, MOST_LAYERS))
-    drawing, places, colour, left, begin = Drawing(), [], 0, float(LEFT), None
-    levels = max(len(part.layers) + bool(part.pool) for part in net.parts)
-    ground = levels * RISE + 136
+    drawing, places, tops, left, begin = Drawing(), [], [], float(LEFT), None
+    heights = _heights(net)
+    ground = heights[-1] - RISE + 136
+    twice = set.intersection(*({row.name for layer in part.layers for row in layer} for part in net.parts))
     for part in net.parts:
         both = any(len(layer) == 2 for layer in part.layers)
-        places.append(Place(left, WIDE if both else COLUMN, 1 if part.once else steps, ground, begin))
-        colour = _part(drawing, part, places[-1], colour)
-        begin = places[-1].x(places[-1].steps - 1) - SIDE * both + BOX / 2
-        left += places[-1].width * places[-1].steps + APART
+        place = Place(left, WIDE if both else COLUMN, 1 if part.once else steps, ground, begin, heights)
+        tops.append(_part(drawing, part, place, twice if len(net.parts) > 1 else set()))
+        begin = place.x(place.steps - 1) - SIDE * both + BOX / 2
+        left += place.width * place.steps + APART
+        places.append(place)
     if net.attention:
-        _attended(drawing, net, places)
+        _attended(drawing, net, places, tops[0])
     if net.joined:
-        levels = [number for number, layer in enumerate(net.parts[1].layers) if layer[0].way]
-        drawing.text(places[1].x(0) - BOX / 2 - 8, places[1].y(levels[0]) + 20, net.joined, "small", "end")
-        top, highest = len(net.parts[0].layers) - 1, levels[-1]
-        if highest > top:  # the reader has no layer beside it: its first state comes from the reader's uppermost too
-            drawing.line(places[1].begin, places[0].y(top), places[0].y(highest))
+        _begun(drawing, net, places)
     drawing.text(16, 52, net.note, "small", "start")
     return drawing.whole(net.kind, left - APART + KEY, ground + 30 + 20 * (len(net.parts) > 1))
+
+
+def _heights(net: Net) -> tuple[float, ...]:
+    """Of the levels above the ground, and of what is above them; layers of one number stand beside one another."""
+    levels = max(len(part.layers) + bool(part.pool) for part in net.parts)
+    if net.attention:
+        levels = max(levels, _looking(net) + 1)
+    tall = {number for part in net.parts for number, layer in enumerate(part.layers) if len(layer) == 2}
+    return tuple(itertools.accumulate([RISE] + [TALL if level in tall else RISE for level in range(levels)]))
+
+
+def _looking(net: Net) -> int:
+    """The level of the attention: above all that is read, and no lower than what combines it with the writer's state."""
+    return max(len(net.parts[0].layers), len(net.parts[1].layers) - 2)
+
+
+def _begun(drawing: Drawing, net: Net, places: list[Place]) -> None:
+    """What the writer's first states are."""
+    levels = [number for number, layer in enumerate(net.parts[1].layers) if layer[0].way]
+    drawing.text(places[1].x(0) - BOX / 2 - 8, places[1].y(levels[0]) + 20, net.joined, "small", "end")
+    top, highest = len(net.parts[0].layers) - 1, levels[-1]
+    if highest > top:  # the reader has no layer beside it: its first state comes from the reader's uppermost too
+        drawing.path(f"M{places[1].begin:g} {places[0].y(top):g}V{places[0].y(highest):g}", headed=False)
 
 
 class Drawing:
@@ -208,12 +248,18 @@ class Drawing:
         self.arrows.append(f'<path class="edge" d="M{x1:g} {y1:g}L{x2:g} {y2:g}" marker-end="url(#head)"{stroke}/>')
         self._label((x1 + x2) / 2, (y1 + y2) / 2, x1 == x2, label)
 
-    def line(self, x: float, y1: float, y2: float) -> None:
-        self.arrows.append(f'<path class="edge" d="M{x:g} {y1:g}V{y2:g}"/>')
+    def path(self, path: str, colour: str = "", dashed: bool = False, headed: bool = True) -> None:
+        look = ' stroke-dasharray="5 4"' * dashed + ' marker-end="url(#head)"' * headed
+        look += f' style="stroke:{colour}"' if colour else ""
+        self.arrows.append(f'<path class="edge" d="{path}"{look}/>')
 
-    def path(self, path: str, dashed: bool) -> None:
-        dash = ' stroke-dasharray="5 4"' if dashed else ""
-        self.arrows.append(f'<path class="edge" d="{path}" marker-end="url(#head)"{dash}/>')
+    def dot(self, x: float, y: float) -> None:
+        """Where a line leaves another."""
+        self.arrows.append(f'<circle cx="{x:g}" cy="{y:g}" r="3" style="fill:{NEUTRAL}"/>')
+
+    def next_colour(self) -> str:
+        """Of the next row in the key."""
+        return COLOURS[len(self.key) % len(COLOURS)]
 
     def _label(self, x: float, y: float, upright: bool, label: str) -> None:
         dx, dy, anchor = (5, 4, "start") if upright else (0, -6, "middle")
@@ -264,23 +310,34 @@ PAGE = """<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{heigh
 """
 
 
-def _part(drawing: Drawing, part: Part, place: Place, colour: int) -> int:
-    """Draw one sequence's net; the number of the next colour."""
-    ground, size, level = place.ground, "", 0
-    below = [(place.x(step), ground - 16) for step in range(place.steps)]
+def _part(drawing: Drawing, part: Part, place: Place, twice: set[str]) -> tuple[Exits, str]:
+    """Draw one sequence's net; where arrows go on from its uppermost layer, and how many numbers go there."""
+    below: Exits = [[(place.x(step), place.ground - 16)] for step in range(place.steps)]
+    size, level, lower = "", 0, []
     for step in range(place.steps):
-        drawing.text(place.x(step), ground, part.input if part.once else _at(part.input, step, place.steps), "letter")
-    drawing.text(place.left + place.width * place.steps / 2, ground + 32, part.name, "label")
+        drawing.text(place.x(step), place.ground, part.input if part.once else _at(part.input, step, place.steps), "letter")
+    drawing.text(place.left + place.width * place.steps / 2, place.ground + 32, part.name, "label")
     for number, layer in enumerate(part.layers):
         if part.pool and number == len(part.layers) - 1:
-            below, size, level = _pooled(drawing, part, place, below, place.y(level)), "", level + 1
-        colours = [COLOURS[(colour + row) % len(COLOURS)] for row in range(len(layer))]
-        below = _layer(drawing, layer, place, below, place.y(level), colours, size)
-        drawing.key += [(_named(row), shade, row.weights) for row, shade in zip(layer, colours, strict=True)]
-        colour, size, level = colour + len(layer), str(sum(row.size for row in layer)), level + 1
+            below, level = _pooled(drawing, part, place, below, place.y(level), size), level + 1
+        if part.gathered and len(lower) > 1 and not layer[0].way:
+            below, size, lower = *_gathered(drawing, lower, [row.size for row in part.layers[number - 1]], place.y(level)), []
+        below = _layer(drawing, layer, place, _joined(drawing, below), place.y(level), _keyed(drawing, layer, part, twice), size)
+        lower += [below] * bool(layer[0].way)
+        size, level = str(sum(row.size for row in layer)), level + 1
     if part.output:
-        _answers(drawing, part, place, below, size)
-    return colour
+        _answers(drawing, part, place, _joined(drawing, below), size)
+    return below, size
+
+
+def _keyed(drawing: Drawing, layer: Sequence[Row], part: Part, twice: set[str]) -> list[str]:
+    """The rows of a layer in the key, with the name of the part where both parts have such rows; their colours."""
+    colours = []
+    for row in layer:
+        colours.append(drawing.next_colour())
+        name = f"{part.name}'s {row.name}" if row.name in twice else row.name
+        drawing.key.append((f"{name}, {row.way}" if row.way == BACKWARD else name, colours[-1], row.weights))
+    return colours
 
 
 def _answers(drawing: Drawing, part: Part, place: Place, below: list[tuple[float, float]], size: str) -> None:
@@ -289,18 +346,29 @@ def _answers(drawing: Drawing, part: Part, place: Place, below: list[tuple[float
         drawing.arrow(x, under, x, under - 30, label=size if step == 0 else "")
         drawing.text(x, under - 38, part.output if part.pool or part.once else _at(part.output, step, place.steps), "letter")
         if part.fed_back and step + 1 < place.steps:
-            end, high, low = place.x(step + 1) - 26, under - 44, place.ground - 5
-            middle = (x + end) / 2 + 6
-            drawing.path(f"M{x + 22:g} {high:g}C{middle:g} {high:g} {middle:g} {low:g} {end:g} {low:g}", dashed=True)
-
-
-def _named(row: Row) -> str:
-    return f"{row.name}, {row.way}" if row.way == BACKWARD else row.name
+            end, high, low = place.x(step + 1), under - 44, place.ground - 5
+            down = end - place.width / 2 + 14  # to the right of what is written between two boxes
+            drawing.path(
+                f"M{x + 22:g} {high:g}C{down:g} {high:g} {down:g} {high:g} {down:g} {high + 30:g}"
+                f"V{low - 30:g}C{down:g} {low:g} {down:g} {low:g} {end - 26:g} {low:g}", dashed=True,
+            )  # fmt: skip
 
 
 def _at(letter: str, step: int, steps: int) -> str:
     """A letter with the number of its step, as lectures write it; the last is T."""
     return f"{letter}⟨{'T' if step == steps - 1 else step + 1}⟩"
+
+
+def _joined(drawing: Drawing, exits: Exits) -> list[tuple[float, float]]:
+    """One place for each step: of two directions, where their states meet."""
+    places = []
+    for ends in exits:
+        y = min(under for _, under in ends) - JOINT * (len(ends) == 2)
+        x = sum(x for x, _ in ends) / len(ends)
+        for aside, under in ends[: len(ends) * (len(ends) == 2)]:
+            drawing.path(f"M{aside:g} {under:g}V{y:g}H{x:g}", headed=False)
+        places.append((x, y))
+    return places
 
 
 def _layer(
@@ -311,19 +379,21 @@ def _layer(
     y: float,
     colours: list[str],
     size: str,
-) -> list[tuple[float, float]]:
+) -> Exits:
     """A box, of two directions two, above each of the places below; where arrows upwards begin."""
-    both, joint = len(layer) == 2, y - RISE / 2 - 12
+    both, exits = len(layer) == 2, [[] for _ in below]
     for number, (row, colour) in enumerate(zip(layer, colours, strict=True)):
         aside, high = (SIDE if number else -SIDE) * both, y - LIFT * number
         for step, (x, under) in enumerate(below):
-            drawing.arrow(x, under, x + aside, high + HIGH / 2, colour, size if step == 0 and number == 0 else "")
+            fork = y + HIGH / 2 + FORK
+            drawing.path(f"M{x:g} {under:g}" + f"V{fork:g}H{x + aside:g}" * both + f"V{high + HIGH / 2:g}", colour)
             drawing.box(x + aside, high, BOX, row.name, colour)
-            if both:
-                drawing.arrow(x + aside, high - HIGH / 2, x, joint)
+            exits[step].append((x + aside, high - HIGH / 2))
         if row.way:
             _chain(drawing, row, [x + aside for x, _ in below], high, colour, place.begin)
-    return [(x, joint if both else y - HIGH / 2) for x, _ in below]
+    x, under = below[0]
+    drawing.text(x + 5, (under + (fork if both else y + HIGH / 2)) / 2 + 4, size, "small", "start")
+    return exits
 
 
 def _chain(drawing: Drawing, row: Row, xs: list[float], y: float, colour: str, begin: float | None) -> None:
@@ -335,37 +405,59 @@ def _chain(drawing: Drawing, row: Row, xs: list[float], y: float, colour: str, b
         drawing.text(first - towards * (half + 40), y + 5, "0", "letter")
     else:
         drawing.arrow(begin, y, first - half, y, colour)
+    drawing.text(first - towards * (half + 6), y - 12, row.state, "small", "end" if row.way == FORWARD else "start")
     for step, (left, right) in enumerate(itertools.pairwise(xs)):
-        label = row.state if step == 0 else "…" if step == len(xs) - 2 else ""
         ends = (left + half, right - half)[::towards]
-        drawing.arrow(ends[0], y, ends[1], y, colour, label)
+        drawing.arrow(ends[0], y, ends[1], y, colour, "…" if step == len(xs) - 2 else "")
 
 
-def _pooled(drawing: Drawing, part: Part, place: Place, below: list[tuple[float, float]], y: float) -> list[tuple[float, float]]:
-    """A bar over all steps, and the one place above it."""
+def _gathered(drawing: Drawing, layers: list[Exits], sizes: list[int], y: float) -> tuple[Exits, str]:
+    """Lines from the states of lower layers to below the layer at y, which reads all; how many numbers it reads."""
+    joint = y + HIGH / 2 + FORK
+    below = [[(x, joint)] for ((x, _), *_) in layers[-1]]
+    for lower in layers[:-1]:
+        for (x, under), *_ in lower:
+            drawing.path(f"M{x:g} {under - 8:g}H{x + BOX / 2 + 10:g}V{joint:g}H{x:g}", headed=False)
+    for (x, under), *_ in layers[-1]:
+        drawing.path(f"M{x:g} {under:g}V{joint:g}", headed=False)
+    return below, str(sum(sizes) * len(layers))
+
+
+def _pooled(drawing: Drawing, part: Part, place: Place, below: Exits, y: float, size: str) -> Exits:
+    """A bar over all steps, and the one place above it; of two directions, each one's last state comes from its own box."""
     middle, width = place.left + place.width * place.steps / 2, place.width * place.steps - 30
-    for step in sorted({step % place.steps for step in part.ends} or range(place.steps)):
-        x, under = below[step]
-        drawing.arrow(x, under, x, y + HIGH / 2)
+    wide, under = part.layers[-2], y + HIGH / 2
+    if part.ends:
+        ends = {step % place.steps: below[step][-1 if step == 0 else 0] for step in part.ends}
+        labels = {step: str(wide[-1 if step == 0 else 0].size) for step in ends}
+    else:
+        ends = dict(enumerate(_joined(drawing, below)))
+        labels = {0: size}
+    for step, (x, top) in ends.items():
+        drawing.path(f"M{x:g} {top:g}V{under:g}")
+        drawing.text(x + 5, under + 25, labels.get(step, ""), "small", "start")
     drawing.box(middle, y, width, part.pool, NEUTRAL)
-    return [(middle, y - HIGH / 2)]
+    return [[(middle, y - HIGH / 2)]]
 
 
-def _attended(drawing: Drawing, net: Net, places: list[Place]) -> None:
-    """A bar over the reader's states, and lines from it to where the writer combines them with its own, below its output."""
-    reader, writer = places
-    level = len(net.parts[1].layers) - 2
-    y, top, both = reader.y(level), reader.y(len(net.parts[0].layers) - 1), len(net.parts[0].layers[-1]) == 2
-    right = reader.left + reader.width * reader.steps - 15
-    for step in range(reader.steps):
-        x = reader.x(step)
-        drawing.arrow(x, top - (RISE / 2 + 12 if both else HIGH / 2), x, y + HIGH / 2)
-    drawing.box((reader.left + 15 + right) / 2, y, right - reader.left - 15, net.attention, NEUTRAL)
-    for step in range(writer.steps):
-        x, line = writer.x(step) - BOX / 4, y - HIGH / 2 - 14
-        drawing.path(
-            f"M{right:g} {y:g}L{right + 25:g} {y:g}L{right + 25:g} {line:g}L{x:g} {line:g}L{x:g} {y - HIGH / 2:g}", dashed=False
-        )
+def _attended(drawing: Drawing, net: Net, places: list[Place], read: tuple[Exits, str]) -> None:
+    """A bar over the reader's states: the writer's states go to it, and what it sees to where the writer combines both."""
+    (reader, writer), (exits, size), combine = places, read, len(net.parts[1].layers) - 2
+    colour, y = drawing.next_colour(), reader.y(_looking(net))
+    left, right, corner = reader.left + 15, reader.left + reader.width * reader.steps + 15, writer.left - 45
+    drawing.key.append((net.attention.name, colour, net.attention.weights))
+    for step, (x, under) in enumerate(_joined(drawing, exits)):
+        drawing.path(f"M{x:g} {under:g}V{y + HIGH / 2:g}", colour)
+        drawing.text(x + 5, y + HIGH / 2 + 25, size if step == 0 else "", "small", "start")
+    drawing.box((left + right) / 2, y, right - left, net.attention.name, colour)
+    asked, told = writer.y(combine) + HIGH / 2 + 36, writer.y(combine) - HIGH / 2 - 14
+    last = writer.x(writer.steps - 1)
+    drawing.path(f"M{last:g} {asked:g}H{right - 14:g}V{y + HIGH / 2:g}")
+    drawing.text(corner, asked - 6, f"h: {net.parts[1].layers[combine - 1][0].size}", "small", "start")
+    drawing.text(corner + 8, told - 6, f"{net.attention.size}", "small", "start")
+    for x in map(writer.x, range(writer.steps)):
+        drawing.dot(x, asked)
+        drawing.path(f"M{right:g} {y:g}H{corner:g}V{told:g}H{x - BOX / 4:g}V{told + 14:g}", colour)
 
 
 # --- dilated convolutions

@@ -33,7 +33,7 @@ PATIENCE = 120  # seconds that one clip may take
 SPEEDS, PITCHES, LOUDNESS = (120, 220), (15, 85), (60, 140)  # words a minute; of 0 … 99; of 0 … 200
 FLITE, PEOPLE = "flite", ("awb", "rms", "slt")
 STRETCHES, HERTZ, FORMANTS = (0.75, 1.35), (80.0, 230.0), (0.85, 1.18)  # of durations; the pitch; how much higher formants lie
-SHARE = 0.5  # of clips that flite speaks, where it can
+SHARE = 0.25  # of clips that flite speaks, where it can: it takes five times as long
 TOGETHER = 12  # sentences spoken in one voice
 LONGEST = 120.0  # seconds of a command's clip
 

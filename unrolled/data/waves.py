@@ -90,7 +90,7 @@ def split(files: Sequence[File], dev: Sequence[File], holdout: float, hertz: int
         train, held = [s for before, _ in parts for s in before], [s for _, after in parts for s in after]
         each = "each of the files" if len(kept) > 1 else "the file"
         said.append(f"held out to measure on: the last {100 * holdout:.0f} % of {each}")
-    _check(files, train, held, hertz, silence)
+    _check(files, dev, train, held, hertz, silence)
     lasts = [seconds(part, hertz) for part in (train, held)]
     return Found(train, held, [*said, f"{lasts[0]:.1f} s to learn from, {lasts[1]:.1f} s to measure on"])
 
@@ -178,7 +178,9 @@ def _parted(stretches: list[Stretch], holdout: float, hertz: int) -> tuple[list[
     return before, after
 
 
-def _check(files: Sequence[File], train: list[Stretch], held: list[Stretch], hertz: int, silence: float) -> None:
+def _check(
+    files: Sequence[File], dev: Sequence[File], train: list[Stretch], held: list[Stretch], hertz: int, silence: float
+) -> None:  # fmt: skip
     where = ", ".join(sorted({str(file.path) for file in files})[:3])
     if not train and not held:
         loudest = max(file.level for file in files)
@@ -188,6 +190,9 @@ def _check(files: Sequence[File], train: list[Stretch], held: list[Stretch], her
             where,
             "a lower --silence, or other recordings",
         )
+    if train and not held and dev:
+        names = ", ".join(sorted({str(file.path) for file in dev})[:3])
+        raise UserError("there is only silence to validate on", names, "name other sound with --dev, or leave it out")
     if seconds(train, hertz) + seconds(held, hertz) < LEAST or not held or not train:
         said = f"there are {seconds(train, hertz) + seconds(held, hertz):.2f} seconds of sound; needed are at least {LEAST:g}"
         raise UserError(said, where, "give more of it")

@@ -50,8 +50,9 @@ def application(runs: dict[str, Any], options: Serve) -> tuple[guard.Guard, list
     token, loopback = options.token, guard.is_loopback(options.host)
     known = {f"/{seat.name}/{verb}" for seat in seats for verb in _verbs(seat)}
     guarded = guard.Guard(
-        app, loopback, token, (options.host, *options.allow), meters, _place(known), policy(), int(options.body * 1e6)
-    )
+        app, loopback, token, (options.host, *options.allow), meters, _place(known), _full(seats), policy(),
+        int(options.body * 1e6),
+    )  # fmt: skip
     return guarded, [seat.worker for seat in seats]
 
 
@@ -81,6 +82,12 @@ def _place(known: set[str]) -> Callable[[str], dict[str, str]]:
         return {"run": "", "verb": plain.get(path, "unknown")}
 
     return place
+
+
+def _full(seats: list[Seat]) -> Callable[[str], int | None]:
+    """Where too many wait, by a path: the seconds after which to ask again."""
+    workers = {f"/{seat.name}/{endpoint.verb}": seat.worker for seat in seats for endpoint in seat.endpoints}
+    return lambda path: workers[path].full() if path in workers else None
 
 
 # --- what runs answer
@@ -258,7 +265,7 @@ def _failures(app: FastAPI, runs: dict[str, Any]) -> None:
 
     @app.exception_handler(Full)
     async def full(request: Request, error: Full) -> Response:
-        return failed(request, 429, "too many requests wait", retry_after=str(error.seconds))
+        return guard.crowded(error.seconds, request.state.number)
 
     @app.exception_handler(TimeoutError)
     async def late(request: Request, error: TimeoutError) -> Response:

@@ -42,6 +42,11 @@ def failure(status: int, message: str, number: str, next: str | None = None, **h
     return Response(content, status, {name.replace("_", "-"): value for name, value in headers.items()}, "application/json")
 
 
+def crowded(seconds: int, number: str) -> Response:
+    """The answer where too many wait."""
+    return failure(429, "too many requests wait", number, retry_after=str(seconds))
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address is this machine's own."""
     if host == "localhost":
@@ -68,15 +73,17 @@ class Guard:
     token  what callers must show, or None
     hosts  names that the Host header may have, beside addresses
     place  (path) -> the labels that a request is counted under
+    full   (path) -> seconds after which to ask again, where too many wait for what stands there; else None. What is refused is
+           refused here: to read the request first, and find it well, takes a server ten times as long
     policy  what the page may load (CSP)
     body   bytes that a request may say it has; one that does not say is counted while it is read, by the application
     """
 
     def __init__(
         self, app: Any, loopback: bool, token: str | None, hosts: tuple[str, ...], meters: record.Meters,
-        place: Callable[[str], dict[str, str]], policy: str, body: int,
+        place: Callable[[str], dict[str, str]], full: Callable[[str], int | None], policy: str, body: int,
     ):  # fmt: skip
-        self.app, self.loopback, self.token, self.meters, self.place = app, loopback, token, meters, place
+        self.app, self.loopback, self.token, self.meters, self.place, self.full = app, loopback, token, meters, place, full
         self.hosts = {"localhost", *hosts} | (set() if loopback else {socket.gethostname().lower()})
         self.body = body
         self.carried = CARRIED | {"content-security-policy": policy}
@@ -100,9 +107,8 @@ class Guard:
                 status = 101
             await send(message)
 
-        refused = self._refused(scope, number)
         try:
-            await (refused or self.app)(scope, receive, sending)
+            await (self._refused(scope, number) or self.app)(scope, receive, sending)
         except asyncio.CancelledError:  # the server ends, and this was not done in time
             said = "the server ends, and there was no time left"
             if not status:
@@ -126,12 +132,14 @@ class Guard:
         if not self._known(host):
             return failure(403, "the Host header names another server", number, "unrolled serve --allow NAME")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place(origin) != host.lower():
             return failure(403, "the Origin header names another page", number)
         if self.token is not None and scope["path"] not in OPEN and not self._shown(headers):
             return failure(401, "the token is missing or wrong", number, "Authorization: Bearer TOKEN", www_authenticate="Bearer")
         if headers.get("content-length", "0").isdecimal() and int(headers.get("content-length", "0")) > self.body:
             return failure(413, f"the body is too large; allowed are {self.body / 1e6:g} megabytes", number)
+        if scope["type"] == "http" and scope["method"] == "POST" and (seconds := self.full(scope["path"])) is not None:
+            return crowded(seconds, number)
         return None
 
     def _known(self, host: str) -> bool:
@@ -154,3 +162,11 @@ class Guard:
             protocols = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
             shown = next((name.removeprefix(TOKEN) for name in protocols if name.startswith(TOKEN)), "")
         return secrets.compare_digest(shown.strip().encode(), self.token.encode())
+
+
+def _place(origin: str) -> str | None:
+    """Which host an Origin names; None of what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None

@@ -76,8 +76,8 @@ class Worker:
 
         counted=False: a stream's next piece, of which there is one at a time; it is not refused.
         """
-        if counted and self.waiting >= self.queue:
-            raise Full(max(1, round(self.waiting * self.pace)))
+        if counted and (again := self.full()) is not None:
+            raise Full(again)
         job = Job(work, list(items), asyncio.get_running_loop().create_future(), counted)
         self.waiting += counted
         try:
@@ -92,6 +92,10 @@ class Worker:
             if isinstance(one, Exception):
                 raise one
         return found
+
+    def full(self) -> int | None:
+        """Seconds after which to ask again, where as many wait as may; else None."""
+        return max(1, round(self.waiting * self.pace)) if self.waiting >= self.queue else None
 
     def close(self, seconds: float) -> bool:
         """End the thread; whether it did within so many seconds."""

@@ -52,7 +52,7 @@ settle(config, data)                 the config with what is chosen once the num
 conclude(model, codec, part, limit)  what is chosen last, for the best step, on all validation data; kept with it
 training_batch(run, names, spool)    a batch of these data as it is trained on (the verb diagnose)
 picture(model)                       an unrolling.Net: how it is drawn over time (the verb graph)
-remark(measures, floors)             a line for the user beside each evaluation
+remark(config, measures, floors)     a line for the user beside each evaluation
 Sample; sample, samples | compose    options of the verb sample; what it makes: text as it comes or whole, or sound as files
 Watched, write_on, expected; pieces; Following  what a server tells as it comes: symbols, what was expected, sound, what is heard
 watch(model, codec, part, limit)     what stands in for evaluate while training, with the same MEASURE; cheaper

@@ -615,7 +615,9 @@ def picture(model: Model) -> unrolling.Net:
         unrolling.dense("combine", model.combine), unrolling.dense("softmax", model.output),
     )  # fmt: skip
     parts = unrolling.Part("picture", "x", reader, once=True), unrolling.Part("writer", "y", writer, "ŷ", fed_back=True)
-    return unrolling.Net(unrolling.MANY, parts, "first state", "attention", f"at each word it looks at {places} of the picture")
+    looks = unrolling.attended(model.attention, model.memory.out_features)
+    looks = looks._replace(weights=(*looks.weights, f"gate 1 × {model.gate.in_features}, b 1"))
+    return unrolling.Net(unrolling.MANY, parts, "first state", looks, f"at each word it looks at {places} of the picture")
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:

@@ -407,9 +407,8 @@ def picture(model: Model) -> unrolling.Net:
     below = unrolling.dense("narrow", model.narrow) if isinstance(model.narrow, nn.Linear) else ()
     rows = (unrolling.looked_up(model.embed), *layers, *([below] if below else []), unrolling.dense("softmax", model.output))
     note = "the output reads the states of all layers" if len(layers) > 1 else ""
-    return unrolling.Net(
-        f"{unrolling.SAME}; it writes by reading its own", (unrolling.Part("", "x", rows, "ŷ", fed_back=True),), note=note
-    )
+    part = unrolling.Part("", "x", rows, "ŷ", fed_back=True, gathered=True)
+    return unrolling.Net(f"{unrolling.SAME}; it writes by reading its own", (part,), note=note)
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:

@@ -539,14 +539,19 @@ def settings(config: Config, data: Data) -> fit.Settings:
 
 def picture(model: Model) -> unrolling.Net:
     """The net over time, for the verb graph."""
-    reader = (unrolling.looked_up(model.embed), *unrolling.recurrent(model.encoder))
+    reader, looks = (unrolling.looked_up(model.embed), *unrolling.recurrent(model.encoder)), None
+    if model.attention is not None:
+        reader = (*reader, unrolling.dense("memory", model.memory))
+        looks = unrolling.attended(model.attention, model.memory.out_features)
+    (word,) = unrolling.looked_up(model.embed_target)
     writer = (
-        unrolling.looked_up(model.embed_target), *unrolling.recurrent(model.decoder),
+        (word._replace(size=model.decoder.cells[0].input_size),), *unrolling.recurrent(model.decoder),
         unrolling.dense("combine", model.combine), unrolling.dense("softmax", model.output),
     )  # fmt: skip
-    looks = "" if model.attention is None else f"attention, {model.attention.kind}"
+    note = "beside its last symbol, the writer reads what it last combined (input feeding)" * model.feed
+    first = "first state" + ", of both directions" * (model.encoder.directions == 2)
     parts = unrolling.Part("reader", "x", reader), unrolling.Part("writer", "y", writer, "ŷ", fed_back=True)
-    return unrolling.Net(unrolling.OTHER, parts, "first state", looks)
+    return unrolling.Net(unrolling.OTHER, parts, first, looks, note)
 
 
 def describe(config: Config, data: Data, model: Model) -> list[str]:

@@ -78,9 +78,7 @@ class Config:
     negative: tuple[str, ...] = option((), "recordings of other speech, or of what fired it by mistake")
     background: tuple[str, ...] = option((), "recordings of rooms, noise, music")
     say: tuple[str, ...] = option((), "the word or phrase, to be spoken by a program; more than one: other ways to write it")
-    voice: str | None = option(
-        None, "the program that speaks: a command with {text} and {wav}  [espeak-ng, flite too]"
-    )
+    voice: str | None = option(None, "the program that speaks: a command with {text} and {wav}  [espeak-ng, flite too]")
     language: str = option("en", "of espeak-ng's voices")
     spoken: int | None = option(None, "clips that are spoken, and as many of what sounds like it", minimum=10, maximum=100_000)
     talk: float = option(1.0, "hours of made-up talk to validate on, where a phrase is spoken", minimum=0, maximum=1000)

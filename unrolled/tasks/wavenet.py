@@ -11,6 +11,7 @@ Out: new sound of the same kind, as WAV or FLAC.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import math
@@ -29,7 +30,7 @@ from .. import fit, foresight_page, guides, influence, linear_prediction, logist
 from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
-from ..data import sound, waves
+from ..data import marks, sound, waves
 from ..data.batch import open_map, write
 from ..data.samples import EVERY, as_floats, level
 from ..data.vocab import Codec
@@ -320,13 +321,13 @@ def plan(config: Config, data: Data) -> Config:
     """The config with sizes chosen.
 
     Measured on six minutes of music, four minutes of training on two cores: one example a step reaches 3.35 nats, two 3.42;
-    a rate of 6e-3 reaches in two thirds of the steps what 3e-3 does.
+    a rate of 6e-3 reaches in two thirds of the steps what 3e-3 does. Half an hour was measured with 3e-3.
     """
     config = config if config.steps else fill(config, minutes=10.0)
     config = fill(config, hertz=data.accounts["hertz"])
     if config.cell == "wavenet":
-        batch = 1 if (config.minutes or 0) < 10 else 2
-        return fill(config, layers=10, batch=batch, length=4096, rate=5e-3)
+        rate = 5e-3 if (config.minutes or 0) < 10 else 3e-3
+        return fill(config, layers=10, batch=1, length=4096, rate=rate)
     return fill(config, layers=1, batch=16, length=1024, rate=2e-3)
 
 
@@ -426,6 +427,7 @@ def picture(model: Model) -> unrolling.Net | unrolling.Dilations:
     first = unrolling.looked_up(net.input) if net.levels else unrolling.dense("input", net.input)
     kind = "many to many, each output the next input"
     if isinstance(net, Layers):
+        first = (first[0]._replace(size=net.layers.cells[0].input_size),)  # what leads it is read too
         rows = (first, *unrolling.recurrent(net.layers), unrolling.dense("softmax", net.output))
         return unrolling.Net(kind, (unrolling.Part("", "x", rows, "ŷ", fed_back=True),))
     return unrolling.gated(f"{kind}; {net.field:,} samples in view", first, net, "samples so far", "next sample")
@@ -551,12 +553,13 @@ def _blocks(model: Model, part: Sound, limit: int | None) -> Iterator[Batch]:
 STUCK, FALLEN = 0.05, 0.02  # nats
 
 
-def remark(measures: dict[str, float], floors: dict[str, dict[str, float]]) -> str:
+def remark(config: Config, measures: dict[str, float], floors: dict[str, dict[str, float]]) -> str:
     """What an evaluation means, beside the baselines."""
-    nats, even = measures[MEASURE], math.log(mu_law.LEVELS)
+    values = mu_law.LEVELS if config.head == "mu-law" else 65_536
+    nats, even = measures[MEASURE], math.log(values)
     beside = ", ".join(f"{name} {value[MEASURE]:.3f}" for name, value in floors.items())
     if abs(nats - even) < STUCK:
-        return f"nothing is learnt yet: {nats:.3f} nats is ln 256, all levels alike ({beside}); if it stays, lower --rate"
+        return f"nothing is learnt yet: {nats:.3f} nats is ln {values}, all levels alike ({beside}); if it stays, lower --rate"
     if nats < FALLEN:
         return f"{nats:.3f} nats: the net sees what it should predict, or the sound is one value again and again ({beside})"
     below = [name for name, value in floors.items() if nats < value[MEASURE]]
@@ -637,7 +640,7 @@ def details(run: Any, data: Data, folder: Path, limit: int) -> dict[str, Any]:
 class Sample:
     """Options of making sound."""
 
-    seconds: float = option(5.0, "of sound to make", minimum=0.01, maximum=3600)
+    seconds: float | None = option(None, "of sound to make  [as long as the guide, else 5]", minimum=0.01, maximum=3600)
     out: str = option("new.wav", "the file to write, .wav or .flac; of several streams new-1.wav, …")
     prompt: str = option("", "a sound file to go on from")
     seed: int | None = option(None, "the same seed makes the same sound", minimum=0)
@@ -661,7 +664,10 @@ def compose(run: Any, options: Sample, progress: Progress) -> list[Made]:
     """Make sounds and write them; how fast is shown."""
     if Path(options.out).suffix.lower() not in (".wav", ".flac"):
         raise UserError(f"`--out {options.out}` does not say what to write; it may end in .wav or .flac", fix="--out new.wav")
+    if not Path(options.out).absolute().parent.is_dir():  # before the wait
+        raise UserError(f"there is no folder `{Path(options.out).parent}` to write `{Path(options.out).name}` to")
     prompt = sound.read(Path(options.prompt), run.config.hertz) if options.prompt else np.zeros(0, np.float32)
+    options = dataclasses.replace(options, seconds=_seconds(run, options))
     began = time.monotonic()
 
     def shown(done: int, of: int) -> None:
@@ -684,7 +690,7 @@ def generate(
     run: Any, options: Sample, prompt: np.ndarray, shown: Callable[[int, int], None] = lambda done, of: None
 ) -> np.ndarray:
     """Sounds (streams, prompt and what was made), full scale 1."""
-    size, done, parts = max(1, round(options.seconds * run.config.hertz)), 0, [np.repeat(prompt[None], options.streams, 0)]
+    size, done, parts = round(_seconds(run, options) * run.config.hertz), 0, [np.repeat(prompt[None], options.streams, 0)]
     for part in pieces(run, options, prompt):
         parts.append(part)
         done += part.shape[1]
@@ -692,16 +698,30 @@ def generate(
     return np.concatenate(parts, 1)
 
 
+def _seconds(run: Any, options: Sample) -> float:
+    """Of sound to make."""
+    if options.seconds is not None:
+        return options.seconds
+    if options.guide is None or run.config.guide_by is None:
+        return 5.0
+    path = Path(options.guide)
+    return max(mark.end for mark in marks.read(path)) if run.config.guide_by == "notes" else sound.info(path).seconds
+
+
 def pieces(run: Any, options: Sample, prompt: np.ndarray) -> Iterator[np.ndarray]:
     """What `generate` makes after the prompt, as it comes: (streams, N)."""
     model, config, streams = run.model, run.config, options.streams
-    size = max(1, round(options.seconds * config.hertz))
+    size = max(1, round(_seconds(run, options) * config.hertz))
     net, random = synthesiser_of(model, options.precision), np.random.default_rng(options.seed)
     leads = _leading(run, options, len(prompt) + size)
     heard = np.concatenate((np.zeros(model.field, np.float32), prompt))
+    if config.cell == "wavenet":  # no sample rests on more
+        heard = heard[-model.field :]
     inputs = mu_law.levels(heard).astype(np.int64) if config.head == "mu-law" else heard
-    state = net.start(1)
-    net.force(inputs[None], state, leads(-model.field, len(inputs)))
+    state, first = net.start(1), len(prompt) - len(inputs)
+    for begin in range(0, len(inputs), AT_ONCE):
+        part = inputs[None, begin : begin + AT_ONCE]
+        net.force(part, state, leads(first + begin, part.shape[1]))
     state = tuple(np.repeat(array, streams, 0) for array in state)
     for begin in range(0, size, AT_ONCE):
         number = min(AT_ONCE, size - begin)
@@ -888,6 +908,7 @@ def glimpse(run: Any, seed: int) -> str:
     if run.config.guide_by is not None:
         return "no sound of its own: it is led by a guide"
     label = run.codec.labels[seed % len(run.codec.labels)] if run.codec.labels else None
+    run = run._replace(model=copy.deepcopy(run.model).cpu())  # it makes sound there
     (made,) = generate(run, Sample(seconds=GLIMPSE, seed=seed, label=label), np.zeros(0, np.float32))
     folder = run.folder / "samples"
     folder.mkdir(exist_ok=True)
