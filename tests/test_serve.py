@@ -863,6 +863,17 @@ DROPPED = """(async () => {
 })()"""
 
 
+def pinched(tab, canvas):
+    """Two fingers on a map go apart, and it is drawn anew."""
+    x, y = tab.run(f"{{ {canvas}.scrollIntoView(); const box = {canvas}.getBoundingClientRect(); [box.x + 150, box.y + 150] }}")
+    before = tab.run(f"{canvas}.toDataURL()")
+    for kind, apart in (("touchStart", 20), ("touchMove", 40), ("touchMove", 80)):
+        fingers = [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+        tab.call("Input.dispatchTouchEvent", type=kind, touchPoints=fingers)
+    tab.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    tab.wait(f"{canvas}.toDataURL() !== {json.dumps(before)}")
+
+
 @pytest.mark.browser
 @browser
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (360, True)])
@@ -879,6 +890,7 @@ def test_the_page_of_what_reads_and_writes(texts, tmp_path, width, dark):
         opened(tab, "classify")
         typed(tab, "the soup was cold")
         tab.wait(f"[...{SHOWN}.querySelectorAll('.word')].map((one) => one.textContent).join(' ') === 'the soup was cold'")
+        assert tab.run(f"{SHOWN}.querySelectorAll('.out .unseen').length") == 4  # what each did is not for a mouse alone
         tab.screenshot(f"classify-{width}")
         opened(tab, "tag")
         typed(tab, "𝄞 He said, Teddy was a great president!")
@@ -887,10 +899,12 @@ def test_the_page_of_what_reads_and_writes(texts, tmp_path, width, dark):
         opened(tab, "translate")
         typed(tab, "the 5 cats sleep")
         tab.wait(f"{SHOWN}.querySelectorAll('thead th').length === 4 && {SHOWN}.querySelectorAll('tbody tr').length >= 1")
+        assert tab.run(f"[...{SHOWN}.querySelectorAll('td + td, th + td')].every((one) => /^\\d.* %$/.test(one.textContent))")
         tab.screenshot(f"translate-{width}")
         opened(tab, "embed")
         tab.wait(f"{SHOWN}.querySelectorAll('.bars li').length >= 5 && {SHOWN}.textContent.includes('words, laid out by')")
         tab.screenshot(f"embed-{width}")
+        pinched(tab, f"{SHOWN}.querySelector('.map')")
         tab.run("document.querySelector('[role=tab][aria-selected=true]').focus()")
         tab.run("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }))")
         assert tab.run("document.activeElement.firstChild.data") == "language"  # from the last to the first
