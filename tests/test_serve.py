@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -366,6 +367,16 @@ def test_a_word_is_heard_in_a_stream_as_in_the_file(seer, media, words):
     assert np.allclose(probabilities, wanted[0], atol=1e-4)
     assert events == [run.task.told_of(event) for event in wanted[1]] and events
     assert np.allclose(times, net.offset + net.hop * np.arange(1, len(wanted[0]) + 1), atol=1e-3)
+
+
+def test_the_client_of_the_docs_listens(media, words, monkeypatch, capsys):
+    page = (Path(__file__).parents[1] / "docs" / "serve.md").read_text()
+    (client,) = re.findall("```py\n(.*?)```", page, re.S)
+    monkeypatch.chdir(words.parent)
+    with serving({"alexa": media["trigger"]}) as caller:
+        exec(client.replace("localhost:8000", f"{caller.host}:{caller.port}"), {})
+    first, *heard, last = capsys.readouterr().out.splitlines()
+    assert "'hertz'" in first and heard[0].startswith("[") and last == "None"  # of what is done
 
 
 def test_speech_is_read_in_a_stream_as_in_the_file(seer, media, words):
@@ -863,6 +874,19 @@ DROPPED = """(async () => {
 })()"""
 
 
+def pinched(tab, canvas):
+    """Two fingers on a map go apart, and it is drawn anew."""
+    x, y = tab.run(f"{{ {canvas}.scrollIntoView(); const box = {canvas}.getBoundingClientRect(); [box.x + 150, box.y + 150] }}")
+    tab.wait(f"{SHOWN}.querySelectorAll('.bars').length === 2")  # nothing else is to be drawn
+    tab.run("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    before = tab.run(f"{canvas}.toDataURL()")
+    for kind, apart in (("touchStart", 20), ("touchMove", 40), ("touchMove", 80)):
+        fingers = [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+        tab.call("Input.dispatchTouchEvent", type=kind, touchPoints=fingers)
+    tab.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    tab.wait(f"{canvas}.toDataURL() !== {json.dumps(before)}")
+
+
 @pytest.mark.browser
 @browser
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (360, True)])
@@ -879,6 +903,7 @@ def test_the_page_of_what_reads_and_writes(texts, tmp_path, width, dark):
         opened(tab, "classify")
         typed(tab, "the soup was cold")
         tab.wait(f"[...{SHOWN}.querySelectorAll('.word')].map((one) => one.textContent).join(' ') === 'the soup was cold'")
+        assert tab.run(f"{SHOWN}.querySelectorAll('.out .unseen').length") == 4  # what each did is not for a mouse alone
         tab.screenshot(f"classify-{width}")
         opened(tab, "tag")
         typed(tab, "𝄞 He said, Teddy was a great president!")
@@ -886,11 +911,14 @@ def test_the_page_of_what_reads_and_writes(texts, tmp_path, width, dark):
         tab.screenshot(f"tag-{width}")
         opened(tab, "translate")
         typed(tab, "the 5 cats sleep")
-        tab.wait(f"{SHOWN}.querySelectorAll('thead th').length === 4 && {SHOWN}.querySelectorAll('tbody tr').length >= 1")
+        tab.wait(f"[...{SHOWN}.querySelectorAll('thead th')].map((one) => one.textContent).join(' ') === 'the 5 cats sleep'")
+        tab.wait(f"{SHOWN}.querySelectorAll('tbody tr').length >= 1")
+        assert tab.run(f"[...{SHOWN}.querySelectorAll('td + td, th + td')].every((one) => /^\\d.* %$/.test(one.textContent))")
         tab.screenshot(f"translate-{width}")
         opened(tab, "embed")
         tab.wait(f"{SHOWN}.querySelectorAll('.bars li').length >= 5 && {SHOWN}.textContent.includes('words, laid out by')")
         tab.screenshot(f"embed-{width}")
+        pinched(tab, f"{SHOWN}.querySelector('.map')")
         tab.run("document.querySelector('[role=tab][aria-selected=true]').focus()")
         tab.run("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }))")
         assert tab.run("document.activeElement.firstChild.data") == "language"  # from the last to the first

@@ -26,6 +26,11 @@ function soon(does, wait) {
   let timer = 0;
   return (...given) => { clearTimeout(timer); timer = setTimeout(() => does(...given), wait); };
 }
+// Drawing once a frame at most, however often it is asked for.
+function framed(does) {
+  let frame = 0;
+  return () => { frame ||= requestAnimationFrame(() => { frame = 0; does(); }); };
+}
 function bars(list, best = null, told = percent) {
   return make("ul", { className: "bars" }, ...list.map(([name, p]) => {
     const fill = make("i");
@@ -33,7 +38,9 @@ function bars(list, best = null, told = percent) {
     return make("li", { className: name === best ? "best" : "" }, fill, make("span", {}, visible(name)), make("span", {}, told(p)));
   }));
 }
-const tint = (kind, strength) => `rgb(var(--${kind}) / ${Math.min(0.75, strength).toFixed(3)})`;
+// Beneath text at most 0.4: its contrast stays above 4.5, in light and in dark.
+const tint = (kind, strength, most = 0.4) => `rgb(var(--${kind}) / ${Math.min(most, strength).toFixed(3)})`;
+const unseen = (text) => make("span", { className: "unseen" }, text);  // for those who hear the page
 
 // A panel's own place for what went wrong, and a wrapper that fills it. Of several questions under way, the last one counts.
 function trouble(panel) {
@@ -108,7 +115,7 @@ const views = {
     const tell = (head, likeliest, best = null) => { title.textContent = head; list.replaceChildren(bars(likeliest, best)); };
     const add = (one, given) => {
       const place = make("span", { className: given ? "given" : "" }, one.text);
-      if (one.probability !== null) place.style.background = tint("against", 0.07 * Math.max(0, -Math.log2(one.probability) - 0.5));
+      if (one.probability !== null) place.style.background = tint("against", 0.05 * Math.max(0, -Math.log2(one.probability) - 0.5));
       const i = symbols.push({ ...one, place }) - 1;
       place.addEventListener("mouseenter", () => shown(i));
       out.append(place);
@@ -163,7 +170,7 @@ const views = {
     panel.append(
       field("the beginning", text),
       make("div", { className: "row" }, field("symbols", length), field("temperature", temperature), field("top p", topP), field("seed", seed), label && field("label", label), go),
-      make("div", { className: "two" }, make("div", {}, make("p", { className: "soft" }, "Red is what was not expected. Point at a symbol, or use the arrow keys."), out), side));
+      make("div", { className: "two" }, make("div", {}, make("p", { className: "soft" }, "Red is what was not expected, underlined what was given. Point at a symbol, or use the arrow keys."), out), side));
     read();
   },
 
@@ -183,11 +190,12 @@ const views = {
       const strongest = Math.max(0.5, ...one.evidence.map(Math.abs));
       out.replaceChildren(...one.words.flatMap((word, i) => {
         const nats = one.evidence[i] ?? 0, kind = nats >= 0 ? "for" : "against", strength = Math.abs(nats) / strongest;
-        const did = one.evidence[i] === null ? "not looked at" : `${nats >= 0 ? "+" : ""}${nats.toFixed(2)} nats`;
-        const place = make("span", { className: `word ${strength > 0.1 ? kind : ""}`, title: one.unknown[i] ? "never seen in training" : did }, word);
-        place.style.background = tint(kind, 0.5 * strength);
-        place.style.borderBottomColor = strength > 0.1 ? tint(kind, 0.75) : "transparent";
-        return [place, run.symbols === "characters" ? "" : " "];
+        const moved = one.evidence[i] === null ? "not looked at" : `${nats >= 0 ? "+" : ""}${nats.toFixed(2)} nats`;
+        const did = one.unknown[i] ? "never seen in training" : moved;
+        const place = make("span", { className: `word ${strength > 0.1 ? kind : ""}`, title: did }, word);
+        place.style.background = tint(kind, 0.4 * strength);
+        place.style.borderBottomColor = strength > 0.1 ? tint(kind, 0.75, 0.75) : "transparent";
+        return [place, unseen(` (${did})`), run.symbols === "characters" ? "" : " "];
       }));
     };
     // The answer comes first, what each word did when it is known.
@@ -274,11 +282,14 @@ const views = {
   trigger(run, panel) {
     const canvas = make("canvas", { className: "curve" }), events = make("ul", { className: "bars", "aria-live": "polite" });
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", "probability of the word over the last ten seconds");
-    let points = [], fired = [], threshold = 1;
-    const draw = () => {
-      const { pen, width, height, colour } = drawn(canvas), last = Math.max(10, points.at(-1)?.[0] ?? 0);
-      const x = (time) => ((time - last + 10) / 10) * width, y = (p) => height - 4 - p * (height - 8);
+    let points = [], fired = [], threshold = 1, whole = null;  // seconds of a recording; of the microphone the last ten are shown
+    const reach = (seconds) => {
+      whole = seconds;
+      canvas.setAttribute("aria-label", `probability of the word over ${whole === null ? "the last ten seconds" : `the recording's ${whole.toFixed(1)} seconds`}`);
+    };
+    const draw = framed(() => {
+      const { pen, width, height, colour } = drawn(canvas), span = whole ?? 10, last = whole ?? Math.max(10, points.at(-1)?.[0] ?? 0);
+      const x = (time) => ((time - last + span) / span) * width, y = (p) => height - 4 - p * (height - 8);
       pen.strokeStyle = colour("soft"); pen.setLineDash([4, 4]);
       pen.beginPath(); pen.moveTo(0, y(threshold)); pen.lineTo(width, y(threshold)); pen.stroke();
       pen.setLineDash([]); pen.strokeStyle = colour("accent"); pen.lineWidth = 2; pen.beginPath();
@@ -286,12 +297,13 @@ const views = {
       pen.stroke();
       pen.fillStyle = `rgb(${colour("against")})`;
       for (const one of fired) { pen.beginPath(); pen.arc(x(one.time), y(one.probability), 5, 0, 7); pen.fill(); }
-    };
+    });
     hearing(run, panel, "The curve is the probability that the word was just said; the dashed line is where it fires.", {
-      begin: (first) => { points = []; fired = []; threshold = first.threshold; events.replaceChildren(); draw(); },
+      begin: (first) => { points = []; fired = []; threshold = first.threshold; events.replaceChildren(); reach(null); draw(); },
+      whole: (seconds) => { reach(seconds); draw(); },
       hear: (one) => {
         one.times.forEach((time, i) => points.push([time, one.probabilities[i]]));
-        points = points.slice(-5000);
+        if (whole === null) points = points.slice(-5000);
         for (const event of one.events) {
           fired.push(event);
           events.prepend(make("li", {}, make("span", {}, `heard at ${event.time.toFixed(2)} s`), make("span", {}, percent(event.probability))));
@@ -301,11 +313,12 @@ const views = {
       end: () => { if (!fired.length) events.replaceChildren(make("li", {}, make("span", {}, "not heard"))); },
     });
     panel.append(canvas, make("h2", {}, "when it was heard"), events);
+    reach(null);
     addEventListener("resize", draw);
   },
 
   speech(run, panel) {
-    const done = make("span"), going = make("span", { className: "given" });
+    const done = make("span"), going = make("span", { className: "going" });
     const out = make("div", { className: "out large", "aria-live": "polite" }, done, going);
     const parts = {
       begin: () => { done.textContent = going.textContent = ""; },
@@ -341,32 +354,37 @@ const views = {
     const canvas = make("canvas", { className: "wave" }), told = make("p", { className: "soft", role: "status" });
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", "the sound that was made so far");
-    let opened = null, context = null, made = [];
-    const draw = (hertz) => {
-      const { pen, width, height, colour } = drawn(canvas), all = made.flat(), wide = Math.max(all.length, seconds.value * hertz);
+    let opened = null, context = null, over = 0, made = new Float32Array(0), filled = 0;  // samples so far
+    const draw = framed(() => {
+      const { pen, width, height, colour } = drawn(canvas), wide = made.length / width, y = (sample) => height * (0.5 - 0.48 * sample);
       pen.strokeStyle = colour("accent"); pen.beginPath();
       for (let x = 0; x < width; x++) {
-        const some = all.slice(Math.floor((x * wide) / width), Math.floor(((x + 1) * wide) / width));
-        if (!some.length) break;
-        pen.moveTo(x, height * (0.5 - 0.48 * some.reduce((a, b) => Math.max(a, b)))); pen.lineTo(x, height * (0.5 - 0.48 * some.reduce((a, b) => Math.min(a, b))) + 1);
+        const from = Math.floor(x * wide), to = Math.min(filled, Math.max(from + 1, Math.floor((x + 1) * wide)));
+        if (from >= to) break;
+        let [low, high] = [made[from], made[from]];
+        for (let i = from; i < to; i++) { low = Math.min(low, made[i]); high = Math.max(high, made[i]); }
+        pen.moveTo(x, y(high)); pen.lineTo(x, y(low) + 1);
       }
       pen.stroke();
-    };
-    const stop = () => { opened?.close(); context?.close(); opened = context = null; go.textContent = "Make and play"; };
+    });
+    const stop = () => { clearTimeout(over); opened?.close(); context?.close(); opened = context = null; go.textContent = "Make and play"; };
     go.addEventListener("click", () => {
       if (opened) { stop(); return; }
       const wanted = { seconds: +seconds.value, temperature: +temperature.value }, began = performance.now();
       if (seed.value) wanted.seed = +seed.value;
       if (label) wanted.label = label.value;
-      wrong.say(""); go.textContent = "Stop"; made = [];
+      wrong.say(""); go.textContent = "Stop";
       let hertz = 16000, at = 0, pace = 0;
       opened = socket(`/${run.name}/stream`, (one) => {
         if (one.error) wrong.say(one.error.message);
-        else if (one.hertz) { hertz = one.hertz; context = new AudioContext(); at = context.currentTime + 0.3; }
+        else if (one.hertz) {
+          hertz = one.hertz; context = new AudioContext(); at = context.currentTime + 0.3;
+          made = new Float32Array(Math.ceil(wanted.seconds * hertz)); filled = 0;
+        }
         else if (one.done) {
           told.textContent = `${wanted.seconds} s of sound, ${pace.toFixed(1)} times as fast as it plays`;
           opened.close();
-          setTimeout(stop, 1000 * Math.max(0, at - (context?.currentTime ?? 0)));
+          over = setTimeout(stop, 1000 * Math.max(0, at - (context?.currentTime ?? 0)));
         } else {
           const samples = Float32Array.from(new Int16Array(one), (x) => x / 32768), buffer = context.createBuffer(1, samples.length, hertz);
           buffer.copyToChannel(samples, 0);
@@ -374,9 +392,9 @@ const views = {
           source.buffer = buffer; source.connect(context.destination);
           at = Math.max(at, context.currentTime + 0.05);  // where it is made slower than it plays, there are gaps
           source.start(at); at += buffer.duration;
-          made.push([...samples]);
-          pace = (1000 * made.reduce((sum, part) => sum + part.length, 0)) / hertz / (performance.now() - began);
-          draw(hertz);
+          made.set(samples, filled); filled += samples.length;
+          pace = (1000 * filled) / hertz / (performance.now() - began);
+          draw();
         }
       }, (why) => { if (why) { wrong.say(why); stop(); } });
       opened.onopen = () => opened.send(JSON.stringify(wanted));
@@ -393,7 +411,7 @@ const views = {
     canvas.setAttribute("aria-label", "map of words: arrow keys move it, plus and minus change its size");
     let points = [], scale = 1, left = 0, top = 0, marked = new Set();
     const shown = (list) => bars(list.map((one) => [one.word, one.similarity]), null, (cosine) => cosine.toFixed(2));
-    const draw = () => {
+    const draw = framed(() => {
       const { pen, width, height, colour } = drawn(canvas), taken = [];
       pen.font = "13px system-ui, sans-serif"; pen.textBaseline = "middle";
       const put = ([name, x, y], found) => {
@@ -408,8 +426,10 @@ const views = {
       };
       for (const one of points) if (marked.has(one[0])) put(one, true);
       for (const one of points) if (!marked.has(one[0])) put(one, false);
-    };
+    });
     const go = (x, y) => { left = x; top = y; draw(); };
+    // About a place that stays: pixels from the map's middle.
+    const zoom = (by, x = 0, y = 0) => { const gone = (1 - 1 / by) / scale; scale *= by; go(left + x * gone, top - y * gone); };
     const seen = ([, x, y]) => Math.abs(x - left) * scale < 0.45 * canvas.clientWidth && Math.abs(y - top) * scale < 0.47 * canvas.clientHeight;
     const find = () => wrong.latest(() => asked(`/${run.name}/nearest`, { word: word.value, number: 10 }), (found) => {
       near.replaceChildren(shown(found.nearest));
@@ -425,27 +445,36 @@ const views = {
       scale = 0.8 * Math.min(box.width / Math.max(1e-9, x1 - x0), box.height / Math.max(1e-9, y1 - y0));
       go((x0 + x1) / 2 + 24 / scale, (y0 + y1) / 2);  // names stand to the right of their places
     };
-    let held = null;
-    canvas.addEventListener("pointerdown", (event) => { held = [event.clientX, event.clientY]; canvas.setPointerCapture(event.pointerId); });
+    const held = new Map();  // where each pointer is, from the map's middle: one moves the map, two change its size as well
+    const place = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.x - box.width / 2, event.clientY - box.y - box.height / 2]; };
+    const grip = () => {
+      const all = [...held.values()], [[a, b], [c, d]] = [all[0], all.at(-1)];
+      return [(a + c) / 2, (b + d) / 2, Math.hypot(a - c, b - d) || 1];
+    };
+    canvas.addEventListener("pointerdown", (event) => { held.set(event.pointerId, place(event)); canvas.setPointerCapture(event.pointerId); });
     canvas.addEventListener("pointermove", (event) => {
-      if (!held) return;
-      go(left - (event.clientX - held[0]) / scale, top + (event.clientY - held[1]) / scale);
-      held = [event.clientX, event.clientY];
+      if (!held.has(event.pointerId)) return;
+      const [x0, y0, apart] = grip();
+      held.set(event.pointerId, place(event));
+      const [x, y, now] = grip();
+      left -= (x - x0) / scale; top += (y - y0) / scale;
+      zoom(now / apart, x, y);
     });
-    canvas.addEventListener("pointerup", () => { held = null; });
-    canvas.addEventListener("wheel", (event) => { event.preventDefault(); scale *= Math.exp(-event.deltaY / 400); draw(); }, { passive: false });
+    for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, (event) => held.delete(event.pointerId));
+    canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoom(Math.exp(-event.deltaY / 400), ...place(event)); }, { passive: false });
     canvas.addEventListener("keydown", (event) => {
       const step = 60 / scale, by = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
       if (by) go(left + by[0], top + by[1]);
-      else if ("+-".includes(event.key)) { scale *= event.key === "+" ? 1.3 : 1 / 1.3; draw(); }
+      else if ("+-".includes(event.key)) zoom(event.key === "+" ? 1.3 : 1 / 1.3);
       else return;
       event.preventDefault();
     });
     addEventListener("resize", draw);
+    const sizes = [["+", "larger", 1.3], ["−", "smaller", 1 / 1.3]].map(([sign, name, by]) => make("button", { "aria-label": `the map ${name}`, onclick: () => zoom(by) }, sign));
     word.addEventListener("input", soon(find, 300));
     for (const one of three) one.addEventListener("input", soon(solve, 300));
     panel.append(make("div", { className: "two" },
-      make("div", {}, make("h2", {}, "the map"), canvas, told),
+      make("div", {}, make("h2", {}, "the map"), canvas, make("div", { className: "row" }, ...sizes, told)),
       make("div", {}, field("words most similar to ", word), near, make("h2", {}, "a is to b as c is to …"), make("div", { className: "row" }, ...three.map((one, i) => field("abc"[i], one))), like)));
     asked(`/${run.name}/map`, { words: 1000 }).then((found) => {
       points = found.points;
@@ -518,6 +547,7 @@ function hearing(run, panel, help, parts) {
   panel.append(make("div", { className: "row" }, go), taken("a recording", "audio/*", (file) => begin("off", async (mine, hertz) => {
     try {
       const samples = await decoded(file, hertz), size = Math.round(hertz / 4);
+      if (mine === opened) parts.whole?.(samples.length / hertz);
       for (let i = 0; i < samples.length; i += size) mine.send(pcm(samples.subarray(i, i + size)));
       mine.send('{"end": true}');
     } catch (error) { failed(mine, `the file is not read as sound: ${error.message}`); }
@@ -528,11 +558,11 @@ function attention(seen) {
   const long = seen.source.some((one) => one.length > 2);
   const head = make("tr", {}, make("td"), ...seen.source.map((one) => make("th", { scope: "col", className: long ? "long" : "" }, visible(one.trim() || one))));
   const rows = seen.written.map((one, t) => make("tr", {}, make("th", { scope: "row" }, visible(one.trim() || one)), ...seen.weights[t].map((weight, s) => {
-    const cell = make("td", { title: `${one} ← ${seen.source[s]}: ${percent(weight)}` });
-    cell.style.background = tint("for", weight);
+    const cell = make("td", { title: `${one} ← ${seen.source[s]}: ${percent(weight)}` }, unseen(percent(weight)));
+    cell.style.background = tint("for", weight, 0.75);
     return cell;
   })));
-  return make("table", {}, make("caption", { hidden: true }, "attention"), make("thead", {}, head), make("tbody", {}, ...rows));
+  return make("table", {}, make("caption", { className: "unseen" }, "where the net looked: a row is a symbol it wrote, a column one it read"), make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
 // --- tabs
