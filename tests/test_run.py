@@ -560,3 +560,11 @@ def test_a_log_on_a_full_disk_is_told(folder, monkeypatch):
     with pytest.raises(UserError, match=f"no room left while writing `{folder}/log.jsonl`") as raised:
         folders.log(folder, {})
     assert raised.value.code == LIMIT
+
+
+def test_a_system_s_error_has_a_next_step_only_where_there_is_one(tmp_path):
+    with pytest.raises(UserError, match=r"no such file or directory\n  next:  make its folder first$"):
+        folders.write_bytes(tmp_path / "none" / "a", b"")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match=r"not a directory$"):
+        folders.write_bytes(tmp_path / "file" / "a", b"")

@@ -46,5 +46,5 @@ def of_system(error: OSError, doing: str, path: str) -> UserError:
             fix="free some disk space; what was saved before is intact",
             code=LIMIT,
         )
-    fix = "make its folder first" if error.errno == errno.ENOENT and doing == "writing" else ""
+    fix = "make its folder first" if error.errno == errno.ENOENT and doing == "writing" else None
     return UserError(f"cannot go on {doing} `{path}`: {(error.strerror or str(error)).lower()}", fix=fix)

@@ -106,7 +106,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.replace(beside, path)
         sync_folder(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what stands there may be no folder
+            beside.unlink()
         raise of_system(error, "writing", str(path)) from None
 
 
