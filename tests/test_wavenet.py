@@ -382,6 +382,16 @@ def test_sound_lasts_as_long_as_its_guide(tmp_path):
     assert wavenet._seconds(led, wavenet.Sample(guide=str(tmp_path / "a.tsv"))) == 2.5
     assert wavenet._seconds(led, wavenet.Sample(guide=str(tmp_path / "a.tsv"), seconds=1.0)) == 1.0
     assert wavenet._seconds(SimpleNamespace(config=wavenet.Config(data=("x",))), wavenet.Sample()) == 5.0
+    (tmp_path / "none.tsv").write_text("begin\tend\tnote\n")
+    with pytest.raises(UserError, match="there is no note to lead the sound"):
+        wavenet._seconds(led, wavenet.Sample(guide=str(tmp_path / "none.tsv")))
+
+
+def test_the_verb_needs_no_seconds(run, tmp_path, capsys):
+    assert cli.run(["sample", str(run.folder), "--out", str(tmp_path / "new.wav"), "--seed", "1"]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{tmp_path / 'new.wav'}\n" and "5 s each, " in told.err
+    assert sound.info(tmp_path / "new.wav").seconds == 5.0
 
 
 def test_of_guides_of_one_name_that_in_a_folder_named_alike_leads(tmp_path):

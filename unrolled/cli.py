@@ -301,7 +301,7 @@ def _make(model: Any, options: Any, as_json: bool) -> None:
     for each in made:
         click.echo(_line(_plain(each)) if as_json else each.path)
     if not as_json:
-        _note(f"{options.seconds:g} s each, {made[0].times_real_time:.2f} times real time")
+        _note(f"{made[0].seconds:g} s each, {made[0].times_real_time:.2f} times real time")
 
 
 def _task_of(run: Any) -> str:

@@ -705,7 +705,12 @@ def _seconds(run: Any, options: Sample) -> float:
     if options.guide is None or run.config.guide_by is None:
         return 5.0
     path = Path(options.guide)
-    return max(mark.end for mark in marks.read(path)) if run.config.guide_by == "notes" else sound.info(path).seconds
+    if run.config.guide_by != "notes":
+        return sound.info(path).seconds
+    notes = marks.read(path)
+    if not notes:
+        raise UserError("there is no note to lead the sound", str(path), "lines of begin, end and note; or --seconds")
+    return max(note.end for note in notes)
 
 
 def pieces(run: Any, options: Sample, prompt: np.ndarray) -> Iterator[np.ndarray]:
