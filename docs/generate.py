@@ -110,7 +110,7 @@ def with_script(page: str) -> str:
 def where(environment: dict[str, Any]) -> str:
     amx = ", AMX" if environment["amx"] else ""
     return (
-        f"{environment['threads']} threads of {environment['processor']}{amx}, torch {environment['torch']}, "
+        f"{environment['threads']} thread{'s' * (environment['threads'] > 1)} of {environment['processor']}{amx}, torch {environment['torch']}, "
         f"Python {environment['python']}, commit {environment['commit']}, {environment['date']}"
     )
 

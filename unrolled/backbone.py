@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .errors import MISSING_EXTRA, UserError
+from .errors import MISSING_EXTRA, UserError, first_line
 
 FILES = ("config.json", "preprocessor_config.json", "processor_config.json", "model*.safetensors", "model*.index.json")
 # Settings that name code, files or numbers of fewer bits; and names of classes, which may be a thousand.
@@ -102,7 +102,7 @@ def _folder(name: str) -> Path:
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(FILES)))
     except (OSError, ValueError) as error:
-        said = f"there is no folder `{name}`, and the hub gives no net of this name: {_first_line(error)}"
+        said = f"there is no folder `{name}`, and the hub gives no net of this name: {first_line(error)}"
         raise UserError(said, fix="the folder that save_pretrained wrote; without a network, only such a one") from None
 
 
@@ -225,8 +225,4 @@ def _told(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise UserError(f"`transformers` cannot use `{name}`: {_first_line(error)}", name) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise UserError(f"`transformers` cannot use `{name}`: {first_line(error)}", name) from None

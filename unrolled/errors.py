@@ -30,6 +30,11 @@ class UserError(Exception):
         return "\n".join(lines)
 
 
+def first_line(error: Exception) -> str:
+    """What another package says of an error, cut to a line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """'did you mean `lstm`?' when one known word is close to the one typed, else None."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

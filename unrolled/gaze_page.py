@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import picture as drawn
 from .data import pictures
-from .errors import MISSING_EXTRA, UserError
 from .template import fill
 
 END = "⏎"
@@ -53,13 +53,8 @@ def _veiled(gaze: Gaze, source: str, t: int) -> str:
 
 def picture(gaze: Gaze, kind: str) -> bytes:
     """The picture once for each word, as a `png` or `svg` file."""
-    try:
-        from . import plot
-    except ImportError as error:
-        fix = "pip install 'unrolled[plot]', or --out look.html"
-        raise UserError(f"a picture needs the package `{error.name}`", fix=fix, code=MISSING_EXTRA) from None
-    figure = plot.gaze(gaze.picture, gaze.words, gaze.weights, gaze.gates, f"{gaze.note}; light: there it looked")
-    return {"png": plot.png, "svg": plot.svg}[kind](figure)
+    small = f"{gaze.note}; light: there it looked"
+    return drawn.of(lambda plot: plot.gaze(gaze.picture, gaze.words, gaze.weights, gaze.gates, small), kind)
 
 
 ENDINGS = {".html": page, ".png": partial(picture, kind="png"), ".svg": partial(picture, kind="svg")}

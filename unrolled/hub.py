@@ -17,7 +17,7 @@ from typing import Any
 
 from . import api, run_report, tables, tasks
 from . import run as folders
-from .errors import MISSING_EXTRA, RUN_FAILED, UserError
+from .errors import MISSING_EXTRA, RUN_FAILED, UserError, first_line
 
 CARD = "README.md"
 BESIDE = ("transcripts.txt",)  # what a speech run counts its n-grams from
@@ -74,7 +74,7 @@ def from_pretrained(name: str | Path, revision: str | None = None) -> api.Run:
     try:
         hub.snapshot_download(str(name), revision=revision, allow_patterns=list(FILES), local_dir=place)
     except (OSError, ValueError) as error:
-        said = f"there is no folder `{name}`, and the hub gives no model of this name: {_first_line(error)}"
+        said = f"there is no folder `{name}`, and the hub gives no model of this name: {first_line(error)}"
         raise UserError(said, fix="the folder that save_pretrained wrote, or owner/name") from None
     return api.load(place)
 
@@ -91,7 +91,7 @@ def push_to_hub(run: api.Run, name: str, private: bool = True) -> str:
             return str(client.upload_folder(folder_path=folder, repo_id=name, commit_message="A run of unrolled"))
         except (OSError, ValueError, hub.errors.HTTPError) as error:
             fix = "hf auth login, with a token that may write; and a name as owner/name"
-            raise UserError(f"the hub did not take `{name}`: {_first_line(error)}", fix=fix, code=RUN_FAILED) from None
+            raise UserError(f"the hub did not take `{name}`: {first_line(error)}", fix=fix, code=RUN_FAILED) from None
 
 
 def _huggingface_hub() -> Any:
@@ -101,10 +101,6 @@ def _huggingface_hub() -> Any:
         fix = "pip install 'unrolled[hub]', or name a folder"
         raise UserError("a model of the hub needs the package `huggingface_hub`", fix=fix, code=MISSING_EXTRA) from None
     return huggingface_hub
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 # --- the card
@@ -117,13 +113,10 @@ def card(about: dict[str, Any], report: dict[str, Any], name: str) -> str:
     head += [f"pipeline_tag: {PIPELINES[task]}"] * (task in PIPELINES) + ["---"]
     columns = {"this model": report["dev"], **report.get("baselines", {})}
     names = [key for key, value in report["dev"].items() if isinstance(value, (int, float))]
-    rows = [[key, *(_number(measures.get(key)) for measures in columns.values())] for key in names]
+    rows = [[key, *(tables.number(measures.get(key)) for measures in columns.values())] for key in names]
     use = f'import unrolled\n\nrun = unrolled.from_pretrained("{name}")'
-    shell = (
-        f"pip install 'unrolled[hub]'\nhf download {name} --local-dir model\nunrolled info model"
-        if "/" in name
-        else (f"pip install unrolled\nunrolled info {name}")
-    )
+    on_hub = f"pip install 'unrolled[hub]'\nhf download {name} --local-dir model\nunrolled info model"
+    shell = on_hub if "/" in name else f"pip install unrolled\nunrolled info {name}"
     return "\n".join([
         *head, "", f"# {name}", "", f"A recurrent model of unrolled: {tasks.TASKS[task]}.", "",
         "## How well", "On what it was not trained on, beside what is reached without it:", "",
@@ -137,7 +130,3 @@ def card(about: dict[str, Any], report: dict[str, Any], name: str) -> str:
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _number(value: Any) -> str:
-    return tables.number(value) if isinstance(value, (int, float)) else ""

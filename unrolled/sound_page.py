@@ -191,9 +191,8 @@ def _rows(heard: Heard) -> str:
         for t in np.flatnonzero(heard.probabilities[:, k] >= 0.01):
             p, time = float(heard.probabilities[t, k]), float(heard.times[t])
             left = _x(time) - wide / 2
-            place = (
-                f"x={left:.1f} y={ROW * k} width={max(0, min(wide, end - left)):.1f} height={ROW}"  # none past the sound's end
-            )
+            inside = max(0, min(wide, end - left))  # the last answer may reach past the sound's end
+            place = f"x={left:.1f} y={ROW * k} width={inside:.1f} height={ROW}"
             made.append(f"<rect {place} class=cell style='--p:{p:.2f}'><title>{shown} {time:.2f} s: {p:.3f}</title></rect>")
     return "".join(made)
 

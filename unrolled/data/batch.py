@@ -38,6 +38,11 @@ class Batch(NamedTuple):
         return Batch(*(part if part is None else part.to(device) for part in self))
 
 
+def spread_rows(number: int, most: int) -> np.ndarray:
+    """At most so many of `number` rows, evenly spread over them, always the same ones."""
+    return np.linspace(0, number - 1, min(most, number)).astype(np.int64)
+
+
 class Streams:
     """A text read by B readers side by side, T symbols a step, each going on where its last step ended.
 

@@ -132,7 +132,7 @@ class Guard:
         if not self._known(host):
             return failure(403, "the Host header names another server", number, "unrolled serve --allow NAME")
         origin = headers.get("origin")
-        if origin is not None and _place(origin) != host.lower():
+        if origin is not None and _host(origin) != host.lower():
             return failure(403, "the Origin header names another page", number)
         if self.token is not None and scope["path"] not in OPEN and not self._shown(headers):
             return failure(401, "the token is missing or wrong", number, "Authorization: Bearer TOKEN", www_authenticate="Bearer")
@@ -164,7 +164,7 @@ class Guard:
         return secrets.compare_digest(shown.strip().encode(), self.token.encode())
 
 
-def _place(origin: str) -> str | None:
+def _host(origin: str) -> str | None:
     """Which host an Origin names; None of what is none."""
     try:
         return urlsplit(origin).netloc.lower()

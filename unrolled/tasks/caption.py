@@ -52,7 +52,7 @@ from ..config import agree, fill, option
 from ..convolutional import Convolutional, grid
 from ..critic import Critic
 from ..data import augment, captioned, pictures, vocab
-from ..data.batch import Rows, open_rows, write_rows
+from ..data.batch import Rows, open_rows, spread_rows, write_rows
 from ..data.captioned import Album, Captioned, Columns
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..decode import Beam, Hypothesis, groups_of
@@ -891,7 +891,7 @@ DIAGNOSED = 16  # pictures whose gradients are looked at
 def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
     """Pictures of these, spread over them, with all captions; of data with a column `split`, those that are not trained on."""
     found = part(run, names, spool)
-    rows = np.linspace(0, len(found) - 1, min(DIAGNOSED, len(found))).astype(np.int64)
+    rows = spread_rows(len(found), DIAGNOSED)
     return batch_of(found, rows, found.seen(rows), None)
 
 

@@ -31,7 +31,7 @@ from .. import run as folders
 from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..data import table, vocab
-from ..data.batch import Buckets, Rows, borders, open_map, write
+from ..data.batch import Buckets, Rows, borders, open_map, spread_rows, write
 from ..data.vocab import FIRST, UNKNOWN, Codec
 from ..errors import UserError
 from ..export.builder import Builder, Computes
@@ -674,7 +674,7 @@ DIAGNOSED = 32  # texts whose gradients are looked at
 def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
     """Texts of these files as they are trained on, spread over them."""
     texts = part(run, names, spool)
-    rows = np.linspace(0, len(texts) - 1, min(DIAGNOSED, len(texts))).astype(np.int64)
+    rows = spread_rows(len(texts), DIAGNOSED)
     return Batch(*texts.rows.padded(rows), torch.from_numpy(texts.labels[rows].astype(np.int64)), None)
 
 

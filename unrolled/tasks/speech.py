@@ -30,7 +30,7 @@ from .. import run as folders
 from ..cells import CELLS
 from ..config import agree, fill, option
 from ..data import arpa, mixing, recordings, sound, vocab
-from ..data.batch import Buckets, Rows, borders, open_rows, write_rows
+from ..data.batch import Buckets, Rows, borders, open_rows, spread_rows, write_rows
 from ..data.recordings import Columns, Recording
 from ..data.samples import in_16_bits
 from ..data.transcribed import SAMPLES, Clips, keep, open_clips
@@ -851,7 +851,7 @@ DIAGNOSED = 16  # recordings whose gradients are looked at
 def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
     """Recordings of these files as they are trained on, spread over them, nothing laid over them."""
     clips = part(run, names, spool).clips
-    rows = np.linspace(0, len(clips) - 1, min(DIAGNOSED, len(clips))).astype(np.int64)
+    rows = spread_rows(len(clips), DIAGNOSED)
     return batch_of(run.codec, [clips[i] for i in rows], [clips.texts[i] for i in rows], run.model.tail)
 
 

@@ -30,7 +30,7 @@ from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..crf import CRF, NEVER, by_steps
 from ..data import tagged, text, tokens
-from ..data.batch import Buckets, Rows, borders, open_map, write
+from ..data.batch import Buckets, Rows, borders, open_map, spread_rows, write
 from ..data.vocab import FIRST, UNKNOWN, Codec
 from ..errors import UserError
 from ..export.builder import Builder, Computes
@@ -626,7 +626,7 @@ DIAGNOSED = 32  # sentences whose gradients are looked at
 def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
     """Sentences of these files as they are trained on, spread over them."""
     sentences = part(run, names, spool)
-    return gather(sentences, np.linspace(0, len(sentences) - 1, min(DIAGNOSED, len(sentences))).astype(np.int64))
+    return gather(sentences, spread_rows(len(sentences), DIAGNOSED))
 
 
 # --- answering

@@ -33,7 +33,7 @@ from ..attention import Attention
 from ..cells import CELLS, State
 from ..config import agree, fill, option
 from ..data import pairs, vocab
-from ..data.batch import Buckets, Rows, borders, open_map, write
+from ..data.batch import Buckets, Rows, borders, open_map, spread_rows, write
 from ..data.segments import Segments, dropout, sampling
 from ..data.vocab import END, FIRST, UNKNOWN, Codec
 from ..decode import Beam, Hypothesis, Sampling, groups_of
@@ -906,7 +906,7 @@ DIAGNOSED = 32  # pairs whose gradients are looked at
 def training_batch(run: Any, names: Sequence[str], spool: Path) -> Batch:
     """Pairs of these files as they are trained on, spread over them."""
     pairs = part(run, names, spool)
-    return batch_of(pairs, np.linspace(0, len(pairs) - 1, min(DIAGNOSED, len(pairs))).astype(np.int64))
+    return batch_of(pairs, spread_rows(len(pairs), DIAGNOSED))
 
 
 def _sentences(codec: Codec, texts: list[tuple[str, str]]) -> Sentences:
